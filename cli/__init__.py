@@ -1,0 +1,1 @@
+"""The `scoresmith` command: one small file for each subcommand."""

@@ -1,0 +1,1 @@
+"""Differentiable images of parameters: radiance fields, meshes, pixels."""

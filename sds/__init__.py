@@ -1,0 +1,1 @@
+"""The score-gradient engine: a frozen diffusion teacher says how an image should change."""

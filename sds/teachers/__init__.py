@@ -1,0 +1,1 @@
+"""Diffusion teachers that meet the contract of `sds.denoiser`."""

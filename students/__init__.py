@@ -1,0 +1,1 @@
+"""One- and few-step generators distilled from a teacher."""
