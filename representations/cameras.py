@@ -1,0 +1,186 @@
+"""Cameras on a sphere around the object, the rays through their pixels, and how training cameras are drawn.
+
+Right-handed coordinates, +Y up. A camera looks along -Z of its own frame at the origin. Azimuth 0 is in front
+(the camera sits at +Z) and grows counter-clockwise seen from above. All angles are radians.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+DEFAULT_DISTANCE = 2.8
+DEFAULT_FIELD_OF_VIEW = math.radians(38.0)
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """A batch of B pinhole cameras that look at the origin, and the background behind the object.
+
+    Attributes:
+        azimuth: (B,) radians.
+        elevation: (B,) radians above the horizon, within [-pi/2, pi/2].
+        distance: (B,) from the origin, in object units (the object lives in the unit sphere).
+        field_of_view: (B,) full vertical angle in radians.
+        background: (B, 3) colour in [0, 1].
+        size: images are `size` x `size` pixels.
+    """
+
+    azimuth: Tensor
+    elevation: Tensor
+    distance: Tensor
+    field_of_view: Tensor
+    background: Tensor
+    size: int
+
+    def __post_init__(self) -> None:
+        count = len(self.azimuth)
+        for name in ("azimuth", "elevation", "distance", "field_of_view"):
+            if getattr(self, name).shape != (count,):
+                raise ValueError(f"Cameras.{name} must have shape ({count},), not {tuple(getattr(self, name).shape)}.")
+        if self.background.shape != (count, 3):
+            raise ValueError(f"Cameras.background must have shape ({count}, 3), not {tuple(self.background.shape)}.")
+        if self.size < 1:
+            raise ValueError(f"Cameras.size must be at least 1 pixel, not {self.size}.")
+
+    def __len__(self) -> int:
+        return len(self.azimuth)
+
+    def __getitem__(self, index: slice | Tensor) -> Cameras:
+        """The cameras chosen by a slice, a mask or a tensor of indices."""
+        return self._map(lambda value: value[index])
+
+    def to(self, device: torch.device | str) -> Cameras:
+        """The same cameras on another device."""
+        return self._map(lambda value: value.to(device))
+
+    def resized(self, size: int) -> Cameras:
+        """The same cameras with images of `size` x `size` pixels."""
+        return replace(self, size=size)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Cameras:
+        tensors = (self.azimuth, self.elevation, self.distance, self.field_of_view, self.background)
+        return Cameras(*(change(tensor) for tensor in tensors), size=self.size)
+
+    @property
+    def rotation(self) -> Tensor:
+        """(B, 3, 3) camera-to-world rotation; its columns are the camera's right, up and backward axes in the world."""
+        sin_a, cos_a = self.azimuth.sin(), self.azimuth.cos()
+        sin_e, cos_e = self.elevation.sin(), self.elevation.cos()
+        right = torch.stack([cos_a, torch.zeros_like(cos_a), -sin_a], dim=-1)
+        up = torch.stack([-sin_e * sin_a, cos_e, -sin_e * cos_a], dim=-1)
+        backward = torch.stack([cos_e * sin_a, sin_e, cos_e * cos_a], dim=-1)
+        return torch.stack([right, up, backward], dim=-1)
+
+    @property
+    def position(self) -> Tensor:
+        """(B, 3) where the cameras stand in the world."""
+        return self.rotation[:, :, 2] * self.distance[:, None]
+
+    def rays(self) -> tuple[Tensor, Tensor]:
+        """Rays through the pixel centres; row 0 is the top of the image.
+
+        Returns:
+            origins (B, H, W, 3) and directions (B, H, W, 3) of unit length, in the world.
+        """
+        centres = (torch.arange(self.size, device=self.azimuth.device) + 0.5) * 2 / self.size - 1
+        y, x = torch.meshgrid(-centres, centres, indexing="ij")
+        half_extent = torch.tan(self.field_of_view / 2)[:, None, None]
+        in_camera = torch.stack([x * half_extent, y * half_extent, -torch.ones_like(x * half_extent)], dim=-1)
+        directions = torch.einsum("bij,bhwj->bhwi", self.rotation, in_camera)
+        directions = directions / directions.norm(dim=-1, keepdim=True)
+        return self.position[:, None, None, :].expand_as(directions), directions
+
+    def world_to_camera(self) -> Tensor:
+        """(B, 4, 4) matrices that take homogeneous column vectors of the world into the camera's frame."""
+        matrix = torch.zeros(len(self), 4, 4, device=self.azimuth.device, dtype=self.azimuth.dtype)
+        inverse_rotation = self.rotation.transpose(1, 2)
+        matrix[:, :3, :3] = inverse_rotation
+        matrix[:, :3, 3] = -torch.einsum("bij,bj->bi", inverse_rotation, self.position)
+        matrix[:, 3, 3] = 1
+        return matrix
+
+    def projection(self, near: float = 0.1, far: float = 10.0) -> Tensor:
+        """(B, 4, 4) matrices from the camera's frame to OpenGL clip space: x right, y up, depth -1 at `near`, 1 at `far`.
+
+        Raises:
+            ValueError: unless 0 < near < far.
+        """
+        if not 0 < near < far:
+            raise ValueError(f"projection needs 0 < near < far, not near={near}, far={far}.")
+        matrix = torch.zeros(len(self), 4, 4, device=self.azimuth.device, dtype=self.azimuth.dtype)
+        focal = 1 / torch.tan(self.field_of_view / 2)
+        matrix[:, 0, 0] = focal
+        matrix[:, 1, 1] = focal
+        matrix[:, 2, 2] = (far + near) / (near - far)
+        matrix[:, 2, 3] = 2 * far * near / (near - far)
+        matrix[:, 3, 2] = -1
+        return matrix
+
+
+@dataclass(frozen=True)
+class CameraSampler:
+    """How training cameras are drawn: azimuths in equal strata, so that one batch sees the object from all sides.
+
+    Attributes:
+        size: pixels along one side of the image.
+        elevation_range: radians; uniform between the two, except for
+        overhead_probability: the share of cameras that look from `overhead_elevation` instead.
+        azimuth_jitter: standard deviation in radians added to each azimuth, so that the views of a batch are not locked together.
+        distance_jitter, field_of_view_jitter: relative half widths of uniform jitter around the default values.
+        white_probability: share of white backgrounds; the others are random grays, or
+        coloured_backgrounds: random colours.
+    """
+
+    size: int = 64
+    elevation_range: tuple[float, float] = (math.radians(-8.0), math.radians(42.0))
+    overhead_elevation: float = math.radians(60.0)
+    overhead_probability: float = 0.1
+    azimuth_jitter: float = 0.15
+    distance: float = DEFAULT_DISTANCE
+    distance_jitter: float = 0.03
+    field_of_view: float = DEFAULT_FIELD_OF_VIEW
+    field_of_view_jitter: float = 0.0
+    white_probability: float = 0.3
+    coloured_backgrounds: bool = False
+
+    def __call__(self, count: int, generator: torch.Generator) -> Cameras:
+        """Draws `count` cameras on the generator's device."""
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=generator, device=generator.device)
+
+        def jittered(value: float, relative: float) -> Tensor:
+            return value * (1 + relative * (2 * uniform(count) - 1))
+
+        strata = (torch.arange(count, device=generator.device) + uniform(1)) * (2 * math.pi / count)
+        wobble = torch.randn(count, generator=generator, device=generator.device) * self.azimuth_jitter
+        low, high = self.elevation_range
+        elevation = low + (high - low) * uniform(count)
+        overhead = uniform(count) < self.overhead_probability
+        gray, colour, white = uniform(count, 1).expand(count, 3), uniform(count, 3), uniform(count, 1)
+        background = colour if self.coloured_backgrounds else gray
+        return Cameras(
+            azimuth=(strata + wobble) % (2 * math.pi),
+            elevation=torch.where(overhead, self.overhead_elevation, elevation),
+            distance=jittered(self.distance, self.distance_jitter),
+            field_of_view=jittered(self.field_of_view, self.field_of_view_jitter),
+            background=torch.where(white < self.white_probability, 1.0, background),
+            size=self.size,
+        )
+
+
+def turntable(count: int, elevation: float = math.radians(15.0), size: int = 64, background: float = 1.0) -> Cameras:
+    """`count` default cameras evenly around the object, the first one in front, over a gray level in [0, 1]."""
+    return Cameras(
+        azimuth=torch.arange(count) * (2 * math.pi / count),
+        elevation=torch.full((count,), elevation),
+        distance=torch.full((count,), DEFAULT_DISTANCE),
+        field_of_view=torch.full((count,), DEFAULT_FIELD_OF_VIEW),
+        background=torch.full((count, 3), background),
+        size=size,
+    )
