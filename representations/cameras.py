@@ -63,8 +63,14 @@ class Cameras:
         return replace(self, size=size)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Cameras:
-        tensors = (self.azimuth, self.elevation, self.distance, self.field_of_view, self.background)
-        return Cameras(*(change(tensor) for tensor in tensors), size=self.size)
+        return Cameras(
+            change(self.azimuth),
+            change(self.elevation),
+            change(self.distance),
+            change(self.field_of_view),
+            change(self.background),
+            self.size,
+        )
 
     @property
     def rotation(self) -> Tensor:
@@ -105,7 +111,7 @@ class Cameras:
         return matrix
 
     def projection(self, near: float = 0.1, far: float = 10.0) -> Tensor:
-        """(B, 4, 4) matrices from the camera's frame to OpenGL clip space: x right, y up, depth -1 at `near`, 1 at `far`.
+        """(B, 4, 4) matrices from the camera's frame to OpenGL clip space (x right, y up, depth -1 at `near`).
 
         Raises:
             ValueError: unless 0 < near < far.
@@ -130,7 +136,7 @@ class CameraSampler:
         size: pixels along one side of the image.
         elevation_range: radians; uniform between the two, except for
         overhead_probability: the share of cameras that look from `overhead_elevation` instead.
-        azimuth_jitter: standard deviation in radians added to each azimuth, so that the views of a batch are not locked together.
+        azimuth_jitter: standard deviation in radians added to each azimuth, so that the views are not evenly locked together.
         distance_jitter, field_of_view_jitter: relative half widths of uniform jitter around the default values.
         white_probability: share of white backgrounds; the others are random grays, or
         coloured_backgrounds: random colours.
