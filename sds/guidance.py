@@ -1,0 +1,119 @@
+"""How the predictions for several prompts become one guided prediction.
+
+One convention, everywhere: ``guided = null + guidance_scale * (conditional - null)``. A scale of 1 is the conditional
+prediction, 0 the unconditional one. (Ho & Salimans 2022 write w = scale - 1.) A negative prompt in the classic sense
+is simply told in place of the null prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sds.denoiser import Condition
+from sds.schedule import scale
+
+
+@dataclass(frozen=True)
+class PerpendicularNegative:
+    """A prompt to move away from without losing what the main prompt wants (Perp-Neg, Armandpour et al. 2023).
+
+    Attributes:
+        condition: the negative prompt, one row for each image.
+        weight: shape (batch,); negative numbers move away.
+    """
+
+    condition: Condition
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class PromptConditions:
+    """All that the denoisers are told about one batch of images.
+
+    Attributes:
+        conditional: the prompt.
+        unconditional: the null prompt, or a negative prompt in its place.
+        negative: "a bad image", the baseline of NFSD and of the annealed CSD; None if no method needs it.
+        reference: the prompt as the critic is told it; None means the same as ``conditional``.
+        perpendicular: the negatives of Perp-Neg.
+    """
+
+    conditional: Condition
+    unconditional: Condition
+    negative: Condition | None = None
+    reference: Condition | None = None
+    perpendicular: Sequence[PerpendicularNegative] = field(default=())
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How strongly to follow the prompt.
+
+    Attributes:
+        scale: the guidance scale in the convention above.
+        rescale: in [0, 1]: how much of the contrast that a large scale adds is taken back, see `rescaled`.
+        limit: largest |value| of a guided image; None leaves it alone (latents have no such bound).
+    """
+
+    scale: float
+    rescale: float = 0.0
+    limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rescale <= 1:
+            raise ValueError(f"guidance rescale must lie in [0, 1], not {self.rescale}")
+
+    def __call__(self, conditional: Tensor, unconditional: Tensor) -> Tensor:
+        """The guided x0 prediction, from two of shape (batch, ...)."""
+        guided = classifier_free(conditional, unconditional, self.scale)
+        if self.rescale:
+            guided = rescaled(guided, conditional, self.rescale)
+        return guided if self.limit is None else guided.clamp(-self.limit, self.limit)
+
+
+def classifier_free(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
+    """null + scale (conditional - null). Holds for x0, eps, v and flow alike, since they are affine in each other."""
+    return torch.lerp(unconditional, conditional, guidance_scale)
+
+
+def rescaled(guided: Tensor, conditional: Tensor, amount: float) -> Tensor:
+    """``guided`` with its contrast brought back towards that of ``conditional`` (Lin et al. 2024, section 3.4).
+
+    Each image keeps its mean; its standard deviation becomes that of ``conditional`` for ``amount`` = 1.
+    """
+    dims = tuple(range(1, guided.dim()))
+    mean = guided.mean(dims, keepdim=True)
+    contrast = conditional.std(dims, keepdim=True) / guided.std(dims, keepdim=True).clamp(min=1e-6)
+    return mean + (guided - mean) * torch.lerp(torch.ones_like(contrast), contrast, amount)
+
+
+def perpendicular_shift(
+    conditional: Tensor, unconditional: Tensor, negatives: Sequence[Tensor], weights: Sequence[Tensor]
+) -> Tensor:
+    """``conditional`` moved by the negatives' parts perpendicular to it (Perp-Neg: Armandpour et al. 2023, alg. 1).
+
+    With d = conditional - null and n_i = negative_i - null the result is::
+
+        conditional + sum_i w_i (n_i - d <n_i, d> / <d, d>)
+
+    so that guidance of it is Perp-Neg's null + g (d + sum_i w_i perp_i). What a negative shares with the prompt is
+    never taken away.
+
+    Args:
+        conditional, unconditional: shape (batch, ...).
+        negatives: predictions of that shape for each negative prompt.
+        weights: for each of them, shape (batch,).
+    """
+    dims = tuple(range(1, conditional.dim()))
+    direction = conditional - unconditional
+    length = (direction**2).sum(dims, keepdim=True).clamp(min=1e-12)
+    shifted = conditional
+    for negative, weight in zip(negatives, weights, strict=True):
+        away = negative - unconditional
+        parallel = (away * direction).sum(dims, keepdim=True) / length
+        shifted = shifted + scale(weight, away) * (away - parallel * direction)
+    return shifted
