@@ -136,7 +136,7 @@ class CameraSampler:
         size: pixels along one side of the image.
         elevation_range: radians; uniform between the two, except for
         overhead_probability: the share of cameras that look from `overhead_elevation` instead.
-        azimuth_jitter: standard deviation in radians added to each azimuth, so that the views are not evenly locked together.
+        azimuth_jitter: standard deviation in radians of what is added to each azimuth.
         distance_jitter, field_of_view_jitter: relative half widths of uniform jitter around the default values.
         white_probability: share of white backgrounds; the others are random grays, or
         coloured_backgrounds: random colours.
