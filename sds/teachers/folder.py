@@ -1,0 +1,170 @@
+"""Reading a teacher's folder in the diffusers layout without trusting it.
+
+A folder is data from a stranger. Nothing in it is imported, executed or unpickled: classes come from explicit tables
+in this program, configurations are parsed as JSON, weights are read by `sds.teachers.weights` from safetensors, and
+no file outside the folder is opened, whatever names or links lead there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+Allowed = TypeVar("Allowed")
+
+CODE_KEYS = ("auto_map", "custom_pipeline", "custom_pipelines", "custom_code", "trust_remote_code")
+"""Keys by which a configuration asks for Python code of its own to be run."""
+
+QUANTIZATION_KEYS = ("quantization_config", "compression_config")
+"""Keys by which a configuration asks for a quantization library, whose loaders this program cannot vouch for."""
+
+
+class TeacherFolderError(ValueError):
+    """A teacher's folder is missing, broken, unsupported or unsafe. The message says what to do about it."""
+
+
+@dataclass(frozen=True)
+class TeacherFolder:
+    """A folder with a `model_index.json` and one sub-folder for each component.
+
+    Attributes:
+        path: the folder.
+        boundary: links may lead to files below this folder, and to none outside it.
+        index: the content of `model_index.json`.
+    """
+
+    path: Path
+    boundary: Path
+    index: Mapping[str, Any]
+
+    def has(self, component: str) -> bool:
+        """Whether the index names a class for ``component`` (optional ones are listed as ``[null, null]``)."""
+        entry = self.index.get(component)
+        return isinstance(entry, list) and entry != [None, None]
+
+    def choose(self, component: str, allowed: Mapping[tuple[str, str], Allowed]) -> Allowed:
+        """What ``allowed`` holds for the (library, class) pair that the index names for ``component``.
+
+        Raises:
+            TeacherFolderError: if the component is missing or its class is not in the table.
+        """
+        if not self.has(component):
+            raise TeacherFolderError(f"{self.path}: model_index.json has no '{component}', which this teacher needs")
+        entry = self.index[component]
+        if len(entry) != 2 or not all(isinstance(name, str) for name in entry):
+            raise TeacherFolderError(
+                f"{self.path}: model_index.json: '{component}' must be [library, class], not {entry}"
+            )
+        library, class_name = entry
+        if (library, class_name) not in allowed:
+            known = ", ".join(sorted({name for _, name in allowed}))
+            raise TeacherFolderError(
+                f"{self.path}: '{component}' wants the class {class_name} of {library}, which is not supported and was "
+                f"not imported; supported here: {known}"
+            )
+        return allowed[library, class_name]
+
+    def file(self, *parts: str) -> Path:
+        """The path of an existing file of the folder, for example ``file("unet", "config.json")``.
+
+        Raises:
+            TeacherFolderError: if it is missing, or if it lies outside of the folder, by its name or through links.
+        """
+        path = self.path.joinpath(*parts)
+        try:
+            inside = path.resolve().is_relative_to(self.boundary)
+        except (OSError, RuntimeError, ValueError) as error:  # link loops, names with a null byte
+            raise TeacherFolderError(f"{path}: cannot be opened ({error})") from error
+        if not inside or any(part in ("", "..") for part in parts):
+            raise TeacherFolderError(f"{path} leads out of the teacher's folder; it was not opened")
+        if not path.is_file():
+            raise TeacherFolderError(f"{path} is missing; is the folder complete?")
+        return path
+
+    def names(self, component: str) -> frozenset[str]:
+        """The names of the files of a component's sub-folder.
+
+        Raises:
+            TeacherFolderError: if there is no such sub-folder, or if it is a link out of the folder.
+        """
+        path = self.path / component
+        if not path.is_dir():
+            raise TeacherFolderError(f"{path} is missing, but model_index.json lists '{component}'")
+        if not path.resolve().is_relative_to(self.boundary):
+            raise TeacherFolderError(f"{path} leads out of the teacher's folder; it was not opened")
+        return frozenset(entry.name for entry in path.iterdir() if entry.is_file())
+
+    def read_json(self, *parts: str) -> dict[str, Any]:
+        """The content of a JSON file of the folder that holds an object.
+
+        Raises:
+            TeacherFolderError: if the file is missing or broken, or if it asks for code or a quantization library.
+        """
+        return checked_json(self.file(*parts))
+
+
+def open_teacher_folder(path: str | Path) -> TeacherFolder:
+    """Opens a folder in the diffusers layout. Reads `model_index.json` and nothing else.
+
+    Raises:
+        TeacherFolderError: if there is no such folder or its index is missing, broken or asks for code.
+    """
+    path = Path(path)
+    if path.is_file():
+        raise TeacherFolderError(
+            f"{path} is a single file; a teacher is a folder in the diffusers layout "
+            "(load the file with diffusers' from_single_file once and save it with save_pretrained)"
+        )
+    if not path.is_dir():
+        raise TeacherFolderError(f"there is no folder {path}")
+    if not (path / "model_index.json").exists():
+        raise TeacherFolderError(f"{path} has no model_index.json; a teacher is a folder in the diffusers layout")
+    folder = TeacherFolder(path, link_boundary(path), {})
+    index = folder.read_json("model_index.json")
+    for component, entry in index.items():
+        if isinstance(entry, list) and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", component):
+            raise TeacherFolderError(f"{path}: model_index.json: '{component}' is not the name of a component")
+    if not isinstance(index.get("_class_name", ""), str):
+        raise TeacherFolderError(
+            f"{path}: model_index.json names a pipeline with code of its own ({index['_class_name']}); "
+            "code from a teacher's folder is never run"
+        )
+    return TeacherFolder(path, folder.boundary, index)
+
+
+def link_boundary(path: Path) -> Path:
+    """The folder that links inside of ``path`` may not leave: ``path`` itself, or its repository in the hub's cache.
+
+    The cache keeps ``models--owner--name/snapshots/<revision>/`` as links into ``models--owner--name/blobs/``.
+    """
+    path = path.resolve()
+    repository = path.parents[1] if len(path.parents) > 1 else path
+    in_cache = path.parent.name == "snapshots" and repository.name.startswith("models--")
+    return repository if in_cache else path
+
+
+def checked_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        TeacherFolderError: if it cannot be read or is no object, or if it asks for code or a quantization library.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TeacherFolderError(f"{path} cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise TeacherFolderError(f"{path} must hold a JSON object, not a {type(content).__name__}")
+    for key in CODE_KEYS:
+        if content.get(key):
+            raise TeacherFolderError(
+                f"{path} wants its own code to be run ('{key}'); code from a teacher's folder never is"
+            )
+    for key in QUANTIZATION_KEYS:
+        if content.get(key):
+            raise TeacherFolderError(f"{path} is quantized ('{key}'), which is not supported; use the original weights")
+    return content
