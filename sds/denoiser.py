@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sds.schedule import NoiseSchedule
 
@@ -114,4 +114,17 @@ class Teacher(Denoiser, Protocol):
 
     def decode(self, x: Tensor) -> Tensor:
         """The inverse of `encode` up to the size: x as an image in [0, 1]."""
+        ...
+
+
+class NeuralTeacher(Teacher, Protocol):
+    """A teacher that is a network, so that critics and students can start as copies of it."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The frozen network."""
+        ...
+
+    def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """What the teacher computes, by another network of the same shape in its place. Differentiable."""
         ...

@@ -1,0 +1,171 @@
+"""The critic: the score of the generator's own images, learned while the generator changes.
+
+It is a copy of the teacher that keeps training on what the generator draws. The difference between what the teacher
+and what the critic would like to see is the gradient of a Kullback-Leibler divergence, which keeps variety where plain
+SDS collapses (VSD, Wang et al. 2023; Diff-Instruct, Luo et al. 2023; DMD, Yin et al. 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sds.denoiser import Condition, NeuralTeacher, View
+from sds.lora import lora_copy
+from sds.ramps import DREAMFUSION_TIMES, TimeRange
+from sds.schedule import NoiseSchedule
+
+VIEW_FEATURES = "critic_view"
+"""The name under which a condition carries the camera of a teacher that knows none."""
+
+LARGEST_SNR = 20.0
+"""Above this signal-to-noise ratio the loss of the clean image is not weighted up any further."""
+
+
+@dataclass(frozen=True)
+class CriticSettings:
+    """How a critic learns.
+
+    Attributes:
+        rank: rank of the low-rank adaptation.
+        learning_rate: of AdamW (ProlificDreamer: 1e-4 with Stable Diffusion; small teachers take more).
+        warm_up: number of updates over which the learning rate rises.
+        view_drop: how often an update hides the camera.
+        times: the noise levels it learns.
+    """
+
+    rank: int = 4
+    learning_rate: float = 1e-3
+    warm_up: int = 20
+    view_drop: float = 0.1
+    times: TimeRange = DREAMFUSION_TIMES
+
+
+class Critic:
+    """A denoiser of the generator's images: a LoRA copy of the teacher, told the camera if the teacher knows none.
+
+    Args:
+        teacher: what it starts as; not changed.
+        settings: how it learns.
+    """
+
+    def __init__(self, teacher: NeuralTeacher, settings: CriticSettings | None = None) -> None:
+        self.teacher = teacher
+        self.settings = settings or CriticSettings()
+        self.network = lora_copy(teacher.network, self.settings.rank)
+        self.view = None if teacher.knows_views else ViewEmbedding(self.network)
+        self.updates = 0
+        self.optimizer = torch.optim.AdamW(
+            [parameter for parameter in self.network.parameters() if parameter.requires_grad],
+            lr=self.settings.learning_rate,
+        )
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The teacher's noise levels."""
+        return self.teacher.schedule
+
+    def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
+        """The teacher's condition for ``prompts`` as they are, plus the camera as numbers."""
+        condition = self.teacher.condition(prompts, view)
+        if self.view is None or view is None:
+            return condition
+        device = next(iter(condition.tensors.values())).device
+        return Condition({**condition.tensors, VIEW_FEATURES: view_features(view).to(device)})
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """E[x0 | x_t] under the generator's own distribution, as far as it has been learned."""
+        return self._denoise(x_t, t, condition)
+
+    def update(self, x: Tensor, condition: Condition, generator: torch.Generator) -> float:
+        """One step of denoising score matching on the generator's images ``x`` (batch, ...); returns the loss.
+
+        The error of the clean image is weighted by SNR + 1, which for variance-preserving schedules is the squared
+        error of v (the parametrisation that ProlificDreamer's authors found to train best), with the SNR capped.
+        """
+        x = x.detach()
+        t = self.settings.times.sample(len(x), 0.0, generator)
+        noise = torch.randn(x.shape, generator=generator).to(x)
+        x0 = self._denoise(self.schedule.add_noise(x, noise, t), t, self._some_views_hidden(condition, generator))
+        weight = self.schedule.log_snr(t).exp().clamp(max=LARGEST_SNR) + 1
+        loss = (weight.to(x) * ((x0 - x) ** 2).flatten(1).mean(1)).mean()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * min(1.0, (self.updates + 1) / self.settings.warm_up)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.updates += 1
+        return float(loss.detach())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training changes: the adaptation, its optimiser and the number of updates."""
+        trained = {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
+        return {"network": trained, "optimizer": self.optimizer.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`. Raises ValueError if it belongs to another teacher or rank."""
+        own = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        if own.keys() != state["network"].keys():
+            raise ValueError("the checkpoint's critic was adapted from another teacher or with other settings")
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state["network"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.updates = int(state["updates"])
+
+    def _denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        if self.view is not None:
+            self.view.features = condition.tensors.get(VIEW_FEATURES)
+        return self.teacher.denoise(self.network, x_t, t, condition)
+
+    def _some_views_hidden(self, condition: Condition, generator: torch.Generator) -> Condition:
+        if VIEW_FEATURES not in condition.tensors:
+            return condition
+        features = condition.tensors[VIEW_FEATURES]
+        seen = (torch.rand(len(features), 1, generator=generator) >= self.settings.view_drop).to(features)
+        return Condition({**condition.tensors, VIEW_FEATURES: features * seen})
+
+
+def view_features(view: View) -> Tensor:
+    """The camera as numbers: sine and cosine of azimuth, twice the azimuth, and elevation; shape (batch, 6)."""
+    angles = torch.stack([view.azimuth, 2 * view.azimuth, view.elevation], dim=1).float()
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class ViewEmbedding:
+    """Tells a network the camera, by adding an embedding of it to the embedding of the time; zero to begin with.
+
+    The embedding becomes a submodule of the network, so it is trained and saved with it.
+
+    Attributes:
+        features: `view_features` of the next call, or None to say nothing.
+
+    Raises:
+        ValueError: if the network has no time embedding to add to.
+    """
+
+    NAMES = ("time_embedding", "time_text_embed")
+    """Where diffusers' UNets and transformers embed the time."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.features: Tensor | None = None
+        host = next((getattr(network, name) for name in self.NAMES if hasattr(network, name)), None)
+        if host is None:
+            raise ValueError(f"{type(network).__name__} has no time embedding through which to tell it the camera")
+        parameter = next(network.parameters())
+        width = [module for module in host.modules() if isinstance(module, nn.Linear)][-1].out_features
+        last = nn.Linear(64, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.embed = nn.Sequential(nn.Linear(6, 64), nn.SiLU(), last).to(parameter)
+        network.add_module("critic_view_embedding", self.embed)
+        host.register_forward_hook(self._add)
+
+    def _add(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        del module, inputs
+        return output if self.features is None else output + self.embed(self.features.to(output))

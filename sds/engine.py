@@ -1,0 +1,207 @@
+"""The loop that everything runs through: draw, score, backward.
+
+A generator is anything with two members: ``draw(count, rng)`` chooses what to draw (cameras, latent noise, nothing)
+and calling it with the draw returns the image, differentiable in its parameters. The engine cannot tell a radiance
+field from a one-step student.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sds.critic import Critic
+from sds.denoiser import Teacher
+from sds.guidance import Guidance, PromptConditions
+from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
+from sds.score import Method, NonFiniteGradientError, Weighting, constant_weight, score_gradient, sds, surrogate_loss
+
+
+class Generator(Protocol):
+    """Draws images from parameters. Any ``nn.Module`` with these two members will do."""
+
+    def draw(self, count: int, rng: torch.Generator) -> Any:
+        """Choose ``count`` things to draw: cameras, latent noise, or just the count."""
+        ...
+
+    def __call__(self, draw: Any) -> Any:
+        """Images (count, 3, height, width) in [0, 1], or an object with such an ``image``."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training changes."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Continue from a `state_dict`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run does, apart from who draws and who judges.
+
+    Attributes:
+        steps: number of steps of the generator.
+        batch_size: images for each step.
+        method: the row of `sds.score`'s table.
+        guidance: how strongly to follow the prompt.
+        weighting: the weight of each image.
+        times: the noise levels that are visited.
+        learning_rate: a factor on the optimiser's own learning rates over the run.
+        critic_steps: updates of the critic before each step of the generator.
+        seed: of everything random.
+    """
+
+    steps: int
+    batch_size: int = 4
+    method: Method = sds
+    guidance: Guidance = field(default_factory=lambda: Guidance(4.0))
+    weighting: Weighting = constant_weight
+    times: TimeRange = DREAMFUSION_TIMES
+    learning_rate: Ramp = field(default_factory=lambda: Ramp(1.0, 1.0))
+    critic_steps: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happened in one step; images are detached.
+
+    Attributes:
+        draw: what was drawn.
+        rendering: what the generator returned.
+        guided: what the teacher would like to see instead, in the teacher's x, shape (batch, ...).
+        gradient_size: root mean square of the score gradient.
+        critic_loss: of the last critic update, or None.
+    """
+
+    draw: Any
+    rendering: Any
+    guided: Tensor
+    gradient_size: float
+    critic_loss: float | None
+
+
+class ScoreDistillation:
+    """Trains a generator by a teacher's score.
+
+    Args:
+        generator: what is trained.
+        teacher: what judges; never differentiated.
+        told: from a draw to what the denoisers are told, see `sds.prompts`.
+        optimizer: of the generator's parameters.
+        settings: everything else.
+        critic: for methods that compare with the generator's own distribution.
+        penalty: (rendering, progress in [0, 1]) -> a scalar to add to the loss.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        teacher: Teacher,
+        told: Callable[[Any], PromptConditions],
+        optimizer: torch.optim.Optimizer,
+        settings: Settings,
+        *,
+        critic: Critic | None = None,
+        penalty: Callable[[Any, float], Tensor] | None = None,
+    ) -> None:
+        self.generator, self.teacher, self.told = generator, teacher, told
+        self.optimizer, self.settings = optimizer, settings
+        self.critic, self.penalty = critic, penalty
+        self.rng = torch.Generator().manual_seed(settings.seed)
+        self.done = 0
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    @property
+    def progress(self) -> float:
+        """The share of the run that is done, in [0, 1]."""
+        return self.done / max(1, self.settings.steps)
+
+    def step(self) -> Step:
+        """One step of the generator, after those of the critic.
+
+        Raises NonFiniteGradientError before anything is changed if a gradient is infinite or not a number.
+        """
+        settings = self.settings
+        draw = self.generator.draw(settings.batch_size, self.rng)
+        rendering = self.generator(draw)
+        x = self.teacher.encode(image_of(rendering))
+        conditions = self.told(draw)
+        critic_loss = self._update_critic(x, conditions)
+
+        t = settings.times.sample(len(x), self.progress, self.rng)
+        noise = torch.randn(x.shape, generator=self.rng).to(x)
+        score = score_gradient(
+            self.teacher,
+            x,
+            noise,
+            t,
+            conditions,
+            settings.guidance,
+            settings.method,
+            weighting=settings.weighting,
+            reference=self.critic,
+            progress=self.progress,
+        )
+        loss = surrogate_loss(x, score.gradient)
+        if self.penalty is not None:
+            loss = loss + self.penalty(rendering, self.progress)
+        self._descend(loss)
+        self.done += 1
+        size = float(score.gradient.square().mean().sqrt())
+        return Step(draw, rendering, score.guided, size, critic_loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `step` changes: continuing from it equals never having stopped."""
+        return {
+            "generator": self.generator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "critic": self.critic.state_dict() if self.critic else None,
+            "rng": self.rng.get_state(),
+            "done": self.done,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.generator.load_state_dict(state["generator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.critic is not None:
+            self.critic.load_state_dict(state["critic"])
+        self.rng.set_state(state["rng"])
+        self.done = int(state["done"])
+
+    def _update_critic(self, x: Tensor, conditions: PromptConditions) -> float | None:
+        """The critic learns first, so that the generator's step meets a critic that knows its present images."""
+        if self.critic is None:
+            return None
+        told = conditions.reference or conditions.conditional
+        loss = None
+        for _ in range(self.settings.critic_steps):
+            loss = self.critic.update(x, told, self.rng)
+        return loss
+
+    def _descend(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if not bool(torch.isfinite(nn.utils.get_total_norm(gradients))):
+            raise NonFiniteGradientError(
+                f"the gradient of the generator's parameters is not finite at step {self.done}: "
+                "lower the learning rate, or look at the last checkpoint for what went wrong"
+            )
+        factor = self.settings.learning_rate(self.progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        self.optimizer.step()
+
+
+def image_of(rendering: Any) -> Tensor:
+    """The image of whatever a generator returned: itself, or its ``image``."""
+    return rendering if isinstance(rendering, Tensor) else rendering.image

@@ -1,0 +1,139 @@
+"""LoRA copies and the critic that trains one."""
+
+import pytest
+import torch
+from torch import nn
+
+from sds.critic import VIEW_FEATURES, Critic, CriticSettings, ViewEmbedding, view_features
+from sds.denoiser import Condition
+from sds.lora import LowRank, lora_copy
+from tests.sds.toys import ToyTeacher, views
+
+
+def half(count: int) -> torch.Tensor:
+    return torch.full((count,), 0.5, dtype=torch.float64)
+
+
+def test_a_lora_copy_starts_equal_and_shares_the_frozen_weights():
+    teacher = ToyTeacher()
+    copied = lora_copy(teacher.network, rank=2)
+    x, text = torch.randn(2, 3, 4, 4), torch.zeros(2)
+    torch.testing.assert_close(copied(x, half(2), text), teacher.network(x, half(2), text), rtol=0, atol=0)
+    layer = copied.conv_in
+    assert isinstance(layer, LowRank)
+    assert layer.base.weight.data_ptr() == teacher.network.conv_in.weight.data_ptr()
+    trainable = {name for name, p in copied.named_parameters() if p.requires_grad}
+    assert trainable
+    assert all(".down." in name or ".up." in name for name in trainable)
+
+
+def test_low_rank_is_the_sum_of_its_parts():
+    base = nn.Conv2d(3, 5, 3, stride=2, padding=1)
+    layer = LowRank(base, rank=2)
+    nn.init.normal_(layer.up.weight)
+    x = torch.randn(1, 3, 8, 8)
+    merged = torch.einsum("or,rihw->oihw", layer.up.weight[:, :, 0, 0], layer.down.weight) + base.weight
+    expected = nn.functional.conv2d(x, merged, base.bias, stride=2, padding=1)
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_bad_adaptations_are_refused():
+    with pytest.raises(ValueError, match="rank"):
+        lora_copy(nn.Linear(2, 2), rank=0)
+    with pytest.raises(ValueError, match="no linear or convolution"):
+        lora_copy(nn.ReLU())
+
+
+def test_a_critic_learns_the_generators_image_and_leaves_the_teacher_alone():
+    teacher = ToyTeacher()
+    before = {name: p.clone() for name, p in teacher.network.named_parameters()}
+    critic = Critic(teacher, CriticSettings(rank=4, learning_rate=0.03))
+    rng = torch.Generator().manual_seed(0)
+    x = torch.full((8, 3, 4, 4), 0.7)
+    condition = critic.condition(["abc"] * 8, None)
+    x_t = torch.randn(8, 3, 4, 4, generator=rng)
+
+    def error() -> float:
+        return float((critic(x_t, half(8), condition) - x).square().mean())
+
+    untrained = error()
+    for _ in range(200):
+        critic.update(x, condition, rng)
+    assert error() < 0.05 * untrained
+    for name, parameter in teacher.network.named_parameters():
+        torch.testing.assert_close(parameter, before[name], rtol=0, atol=0)
+
+
+def test_a_critic_of_a_teacher_without_views_is_told_the_camera():
+    teacher = ToyTeacher(knows_views=False)
+    critic = Critic(teacher, CriticSettings(learning_rate=0.03, view_drop=0.0))
+    rng = torch.Generator().manual_seed(0)
+    condition = critic.condition(["abc"] * 2, views(2))
+    x_t, t = torch.zeros(2, 3, 4, 4), half(2)
+    torch.testing.assert_close(critic(x_t, t, condition), teacher(x_t, t, condition), rtol=0, atol=0)
+    x = torch.stack([torch.full((3, 4, 4), -0.8), torch.full((3, 4, 4), 0.8)])  # each side has its own colour
+    for _ in range(300):
+        critic.update(x, condition, rng)
+    from_each_side = critic(x_t, t, condition).mean((1, 2, 3))
+    assert from_each_side[0] < -0.5
+    assert from_each_side[1] > 0.5
+
+
+def test_view_features_by_hand():
+    features = view_features(views(1))
+    assert features.tolist() == [[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]]
+
+
+def test_hidden_views_say_nothing():
+    teacher = ToyTeacher()
+    critic = Critic(teacher, CriticSettings(view_drop=1.0))
+    hidden = critic._some_views_hidden(critic.condition(["a"] * 3, views(3)), torch.Generator())
+    assert hidden.tensors[VIEW_FEATURES].abs().max() == 0
+
+
+def test_a_teacher_that_knows_views_is_not_told_twice():
+    critic = Critic(ToyTeacher(knows_views=True))
+    assert VIEW_FEATURES not in critic.condition(["a"], views(1)).tensors
+    with pytest.raises(ValueError, match="time embedding"):
+        ViewEmbedding(nn.Linear(1, 1))
+
+
+def test_critic_state_continues_exactly():
+    def trained(critic: Critic, rng: torch.Generator, updates: int) -> Critic:
+        for _ in range(updates):
+            critic.update(torch.zeros(2, 3, 4, 4), critic.condition(["a"] * 2, views(2)), rng)
+        return critic
+
+    torch.manual_seed(1)
+    straight_rng, rng = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    first = Critic(ToyTeacher())
+    start = {name: tensor.clone() for name, tensor in first.state_dict()["network"].items()}
+    straight = trained(first, straight_rng, 6).state_dict()["network"]
+
+    second = Critic(ToyTeacher())
+    second.load_state_dict({"network": start, "optimizer": second.optimizer.state_dict(), "updates": 0})
+    saved = trained(second, rng, 3).state_dict()
+    saved["network"] = {name: tensor.clone() for name, tensor in saved["network"].items()}
+    third = Critic(ToyTeacher())
+    third.load_state_dict(saved)
+    resumed = trained(third, rng, 3).state_dict()["network"]
+    for name, tensor in straight.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0)
+
+
+def test_a_critic_of_another_teacher_is_refused():
+    state = Critic(ToyTeacher(knows_views=True)).state_dict()
+    with pytest.raises(ValueError, match="another teacher"):
+        Critic(ToyTeacher(knows_views=False)).load_state_dict(state)
+
+
+def test_conditions_cut_join_and_refuse():
+    one = Condition({"a": torch.tensor([[1.0], [2.0]])})
+    assert len(one) == 2
+    assert Condition.concatenate([one, one[1:]]).tensors["a"].flatten().tolist() == [1, 2, 2]
+    between = one.lerp(Condition({"a": torch.tensor([[3.0], [2.0]])}), torch.tensor([0.25, 1.0]))
+    assert between.tensors["a"].flatten().tolist() == [1.5, 2.0]
+    with pytest.raises(ValueError, match="different denoisers"):
+        Condition.concatenate([one, Condition({"b": torch.zeros(2)})])
+    with pytest.raises(ValueError, match="one batch size"):
+        Condition({"a": torch.zeros(2), "b": torch.zeros(3)})
