@@ -1,0 +1,43 @@
+# Two commands for everybody: `make demo` makes a mesh, `make test` checks everything.
+
+PYTHON ?= python3
+PROMPT ?= a red armchair
+# On Linux, PyPI's torch brings several gigabytes of CUDA. Without an NVIDIA card, let
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# fetch the small build instead.
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: demo test lint unit benchmark install clean
+
+demo: install
+	$(BIN)/scoresmith generate "$(PROMPT)" --out outputs/demo --overwrite
+
+test: lint unit
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: install
+	$(BIN)/python -m pytest
+
+benchmark: install
+	$(BIN)/python -m tests.benchmarks
+
+install: $(INSTALLED)
+
+# torch first and by its pinned version: the newest release that another package would pull in may be far larger.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --constraint constraints.txt torch
+	$(PIP) --constraint constraints.txt --editable ".[dev]"
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) outputs
