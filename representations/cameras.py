@@ -28,6 +28,7 @@ class Cameras:
         field_of_view: (B,) full vertical angle in radians.
         background: (B, 3) colour in [0, 1].
         size: images are `size` x `size` pixels.
+        phase: (B,) in [0, 1), where between two sample positions the rays of an image begin; None is the middle.
     """
 
     azimuth: Tensor
@@ -36,6 +37,7 @@ class Cameras:
     field_of_view: Tensor
     background: Tensor
     size: int
+    phase: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.azimuth)
@@ -70,6 +72,7 @@ class Cameras:
             change(self.field_of_view),
             change(self.background),
             self.size,
+            None if self.phase is None else change(self.phase),
         )
 
     @property
@@ -87,19 +90,34 @@ class Cameras:
         """(B, 3) where the cameras stand in the world."""
         return self.rotation[:, :, 2] * self.distance[:, None]
 
-    def rays(self) -> tuple[Tensor, Tensor]:
+    def rays(self, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Rays through the pixel centres; row 0 is the top of the image.
+
+        Args:
+            rows: of the images; all H of them by default.
 
         Returns:
             origins (B, H, W, 3) and directions (B, H, W, 3) of unit length, in the world.
         """
         centres = (torch.arange(self.size, device=self.azimuth.device) + 0.5) * 2 / self.size - 1
-        y, x = torch.meshgrid(-centres, centres, indexing="ij")
+        y, x = torch.meshgrid(-centres[rows], centres, indexing="ij")
         half_extent = torch.tan(self.field_of_view / 2)[:, None, None]
         in_camera = torch.stack([x * half_extent, y * half_extent, -torch.ones_like(x * half_extent)], dim=-1)
         directions = torch.einsum("bij,bhwj->bhwi", self.rotation, in_camera)
         directions = directions / directions.norm(dim=-1, keepdim=True)
         return self.position[:, None, None, :].expand_as(directions), directions
+
+    def sample_offsets(self, rows: slice = slice(None)) -> Tensor:
+        """(B, H, W) in [0, 1): where within its step the first sample of each ray lies.
+
+        Neighbouring pixels differ by the R2 sequence (Roberts 2018): a few of them together sample depth evenly,
+        with less noise than independent numbers, and `phase` is all that has to be drawn.
+        """
+        if self.phase is None:
+            return torch.full((len(self), len(range(self.size)[rows]), self.size), 0.5, device=self.azimuth.device)
+        index = torch.arange(self.size, device=self.azimuth.device)
+        pattern = 0.5698402910 * index[rows, None] + 0.7548776662 * index[None, :]
+        return (self.phase[:, None, None] + pattern) % 1
 
     def world_to_camera(self) -> Tensor:
         """(B, 4, 4) matrices that take homogeneous column vectors of the world into the camera's frame."""
@@ -177,6 +195,7 @@ class CameraSampler:
             field_of_view=jittered(self.field_of_view, self.field_of_view_jitter),
             background=torch.where(white < self.white_probability, 1.0, background),
             size=self.size,
+            phase=uniform(count),
         )
 
 

@@ -1,0 +1,172 @@
+"""A radiance field seen by cameras: `forward(cameras) -> Rendering`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from representations.cameras import Cameras, CameraSampler
+from representations.fields import DenseGrid, Field
+from representations.occupancy import OccupancyGrid
+from representations.rays import Marching, Rays
+from representations.shading import Shading, headlight
+from representations.volume import COLOUR_CHANNELS
+from representations.voxels import node_positions
+
+OCCUPANCY_INTERVAL = 16
+"""Steps between looks at which cells hold anything."""
+
+_POINTS_AT_ONCE = 2**18
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What B cameras see.
+
+    Attributes:
+        image: (B, 3, H, W) colour over the cameras' background, in [0, 1].
+        opacity: (B, 1, H, W) in [0, 1].
+        depth: (B, 1, H, W) mean distance along the ray where anything is seen, else 0.
+        normal: (B, 3, H, W) unit outward normals in the world where anything is seen; None unless shading needed them.
+    """
+
+    image: Tensor
+    opacity: Tensor
+    depth: Tensor
+    normal: Tensor | None
+
+
+@dataclass(frozen=True)
+class PenaltyWeights:
+    """How strongly `NeRF.penalty` pulls.
+
+    Attributes:
+        roughness: on neighbouring voxels that differ. Too much eats thin parts.
+        opacity_entropy: on rays that are neither stopped nor free; ramps up from 0 over the run.
+        sparsity: on opacity as such.
+    """
+
+    roughness: float = 5.0
+    opacity_entropy: float = 0.5
+    sparsity: float = 0.0
+
+
+class NeRF(nn.Module):
+    """A radiance field, where it is occupied, and how it is looked at.
+
+    Args:
+        field: what is optimised; a `DenseGrid` by default.
+        sampler: how `draw` places cameras.
+        marching: how densely rays are sampled.
+        penalty_weights: see `PenaltyWeights`.
+        shading: from `representations/shading.py`; None shows the bare colour and computes no normals.
+        rays_at_once: images with more rays than this are rendered in strips, and again strip by strip for the gradient,
+            so that memory does not grow with the image (the two-pass gradient).
+    """
+
+    def __init__(
+        self,
+        field: Field | None = None,
+        sampler: CameraSampler | None = None,
+        marching: Marching | None = None,
+        penalty_weights: PenaltyWeights | None = None,
+        shading: Shading | None = None,
+        rays_at_once: int = 2**14,
+    ):
+        super().__init__()
+        self.field: Field = field or DenseGrid()
+        self.occupancy = OccupancyGrid(self.field.occupancy_resolution)
+        self.sampler = sampler or CameraSampler()
+        self.marching = marching or Marching()
+        self.penalty_weights = penalty_weights or PenaltyWeights()
+        self.shading = shading
+        self.rays_at_once = rays_at_once
+
+    def draw(self, count: int, generator: torch.Generator) -> Cameras:
+        """Cameras to be trained on. A rendering is a function of them and the parameters, and of nothing else."""
+        return self.sampler(count, generator)
+
+    def forward(self, cameras: Cameras) -> Rendering:
+        """Renders; differentiable with respect to the field."""
+        strips = list(self._strips(cameras))
+        parts = (
+            [self._integrate(cameras, strips[0])] if len(strips) == 1 else self._integrate_in_strips(cameras, strips)
+        )
+        features, opacity, depth = (torch.cat(part, dim=2) for part in zip(*parts, strict=True))
+        return self._compose(cameras, features, opacity, depth)
+
+    def penalty(self, rendering: Rendering, progress: float) -> Tensor:
+        """A scalar that keeps the field plain; `progress` in [0, 1] is the share of the run that is over."""
+        weights = self.penalty_weights
+        opacity = rendering.opacity.clamp(1e-3, 1 - 1e-3)
+        entropy = -(opacity * opacity.log() + (1 - opacity) * (1 - opacity).log()).mean()
+        total = weights.opacity_entropy * progress * entropy
+        if weights.roughness:
+            total = total + weights.roughness * self.field.roughness()
+        if weights.sparsity:
+            total = total + weights.sparsity * rendering.opacity.mean()
+        return total
+
+    def update_occupancy(self, step: int) -> None:
+        """To be called before every step; looks at the field again every `OCCUPANCY_INTERVAL` steps."""
+        if step > 0 and step % OCCUPANCY_INTERVAL == 0:
+            self.occupancy.update(self.field, step // OCCUPANCY_INTERVAL)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters with learning rates that suit them, for any torch optimiser."""
+        return self.field.parameter_groups()
+
+    @torch.no_grad()
+    def density_grid(self, resolution: int) -> Tensor:
+        """(R, R, R) density at the nodes of a regular grid over [-1, 1]^3, indexed [z, y, x]."""
+        points = node_positions(resolution, self.occupancy.density.device).reshape(-1, 3)
+        parts = [self.field(part).density for part in points.split(_POINTS_AT_ONCE)]
+        return torch.cat(parts).reshape(resolution, resolution, resolution)
+
+    @torch.no_grad()
+    def color_at(self, points: Tensor) -> Tensor:
+        """(P, 3) colour in [0, 1] at points (P, 3)."""
+        return torch.cat([self.field(part).colour for part in points.split(_POINTS_AT_ONCE)])
+
+    def _strips(self, cameras: Cameras) -> Iterator[slice]:
+        """Rows of the images, as few at a time as `rays_at_once` asks for."""
+        rows = max(1, self.rays_at_once // (len(cameras) * cameras.size))
+        for start in range(0, cameras.size, rows):
+            yield slice(start, min(start + rows, cameras.size))
+
+    def _integrate_in_strips(self, cameras: Cameras, strips: list[slice]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        # A checkpointed strip keeps its outputs only: the first pass is without gradient, the second renders a strip
+        # again when its gradient has arrived. Nothing is random in between, so both passes see the same samples.
+        return [
+            checkpoint(self._integrate, cameras, strip, use_reentrant=False, preserve_rng_state=False)
+            for strip in strips
+        ]
+
+    def _integrate(self, cameras: Cameras, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (B, C, h, W), opacity and depth (B, 1, h, W) of some rows of the images."""
+        origins, directions = cameras.rays(rows)
+        offsets = cameras.sample_offsets(rows)
+        rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), offsets.reshape(-1)).to(self.occupancy.density)
+        binaries = self.occupancy.binaries
+        integral = self.field.render(rays, binaries, self.marching, with_normals=self.shading is not None)
+        shape = origins.shape[:3]
+        return (
+            integral.features.reshape(*shape, -1).permute(0, 3, 1, 2),
+            integral.opacity.reshape(shape)[:, None],
+            integral.depth.reshape(shape)[:, None],
+        )
+
+    def _compose(self, cameras: Cameras, features: Tensor, opacity: Tensor, depth: Tensor) -> Rendering:
+        colour, normal = features[:, :COLOUR_CHANNELS], None
+        if self.shading is not None:
+            summed = features[:, COLOUR_CHANNELS:]
+            normal = summed / summed.square().sum(dim=1, keepdim=True).add(1e-12).sqrt()
+            covered = opacity.clamp(min=1e-2)
+            colour = self.shading(colour / covered, normal, headlight(cameras)) * covered
+        image = colour + (1 - opacity) * cameras.background[:, :, None, None]
+        return Rendering(image, opacity, depth / opacity.clamp(min=1e-6), normal)
