@@ -147,10 +147,8 @@ def read_safetensors(folder: TeacherFolder, component: str, name: str, dtype: to
 def with_current_names(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """``weights`` with the layers of early autoencoders' attention under the names that ``network`` has for them."""
     expected = network.state_dict().keys()
-    renamed = {}
-    for key, value in weights.items():
-        *path, layer, kind = key.split(".")
-        if key not in expected and layer in RENAMED_ATTENTION:
-            key = ".".join([*path, RENAMED_ATTENTION[layer], kind])
-        renamed[key] = value
-    return renamed
+    early = re.compile(rf"\.({'|'.join(RENAMED_ATTENTION)})\.(?=weight$|bias$)")
+    return {
+        key if key in expected else early.sub(lambda found: f".{RENAMED_ATTENTION[found[1]]}.", key): value
+        for key, value in weights.items()
+    }

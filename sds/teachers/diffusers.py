@@ -1,0 +1,263 @@
+"""Any folder in the diffusers layout as a teacher: pixels or latents; noise, v, image or flow prediction.
+
+What is supported (`ARCHITECTURES` and `SCHEDULERS` are the tables):
+
+* UNets without text (unconditional, or told a class), UNets with CLIP or T5 (Stable Diffusion 1 and 2, SDXL, the first
+  stage of DeepFloyd IF), DiT, PixArt and Stable Diffusion 3;
+* cameras: a UNet whose class embedding projects 16 numbers is told the camera-to-world matrix
+  (`conditioning.camera_numbers`) and so `knows_views`; all others are told the view in words (`sds.prompts`);
+* float32 on the CPU, float16 on CUDA (the autoencoder always float32).
+
+Checked against diffusers' own schedulers with small networks. Big checkpoints and CUDA could not be run where this was
+written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DDPMScheduler,
+    DEISMultistepScheduler,
+    DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LMSDiscreteScheduler,
+    ModelMixin,
+    PNDMScheduler,
+    SchedulerMixin,
+    UniPCMultistepScheduler,
+)
+from torch import Tensor, nn
+
+from sds.denoiser import Condition, View
+from sds.schedule import NoiseSchedule, Prediction, schedule_from_diffusers, x0_from
+from sds.teachers.architectures import ARCHITECTURES, DENOISERS, Connection, Site
+from sds.teachers.conditioning import with_camera
+from sds.teachers.folder import TeacherFolder, TeacherFolderError
+from sds.teachers.hub import UNUSED, find_teacher_folder
+from sds.teachers.image_codec import ImageCodec, LatentCodec, PixelCodec
+from sds.teachers.weights import load_network, public_values
+
+SCHEDULERS: Mapping[tuple[str, str], type[SchedulerMixin]] = {
+    ("diffusers", scheduler.__name__): scheduler
+    for scheduler in (
+        DDIMScheduler,
+        DDPMScheduler,
+        DEISMultistepScheduler,
+        DPMSolverMultistepScheduler,
+        DPMSolverSinglestepScheduler,
+        EulerAncestralDiscreteScheduler,
+        EulerDiscreteScheduler,
+        FlowMatchEulerDiscreteScheduler,
+        FlowMatchHeunDiscreteScheduler,
+        HeunDiscreteScheduler,
+        LMSDiscreteScheduler,
+        PNDMScheduler,
+        UniPCMultistepScheduler,
+    )
+}
+"""Only the noise levels and the prediction type are read from a scheduler; which sampler it is does not matter."""
+
+AUTOENCODERS: Mapping[tuple[str, str], type[ModelMixin]] = {("diffusers", "AutoencoderKL"): AutoencoderKL}
+
+TEXT_COMPONENTS = {f"{part}{suffix}" for part in ("text_encoder", "tokenizer") for suffix in ("", "_2", "_3")}
+
+
+class DiffusersTeacher:
+    """A frozen teacher from a folder in the diffusers layout; meets `sds.denoiser.NeuralTeacher`.
+
+    Attributes:
+        network: the frozen network.
+        schedule: the noise levels it was trained on.
+        prediction: what it returns.
+        codec: the border between images and x.
+        prompts: makes its conditions.
+        knows_views: whether it is told the camera as numbers.
+        call: how the network is called.
+    """
+
+    def __init__(
+        self,
+        network: ModelMixin,
+        schedule: NoiseSchedule,
+        prediction: Prediction,
+        codec: ImageCodec,
+        connection: Connection,
+    ) -> None:
+        self.network = network
+        self.schedule = schedule
+        self.prediction = prediction
+        self.codec = codec
+        self.prompts = connection.prompts
+        self.knows_views = connection.told_camera
+        self.call = connection.call
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of x: pixels in [-1, 1], or latents."""
+        return self.codec.shape
+
+    @property
+    def takes_sentences(self) -> bool:
+        """Whether prompts are free text; False for class-conditional and unconditional teachers."""
+        return self.prompts.takes_sentences
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """E[x0 | x_t], shape of ``x_t``. One forward pass of the network; no gradient is recorded.
+
+        Raises DegenerateNoiseLevelError where a noise prediction says nothing about the image (alpha near 0).
+        """
+        return self.denoise(self.network, x_t, t, condition)
+
+    def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The prediction of x0 by ``network``, an adapted copy perhaps, in the shape and type of ``x_t``.
+
+        It is not clamped to any range. Gradients flow into ``x_t`` and the network if they are asked for.
+        """
+        dtype = next(network.parameters()).dtype
+        told = {
+            name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+            for name, tensor in condition.tensors.items()
+        }
+        timestep = self.schedule.timestep(t).to(x_t.device, torch.float32)
+        output = self.call(network, x_t.to(dtype), timestep, told)
+        # A network that learned its variance too returns it in a second half of the channels.
+        output = output[:, : self.shape[0]].to(x_t.dtype)
+        alpha, sigma = self.schedule(t)
+        return x0_from(self.prediction, output, x_t, alpha, sigma)
+
+    @torch.no_grad()
+    def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
+        """One row for each prompt. Text is encoded once for each prompt and kept.
+
+        Raises:
+            ValueError: if a prompt is no class of a class-conditional teacher, is not empty for an unconditional one,
+                or if a teacher that is told the camera gets no view.
+            RuntimeError: for a new prompt after `release_text_encoders`.
+        """
+        condition = self.prompts(prompts)
+        return with_camera(condition, view) if self.knows_views else condition
+
+    def encode(self, image: Tensor) -> Tensor:
+        """An image of shape (batch, 3, height, width) in [0, 1], of any size, as x of `shape`. Differentiable."""
+        return self.codec.encode(image)
+
+    def decode(self, x: Tensor) -> Tensor:
+        """The image that x stands for, in [0, 1] up to what x exceeds its range by. Differentiable."""
+        return self.codec.decode(x)
+
+    def release_text_encoders(self) -> None:
+        """Frees the text encoders, often the largest part. Prompts seen so far and the null prompt stay usable."""
+        self.prompts.release()
+
+
+def load_diffusers_teacher(
+    folder_or_name: str | Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    allow_download: bool = False,
+) -> DiffusersTeacher:
+    """Loads a teacher. Nothing of the folder is executed or unpickled.
+
+    Args:
+        folder_or_name: a folder, or the name of a hub repository.
+        device: where the networks run.
+        dtype: type of the network and the text encoders; float16 on CUDA and float32 elsewhere if None.
+        allow_download: whether a hub repository that is not on this machine may be downloaded.
+
+    Raises:
+        TeacherFolderError: a one-line reason why the folder cannot be a teacher.
+    """
+    device = torch.device(device)
+    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
+    folder = find_teacher_folder(folder_or_name, allow_download)
+    component = "transformer" if folder.has("transformer") else "unet"
+    refuse_unknown_components(folder, {component, "scheduler", "vae", *TEXT_COMPONENTS, *UNUSED})
+    schedule, prediction = load_schedule(folder)
+    network = load_network(folder, component, DENOISERS, dtype).to(device)
+    codec = load_codec(folder, component, network, device)
+    site = Site(folder, component, codec.size, device, dtype)
+    connection = ARCHITECTURES[type(network)](network, site)
+    return DiffusersTeacher(network, schedule, prediction, codec, connection)
+
+
+def refuse_unknown_components(folder: TeacherFolder, known: set[str]) -> None:
+    """Raises TeacherFolderError if the index lists a component that this program has no use for."""
+    for name, entry in folder.index.items():
+        if isinstance(entry, list) and folder.has(name) and name not in known:
+            raise TeacherFolderError(
+                f"{folder.path}: model_index.json lists '{name}' ({entry}), which no supported teacher has"
+            )
+
+
+def load_schedule(folder: TeacherFolder) -> tuple[NoiseSchedule, Prediction]:
+    """The noise levels and the prediction type that the folder's scheduler describes.
+
+    Raises:
+        TeacherFolderError: if it is missing, broken or of a kind that is not supported.
+    """
+    scheduler_class = folder.choose("scheduler", SCHEDULERS)
+    config = public_values(folder.read_json("scheduler", "scheduler_config.json"))
+    place = folder.path / "scheduler"
+    if config.get("use_flow_sigmas"):
+        raise TeacherFolderError(f"{place}: use_flow_sigmas is not supported; use FlowMatchEulerDiscreteScheduler")
+    if config.get("timestep_type") == "continuous":
+        raise TeacherFolderError(f"{place}: continuous timesteps (timestep_type) are not supported")
+    try:
+        scheduler = scheduler_class.from_config(config)
+        schedule = schedule_from_diffusers(scheduler)
+        flow = not hasattr(scheduler, "alphas_cumprod")
+        return schedule, Prediction.FLOW if flow else Prediction(scheduler.config.prediction_type)
+    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError) as error:
+        raise TeacherFolderError(f"{place}: scheduler_config.json makes no noise schedule ({error})") from error
+
+
+def load_codec(
+    folder: TeacherFolder, component: str, network: ModelMixin, device: torch.device
+) -> PixelCodec | LatentCodec:
+    """The border to images: latents if the folder has an autoencoder, pixels otherwise.
+
+    Raises:
+        TeacherFolderError: if the network and the autoencoder do not fit each other.
+    """
+    place, config = folder.path / component, network.config
+    size = square(config.sample_size)
+    if size is None:
+        raise TeacherFolderError(f"{place}: config.json must name the size it was trained at (sample_size)")
+    codec: PixelCodec | LatentCodec = PixelCodec(size)
+    if folder.has("vae"):
+        codec = LatentCodec(load_network(folder, "vae", AUTOENCODERS, torch.float32).to(device), size)
+    channels = codec.shape[0]
+    if config.in_channels != channels:
+        raise TeacherFolderError(
+            f"{place} takes {config.in_channels} channels where images have {channels}; "
+            "upscalers, inpainting and depth networks are no teachers"
+        )
+    if network_outputs(config) not in (channels, 2 * channels):
+        raise TeacherFolderError(f"{place} returns {network_outputs(config)} channels where images have {channels}")
+    return codec
+
+
+def network_outputs(config: Mapping[str, Any]) -> int:
+    """How many channels a network of this configuration returns; as many as it takes if it does not say."""
+    return config.get("out_channels") or config["in_channels"]
+
+
+def square(sample_size: Any) -> tuple[int, int] | None:
+    """(height, width) from a configuration's one number, pair, or None."""
+    if isinstance(sample_size, int):
+        return sample_size, sample_size
+    if isinstance(sample_size, list | tuple) and len(sample_size) == 2:
+        return int(sample_size[0]), int(sample_size[1])
+    return None

@@ -1,0 +1,102 @@
+"""The border between images in [0, 1] and what a teacher denoises: pixels in [-1, 1], or an autoencoder's latents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+
+class ImageCodec(Protocol):
+    """Translates images for a teacher and back."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of what the teacher denoises."""
+        ...
+
+    def encode(self, image: Tensor) -> Tensor:
+        """An image of shape (batch, 3, height, width) in [0, 1] of any size as x of `shape`. Differentiable."""
+        ...
+
+    def decode(self, x: Tensor) -> Tensor:
+        """The image of the teacher's own size that x stands for, shape (batch, 3, height, width). Differentiable.
+
+        In [0, 1] up to what x exceeds its range by: nothing is clamped, so that the gradient survives.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PixelCodec:
+    """For a teacher that denoises pixels.
+
+    Attributes:
+        size: (height, width) of its images.
+    """
+
+    size: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(3, height, width)."""
+        return 3, *self.size
+
+    def encode(self, image: Tensor) -> Tensor:
+        """See `ImageCodec.encode`."""
+        return resized(image, self.size) * 2 - 1
+
+    def decode(self, x: Tensor) -> Tensor:
+        """See `ImageCodec.decode`."""
+        return (x + 1) / 2
+
+
+class LatentCodec:
+    """For a teacher that denoises the latents of a variational autoencoder (Rombach et al. 2022).
+
+    ``x = (mean - shift) * scale``, where the posterior's mean is taken and no sample is drawn: its deviation is far
+    below the noise that score distillation adds right after, and this way encoding needs no generator and its
+    gradient has no noise of its own.
+
+    The autoencoder stays in float32 whatever the teacher's type: the gradient passes through it, and those of some
+    teachers overflow in half precision.
+    """
+
+    def __init__(self, autoencoder: AutoencoderKL, latent_size: tuple[int, int]) -> None:
+        config = autoencoder.config
+        self.autoencoder = autoencoder
+        self.shape: tuple[int, int, int] = (config.latent_channels, *latent_size)
+        factor = 2 ** (len(config.block_out_channels) - 1)
+        self.size = (latent_size[0] * factor, latent_size[1] * factor)
+        mean = config.get("latents_mean") or [config.get("shift_factor") or 0.0]
+        deviation = config.get("latents_std") or [1.0]
+        like = next(autoencoder.parameters())
+        self.shift = torch.tensor(mean).to(like).reshape(1, -1, 1, 1)
+        self.scale = float(config.scaling_factor) / torch.tensor(deviation).to(like).reshape(1, -1, 1, 1)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """See `ImageCodec.encode`."""
+        pixels = resized(image, self.size).to(self.shift.dtype) * 2 - 1
+        mean = self.autoencoder.encode(pixels).latent_dist.mode()
+        return ((mean - self.shift) * self.scale).to(image.dtype)
+
+    def decode(self, x: Tensor) -> Tensor:
+        """See `ImageCodec.decode`."""
+        pixels = self.autoencoder.decode(x.to(self.shift.dtype) / self.scale + self.shift).sample
+        return ((pixels + 1) / 2).to(x.dtype)
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """``image`` of shape (batch, 3, height, width) at ``size``, bilinear; averaged over all its pixels when shrunk.
+
+    Raises ValueError if it is not of such a shape.
+    """
+    if image.dim() != 4 or image.shape[1] != 3:
+        raise ValueError(f"an image must have shape (batch, 3, height, width), not {tuple(image.shape)}")
+    if tuple(image.shape[-2:]) == size:
+        return image
+    return F.interpolate(image, size, mode="bilinear", antialias=True)

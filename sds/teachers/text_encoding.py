@@ -1,0 +1,231 @@
+"""CLIP and T5 text encoders of a teacher's folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPTokenizerFast,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+    T5TokenizerFast,
+)
+from transformers.utils import logging as transformers_logging
+
+from sds.teachers.folder import TeacherFolder, TeacherFolderError
+from sds.teachers.weights import TRANSFORMERS_WEIGHTS, frozen, read_weights
+
+
+@dataclass(frozen=True)
+class EncoderKind:
+    """A text encoder that may be built.
+
+    Attributes:
+        model_class, config_class: what transformers defines.
+        fields: the entries of `config.json` that describe the network; all others are ignored.
+        takes_mask: whether the encoder is usually told which tokens are padding.
+    """
+
+    model_class: type[PreTrainedModel]
+    config_class: type[Any]
+    fields: tuple[str, ...]
+    takes_mask: bool
+
+
+CLIP_FIELDS = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "projection_dim",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_position_embeddings",
+    "hidden_act",
+    "layer_norm_eps",
+    "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
+)
+T5_FIELDS = (
+    "vocab_size",
+    "d_model",
+    "d_kv",
+    "d_ff",
+    "num_layers",
+    "num_heads",
+    "relative_attention_num_buckets",
+    "relative_attention_max_distance",
+    "layer_norm_epsilon",
+    "feed_forward_proj",
+    "pad_token_id",
+    "eos_token_id",
+)
+
+ENCODERS: Mapping[tuple[str, str], EncoderKind] = {
+    ("transformers", "CLIPTextModel"): EncoderKind(CLIPTextModel, CLIPTextConfig, CLIP_FIELDS, False),
+    ("transformers", "CLIPTextModelWithProjection"): EncoderKind(
+        CLIPTextModelWithProjection, CLIPTextConfig, CLIP_FIELDS, False
+    ),
+    ("transformers", "T5EncoderModel"): EncoderKind(T5EncoderModel, T5Config, T5_FIELDS, True),
+}
+
+TOKENIZERS: Mapping[tuple[str, str], type[PreTrainedTokenizerBase]] = {
+    ("transformers", "CLIPTokenizer"): CLIPTokenizer,
+    ("transformers", "CLIPTokenizerFast"): CLIPTokenizerFast,
+    ("transformers", "T5Tokenizer"): T5Tokenizer,
+    ("transformers", "T5TokenizerFast"): T5TokenizerFast,
+}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What an encoder says about one prompt.
+
+    Attributes:
+        last: shape (tokens, width), the states after the last layer.
+        penultimate: shape (tokens, width), the states before the last layer.
+        pooled: shape (pooled_width,), one vector for the whole prompt; None if the encoder makes none.
+        mask: shape (tokens,), 1 for a token and 0 for padding.
+    """
+
+    last: Tensor
+    penultimate: Tensor
+    pooled: Tensor | None
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """A tokenizer and a frozen network.
+
+    Attributes:
+        tell_padding: whether the network is told which tokens are padding.
+        length: prompts are padded, or cut, to this many tokens.
+        lower_case: whether the teacher was trained on prompts in small letters.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    network: PreTrainedModel
+    tell_padding: bool
+    length: int
+    lower_case: bool
+
+    @torch.no_grad()
+    def __call__(self, prompt: str) -> Encoding:
+        """Encodes one prompt. Warns if its end does not fit."""
+        prompt = prompt.lower().strip() if self.lower_case else prompt
+        if len(self.tokenizer(prompt, truncation=False, verbose=False)["input_ids"]) > self.length:
+            warnings.warn(f"only the first {self.length} tokens of the prompt are used: {prompt[:80]}...", stacklevel=2)
+        tokens = self.tokenizer(
+            prompt, padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
+        ).to(self.network.device)
+        mask = tokens["attention_mask"]
+        output = self.network(tokens["input_ids"], mask if self.tell_padding else None, output_hidden_states=True)
+        pooled = getattr(output, "text_embeds", None)
+        pooled = getattr(output, "pooler_output", None) if pooled is None else pooled
+        return Encoding(
+            last=output.last_hidden_state[0],
+            penultimate=output.hidden_states[-2][0],
+            pooled=None if pooled is None else pooled[0],
+            mask=mask[0].to(output.last_hidden_state.dtype),
+        )
+
+
+def load_text_encoder(
+    folder: TeacherFolder,
+    suffix: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    t5_length: int = 77,
+    lower_case: bool = False,
+    tell_padding: bool = True,
+) -> TextEncoder:
+    """Loads ``text_encoder<suffix>`` and ``tokenizer<suffix>``.
+
+    Args:
+        folder: where to read.
+        suffix: "", "_2" or "_3".
+        device, dtype: where the network is put, and its type.
+        t5_length: how many tokens the teacher was trained with, if this is a T5 encoder. CLIP's number is fixed.
+        lower_case: whether the teacher was trained on prompts in small letters.
+        tell_padding: whether a T5 encoder is told which tokens are padding. CLIP never is.
+
+    Raises:
+        TeacherFolderError: if either is missing, broken, unsupported or unsafe.
+    """
+    name = f"text_encoder{suffix}"
+    kind = folder.choose(name, ENCODERS)
+    config = folder.read_json(name, "config.json")
+    known = {field: config[field] for field in kind.fields if field in config}
+    weights = read_weights(folder, name, TRANSFORMERS_WEIGHTS, dtype)
+    place = folder.path / name
+    try:
+        # Without a path the library opens no file: configuration and weights are all it gets.
+        with quiet_transformers():
+            network, report = kind.model_class.from_pretrained(
+                None,
+                config=kind.config_class(**known),
+                state_dict=weights,
+                dtype=dtype,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise TeacherFolderError(f"{place}: config.json and weights do not make a text encoder ({error})") from error
+    if report["missing_keys"]:
+        raise TeacherFolderError(f"{place}: weights are missing, one is {min(report['missing_keys'])}")
+    length = getattr(network.config, "max_position_embeddings", t5_length)
+    tokenizer = load_tokenizer(folder, f"tokenizer{suffix}", network.config.vocab_size)
+    return TextEncoder(tokenizer, frozen(network.to(device)), kind.takes_mask and tell_padding, length, lower_case)
+
+
+def load_tokenizer(folder: TeacherFolder, name: str, vocabulary: int) -> PreTrainedTokenizerBase:
+    """Loads a tokenizer from the JSON and text files (or sentencepiece model) of its folder.
+
+    Raises:
+        TeacherFolderError: if it is missing, broken or unsafe, or if it has more tokens than ``vocabulary``.
+    """
+    tokenizer_class = folder.choose(name, TOKENIZERS)
+    place = folder.path / name
+    for file in folder.names(name):
+        path = folder.file(name, file)
+        if path.name == "tokenizer_config.json" and folder.read_json(name, file).get("init_inputs"):
+            raise TeacherFolderError(f"{path}: 'init_inputs' is not supported; remove it")
+    try:
+        tokenizer = tokenizer_class.from_pretrained(str(place), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the Rust tokenizers raise bare Exception for a broken file
+        hint = "; tokenizers in sentencepiece's format need: pip install sentencepiece protobuf"
+        raise TeacherFolderError(
+            f"{place} cannot be read as a {tokenizer_class.__name__} ({error})"
+            + (hint if (place / "spiece.model").exists() else "")
+        ) from error
+    if len(tokenizer) > vocabulary:
+        raise TeacherFolderError(f"{place} has {len(tokenizer)} tokens, but its text encoder knows only {vocabulary}")
+    return tokenizer
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keeps transformers from printing progress bars and reports: what is wrong is raised as one line instead."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
