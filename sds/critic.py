@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sds.denoiser import Condition, NeuralTeacher, View
-from sds.lora import lora_copy
+from sds.lora import full_copy, lora_copy
+from sds.number_embedding import NumberEmbedding
 from sds.ramps import DREAMFUSION_TIMES, TimeRange
 from sds.schedule import NoiseSchedule
 
@@ -31,14 +32,14 @@ class CriticSettings:
     """How a critic learns.
 
     Attributes:
-        rank: rank of the low-rank adaptation.
+        rank: rank of the low-rank adaptation; None trains a full copy (Diff-Instruct and DMD do).
         learning_rate: of AdamW (ProlificDreamer: 1e-4 with Stable Diffusion; small teachers take more).
         warm_up: number of updates over which the learning rate rises.
         view_drop: how often an update hides the camera.
         times: the noise levels it learns.
     """
 
-    rank: int = 4
+    rank: int | None = 4
     learning_rate: float = 1e-3
     warm_up: int = 20
     view_drop: float = 0.1
@@ -46,7 +47,7 @@ class CriticSettings:
 
 
 class Critic:
-    """A denoiser of the generator's images: a LoRA copy of the teacher, told the camera if the teacher knows none.
+    """A denoiser of the generator's images: a copy of the teacher, told the camera if the teacher knows none.
 
     Args:
         teacher: what it starts as; not changed.
@@ -56,8 +57,9 @@ class Critic:
     def __init__(self, teacher: NeuralTeacher, settings: CriticSettings | None = None) -> None:
         self.teacher = teacher
         self.settings = settings or CriticSettings()
-        self.network = lora_copy(teacher.network, self.settings.rank)
-        self.view = None if teacher.knows_views else ViewEmbedding(self.network)
+        rank = self.settings.rank
+        self.network = full_copy(teacher.network) if rank is None else lora_copy(teacher.network, rank)
+        self.view = None if teacher.knows_views else NumberEmbedding(self.network, 6, "critic_view_embedding")
         self.updates = 0
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter in self.network.parameters() if parameter.requires_grad],
@@ -103,7 +105,7 @@ class Critic:
         return float(loss.detach())
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that training changes: the adaptation, its optimiser and the number of updates."""
+        """Everything that training changes: the trained weights, their optimiser and the number of updates."""
         trained = {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
         return {"network": trained, "optimizer": self.optimizer.state_dict(), "updates": self.updates}
 
@@ -120,7 +122,7 @@ class Critic:
 
     def _denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         if self.view is not None:
-            self.view.features = condition.tensors.get(VIEW_FEATURES)
+            self.view.numbers = condition.tensors.get(VIEW_FEATURES)
         return self.teacher.denoise(self.network, x_t, t, condition)
 
     def _some_views_hidden(self, condition: Condition, generator: torch.Generator) -> Condition:
@@ -135,37 +137,3 @@ def view_features(view: View) -> Tensor:
     """The camera as numbers: sine and cosine of azimuth, twice the azimuth, and elevation; shape (batch, 6)."""
     angles = torch.stack([view.azimuth, 2 * view.azimuth, view.elevation], dim=1).float()
     return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-class ViewEmbedding:
-    """Tells a network the camera, by adding an embedding of it to the embedding of the time; zero to begin with.
-
-    The embedding becomes a submodule of the network, so it is trained and saved with it.
-
-    Attributes:
-        features: `view_features` of the next call, or None to say nothing.
-
-    Raises:
-        ValueError: if the network has no time embedding to add to.
-    """
-
-    NAMES = ("time_embedding", "time_text_embed")
-    """Where diffusers' UNets and transformers embed the time."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.features: Tensor | None = None
-        host = next((getattr(network, name) for name in self.NAMES if hasattr(network, name)), None)
-        if host is None:
-            raise ValueError(f"{type(network).__name__} has no time embedding through which to tell it the camera")
-        parameter = next(network.parameters())
-        width = [module for module in host.modules() if isinstance(module, nn.Linear)][-1].out_features
-        last = nn.Linear(64, width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.embed = nn.Sequential(nn.Linear(6, 64), nn.SiLU(), last).to(parameter)
-        network.add_module("critic_view_embedding", self.embed)
-        host.register_forward_hook(self._add)
-
-    def _add(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        del module, inputs
-        return output if self.features is None else output + self.embed(self.features.to(output))

@@ -7,7 +7,7 @@ field from a one-step student.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -34,6 +34,22 @@ class Generator(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training changes."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Continue from a `state_dict`."""
+        ...
+
+
+class Term(Protocol):
+    """A loss beside the score that draws or learns by itself: a discriminator, a regression on stored pairs."""
+
+    def __call__(self, draw: Any, x: Tensor, progress: float, rng: torch.Generator) -> Tensor:
+        """A scalar to add to the loss, for the images ``x`` of a ``draw``, in the teacher's x; may train itself."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a call changes; empty if there is nothing."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> Any:
@@ -98,6 +114,7 @@ class ScoreDistillation:
         settings: everything else.
         critic: for methods that compare with the generator's own distribution.
         penalty: (rendering, progress in [0, 1]) -> a scalar to add to the loss.
+        terms: further losses that have a state of their own.
     """
 
     def __init__(
@@ -110,10 +127,11 @@ class ScoreDistillation:
         *,
         critic: Critic | None = None,
         penalty: Callable[[Any, float], Tensor] | None = None,
+        terms: Sequence[Term] = (),
     ) -> None:
         self.generator, self.teacher, self.told = generator, teacher, told
         self.optimizer, self.settings = optimizer, settings
-        self.critic, self.penalty = critic, penalty
+        self.critic, self.penalty, self.terms = critic, penalty, terms
         self.rng = torch.Generator().manual_seed(settings.seed)
         self.done = 0
         for group in optimizer.param_groups:
@@ -153,6 +171,8 @@ class ScoreDistillation:
         loss = surrogate_loss(x, score.gradient)
         if self.penalty is not None:
             loss = loss + self.penalty(rendering, self.progress)
+        for term in self.terms:
+            loss = loss + term(draw, x, self.progress, self.rng)
         self._descend(loss)
         self.done += 1
         size = float(score.gradient.square().mean().sqrt())
@@ -164,16 +184,21 @@ class ScoreDistillation:
             "generator": self.generator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "critic": self.critic.state_dict() if self.critic else None,
+            "terms": [term.state_dict() for term in self.terms],
             "rng": self.rng.get_state(),
             "done": self.done,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`."""
+        """Continue from `state_dict`. Raises ValueError, before anything changes, if it belongs to another method."""
+        if len(state["terms"]) != len(self.terms) or (state["critic"] is None) != (self.critic is None):
+            raise ValueError("the checkpoint is of another method: its critic and terms are not those of this run")
         self.generator.load_state_dict(state["generator"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.critic is not None:
             self.critic.load_state_dict(state["critic"])
+        for term, saved in zip(self.terms, state["terms"], strict=True):
+            term.load_state_dict(saved)
         self.rng.set_state(state["rng"])
         self.done = int(state["done"])
 

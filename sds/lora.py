@@ -1,4 +1,4 @@
-"""Low-rank adaptation (Hu et al. 2021): a trainable copy of a network that costs a few percent of it."""
+"""Trainable copies of a network: full ones, and low-rank ones that cost a few percent of it (LoRA, Hu et al. 2021)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ class LowRank(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output plus the correction."""
         return self.base(x) + self.up(self.down(x))
+
+
+def full_copy(network: nn.Module) -> nn.Module:
+    """A copy of ``network`` with weights of its own, all of them trainable."""
+    return copy.deepcopy(network).requires_grad_(True)
 
 
 def lora_copy(network: nn.Module, rank: int = 4) -> nn.Module:

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from sds.critic import VIEW_FEATURES, Critic, CriticSettings, ViewEmbedding, view_features
+from sds.critic import VIEW_FEATURES, Critic, CriticSettings, view_features
 from sds.denoiser import Condition
-from sds.lora import LowRank, lora_copy
+from sds.lora import LowRank, full_copy, lora_copy
+from sds.number_embedding import NumberEmbedding
 from tests.sds.toys import ToyTeacher, views
 
 
@@ -27,6 +28,16 @@ def test_a_lora_copy_starts_equal_and_shares_the_frozen_weights():
     assert all(".down." in name or ".up." in name for name in trainable)
 
 
+def test_a_full_copy_starts_equal_and_shares_nothing():
+    teacher = ToyTeacher()
+    copied = full_copy(teacher.network)
+    x, text = torch.randn(2, 3, 4, 4), torch.zeros(2)
+    torch.testing.assert_close(copied(x, half(2), text), teacher.network(x, half(2), text), rtol=0, atol=0)
+    assert all(parameter.requires_grad for parameter in copied.parameters())
+    assert not any(parameter.requires_grad for parameter in teacher.network.parameters())
+    assert copied.conv_in.weight.data_ptr() != teacher.network.conv_in.weight.data_ptr()
+
+
 def test_low_rank_is_the_sum_of_its_parts():
     base = nn.Conv2d(3, 5, 3, stride=2, padding=1)
     layer = LowRank(base, rank=2)
@@ -44,10 +55,11 @@ def test_bad_adaptations_are_refused():
         lora_copy(nn.ReLU())
 
 
-def test_a_critic_learns_the_generators_image_and_leaves_the_teacher_alone():
+@pytest.mark.parametrize("rank", [4, None])
+def test_a_critic_learns_the_generators_image_and_leaves_the_teacher_alone(rank: int | None):
     teacher = ToyTeacher()
     before = {name: p.clone() for name, p in teacher.network.named_parameters()}
-    critic = Critic(teacher, CriticSettings(rank=4, learning_rate=0.03))
+    critic = Critic(teacher, CriticSettings(rank=rank, learning_rate=0.03))
     rng = torch.Generator().manual_seed(0)
     x = torch.full((8, 3, 4, 4), 0.7)
     condition = critic.condition(["abc"] * 8, None)
@@ -95,7 +107,7 @@ def test_a_teacher_that_knows_views_is_not_told_twice():
     critic = Critic(ToyTeacher(knows_views=True))
     assert VIEW_FEATURES not in critic.condition(["a"], views(1)).tensors
     with pytest.raises(ValueError, match="time embedding"):
-        ViewEmbedding(nn.Linear(1, 1))
+        NumberEmbedding(nn.Linear(1, 1), 6, "view")
 
 
 def test_critic_state_continues_exactly():

@@ -178,6 +178,44 @@ def test_resume_equals_never_having_stopped(method_name: str, tmp_path: Path):
     assert torch.equal(resumed.generator.image, straight.generator.image)
 
 
+class Drift:
+    """A term with a state: it pulls towards a value that moves by chance at every call."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def __call__(self, draw: int, x: Tensor, progress: float, rng: torch.Generator) -> Tensor:
+        self.value += float(torch.rand(1, generator=rng))
+        return (x - self.value).square().sum() / len(x)
+
+    def state_dict(self) -> dict[str, float]:
+        return {"value": self.value}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.value = state["value"]
+
+
+def test_terms_add_to_the_loss_and_resume_with_it():
+    def drifting(seed: int = 0) -> ScoreDistillation:
+        distillation = run(seed=seed)
+        distillation.terms = [Drift()]
+        return distillation
+
+    plain, straight, interrupted, resumed = run(), drifting(), drifting(), drifting(seed=5)
+    for _ in range(4):
+        plain.step()
+        straight.step()
+    for _ in range(2):
+        interrupted.step()
+    resumed.load_state_dict(interrupted.state_dict())
+    for _ in range(2):
+        resumed.step()
+    assert torch.equal(resumed.generator.image, straight.generator.image)
+    assert not torch.equal(plain.generator.image, straight.generator.image)
+    with pytest.raises(ValueError, match="another method"):
+        plain.load_state_dict(straight.state_dict())
+
+
 def test_a_run_is_a_function_of_its_seed():
     first, second, third = run(seed=1), run(seed=1), run(seed=2)
     for distillation in (first, second, third):

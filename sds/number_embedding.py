@@ -1,0 +1,46 @@
+"""Telling a finished network one thing more, without changing what it computes until it is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class NumberEmbedding:
+    """Tells a network further numbers, by adding an embedding of them to its embedding of the time.
+
+    The embedding starts at zero and becomes a submodule of the network, so it is trained and saved with it.
+
+    Args:
+        network: one of diffusers' UNets or transformers, or any module with a member of `HOSTS`.
+        count: how many numbers each image has.
+        name: of the submodule; one network may be told several kinds of numbers.
+
+    Attributes:
+        numbers: what to say at the next call, shape (batch, count), or None to say nothing.
+
+    Raises:
+        ValueError: if the network has no time embedding to add to.
+    """
+
+    HOSTS = ("time_embedding", "time_text_embed")
+    """Where diffusers' UNets and transformers embed the time."""
+
+    def __init__(self, network: nn.Module, count: int, name: str) -> None:
+        self.numbers: Tensor | None = None
+        host = next((getattr(network, member) for member in self.HOSTS if hasattr(network, member)), None)
+        if host is None:
+            raise ValueError(f"{type(network).__name__} has no time embedding through which to tell it anything more")
+        parameter = next(network.parameters())
+        width = [module for module in host.modules() if isinstance(module, nn.Linear)][-1].out_features
+        last = nn.Linear(64, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.embed = nn.Sequential(nn.Linear(count, 64), nn.SiLU(), last).to(parameter)
+        network.add_module(name, self.embed)
+        host.register_forward_hook(self._add)
+
+    def _add(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        del module, inputs
+        return output if self.numbers is None else output + self.embed(self.numbers.to(output))
