@@ -7,7 +7,7 @@ Right-handed coordinates, +Y up. A camera looks along -Z of its own frame at the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -63,6 +63,22 @@ class Cameras:
     def resized(self, size: int) -> Cameras:
         """The same cameras with images of `size` x `size` pixels."""
         return replace(self, size=size)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Cameras]) -> Cameras:
+        """All cameras of several batches; their images must have one size, and all or none a phase."""
+        if len({(part.size, part.phase is None) for part in parts}) != 1:
+            raise ValueError("Cameras of different image sizes, or with and without a phase, cannot be joined.")
+        phases = [part.phase for part in parts if part.phase is not None]
+        return Cameras(
+            torch.cat([part.azimuth for part in parts]),
+            torch.cat([part.elevation for part in parts]),
+            torch.cat([part.distance for part in parts]),
+            torch.cat([part.field_of_view for part in parts]),
+            torch.cat([part.background for part in parts]),
+            parts[0].size,
+            torch.cat(phases) if phases else None,
+        )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Cameras:
         return Cameras(

@@ -133,6 +133,19 @@ class NeRF(nn.Module):
         """(P, 3) colour in [0, 1] at points (P, 3)."""
         return torch.cat([self.field(part).colour for part in points.split(_POINTS_AT_ONCE)])
 
+    @torch.no_grad()
+    def seen_color(self, points: Tensor, normals: Tensor) -> Tensor:
+        """(P, 3) colour that a camera straight above a surface sees; points and unit outward normals are (P, 3).
+
+        Unlike `color_at` it does not depend on how deep in the haze around a surface the points lie. Where hardly
+        anything is seen it is the colour at the point.
+        """
+        above = points + 2 / self.field.occupancy_resolution * normals
+        rays = Rays(above, -normals, torch.full_like(points[:, 0], 0.5))
+        integral = self.field.render(rays, self.occupancy.binaries, self.marching, with_normals=False)
+        opacity = integral.opacity[:, None]
+        return torch.where(opacity > 0.1, integral.features / opacity.clamp(min=0.1), self.color_at(points))
+
     def _strips(self, cameras: Cameras) -> Iterator[slice]:
         """Rows of the images, as few at a time as `rays_at_once` asks for."""
         rows = max(1, self.rays_at_once // (len(cameras) * cameras.size))
