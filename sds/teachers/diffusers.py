@@ -43,7 +43,7 @@ from sds.denoiser import Condition, View
 from sds.schedule import NoiseSchedule, Prediction, schedule_from_diffusers, x0_from
 from sds.teachers.architectures import ARCHITECTURES, DENOISERS, Connection, Site
 from sds.teachers.conditioning import with_camera
-from sds.teachers.folder import TeacherFolder, TeacherFolderError
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
 from sds.teachers.hub import UNUSED, find_teacher_folder
 from sds.teachers.image_codec import ImageCodec, LatentCodec, PixelCodec
 from sds.teachers.weights import load_network, public_values
@@ -214,13 +214,11 @@ def load_schedule(folder: TeacherFolder) -> tuple[NoiseSchedule, Prediction]:
         raise TeacherFolderError(f"{place}: use_flow_sigmas is not supported; use FlowMatchEulerDiscreteScheduler")
     if config.get("timestep_type") == "continuous":
         raise TeacherFolderError(f"{place}: continuous timesteps (timestep_type) are not supported")
-    try:
+    with blaming(place, "scheduler_config.json makes no noise schedule"):
         scheduler = scheduler_class.from_config(config)
-        schedule = schedule_from_diffusers(scheduler)
         flow = not hasattr(scheduler, "alphas_cumprod")
-        return schedule, Prediction.FLOW if flow else Prediction(scheduler.config.prediction_type)
-    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError) as error:
-        raise TeacherFolderError(f"{place}: scheduler_config.json makes no noise schedule ({error})") from error
+        prediction = Prediction.FLOW if flow else Prediction(scheduler.config.prediction_type)
+        return schedule_from_diffusers(scheduler), prediction
 
 
 def load_codec(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,22 @@ QUANTIZATION_KEYS = ("quantization_config", "compression_config")
 
 class TeacherFolderError(ValueError):
     """A teacher's folder is missing, broken, unsupported or unsafe. The message says what to do about it."""
+
+
+@contextmanager
+def blaming(place: Path, problem: str) -> Iterator[None]:
+    """Turns any error into a one-line `TeacherFolderError` that begins with ``place`` and ``problem``.
+
+    For libraries that are handed a stranger's values: there is no end to what they raise.
+    """
+    try:
+        yield
+    except TeacherFolderError:
+        raise
+    except Exception as error:
+        detail = " ".join(str(error).split())
+        detail = detail if len(detail) <= 200 else detail[:200] + "..."
+        raise TeacherFolderError(f"{place}: {problem} ({detail or type(error).__name__})") from error
 
 
 @dataclass(frozen=True)
@@ -75,10 +92,8 @@ class TeacherFolder:
             TeacherFolderError: if it is missing, or if it lies outside of the folder, by its name or through links.
         """
         path = self.path.joinpath(*parts)
-        try:
+        with blaming(path, "cannot be opened"):  # links in a circle, names with a null byte
             inside = path.resolve().is_relative_to(self.boundary)
-        except (OSError, RuntimeError, ValueError) as error:  # link loops, names with a null byte
-            raise TeacherFolderError(f"{path}: cannot be opened ({error})") from error
         if not inside or any(part in ("", "..") for part in parts):
             raise TeacherFolderError(f"{path} leads out of the teacher's folder; it was not opened")
         if not path.is_file():
@@ -153,10 +168,8 @@ def checked_json(path: Path) -> dict[str, Any]:
     Raises:
         TeacherFolderError: if it cannot be read or is no object, or if it asks for code or a quantization library.
     """
-    try:
+    with blaming(path, "cannot be read as JSON"):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise TeacherFolderError(f"{path} cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
         raise TeacherFolderError(f"{path} must hold a JSON object, not a {type(content).__name__}")
     for key in CODE_KEYS:

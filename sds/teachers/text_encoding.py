@@ -25,7 +25,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from sds.teachers.folder import TeacherFolder, TeacherFolderError
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
 from sds.teachers.weights import TRANSFORMERS_WEIGHTS, frozen, read_weights
 
 
@@ -172,19 +172,16 @@ def load_text_encoder(
     known = {field: config[field] for field in kind.fields if field in config}
     weights = read_weights(folder, name, TRANSFORMERS_WEIGHTS, dtype)
     place = folder.path / name
-    try:
+    with blaming(place, "config.json and weights do not make a text encoder"), quiet_transformers():
         # Without a path the library opens no file: configuration and weights are all it gets.
-        with quiet_transformers():
-            network, report = kind.model_class.from_pretrained(
-                None,
-                config=kind.config_class(**known),
-                state_dict=weights,
-                dtype=dtype,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-        raise TeacherFolderError(f"{place}: config.json and weights do not make a text encoder ({error})") from error
+        network, report = kind.model_class.from_pretrained(
+            None,
+            config=kind.config_class(**known),
+            state_dict=weights,
+            dtype=dtype,
+            local_files_only=True,
+            output_loading_info=True,
+        )
     if report["missing_keys"]:
         raise TeacherFolderError(f"{place}: weights are missing, one is {min(report['missing_keys'])}")
     length = getattr(network.config, "max_position_embeddings", t5_length)
@@ -204,14 +201,9 @@ def load_tokenizer(folder: TeacherFolder, name: str, vocabulary: int) -> PreTrai
         path = folder.file(name, file)
         if path.name == "tokenizer_config.json" and folder.read_json(name, file).get("init_inputs"):
             raise TeacherFolderError(f"{path}: 'init_inputs' is not supported; remove it")
-    try:
+    hint = "; a spiece.model needs: pip install sentencepiece protobuf" if (place / "spiece.model").exists() else ""
+    with blaming(place, f"cannot be read as a {tokenizer_class.__name__}{hint}"), quiet_transformers():
         tokenizer = tokenizer_class.from_pretrained(str(place), local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the Rust tokenizers raise bare Exception for a broken file
-        hint = "; tokenizers in sentencepiece's format need: pip install sentencepiece protobuf"
-        raise TeacherFolderError(
-            f"{place} cannot be read as a {tokenizer_class.__name__} ({error})"
-            + (hint if (place / "spiece.model").exists() else "")
-        ) from error
     if len(tokenizer) > vocabulary:
         raise TeacherFolderError(f"{place} has {len(tokenizer)} tokens, but its text encoder knows only {vocabulary}")
     return tokenizer

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from accelerate import init_empty_weights
 from diffusers import ModelMixin
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sds.teachers.folder import TeacherFolder, TeacherFolderError
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -57,17 +57,15 @@ def load_network(
     network_class = folder.choose(component, allowed)
     config = folder.read_json(component, "config.json")
     weights = read_weights(folder, component, DIFFUSERS_WEIGHTS, dtype)
-    place = f"{folder.path / component}"
-    try:
+    place = folder.path / component
+    with blaming(place, "config.json and weights do not make a network"):
         with init_empty_weights():
             network = network_class.from_config(public_values(config))
         fill(network, with_current_names(weights, network), place)
-    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError) as error:
-        raise TeacherFolderError(f"{place}: config.json and weights do not make a network ({error})") from error
     return frozen(network)
 
 
-def fill(network: nn.Module, weights: Mapping[str, Tensor], place: str) -> None:
+def fill(network: nn.Module, weights: Mapping[str, Tensor], place: Path) -> None:
     """Puts ``weights`` into ``network``.
 
     Weights that the network has no use for give a warning: the configuration may describe less than was trained.
@@ -137,10 +135,8 @@ def read_shards(folder: TeacherFolder, component: str, index: str, dtype: torch.
 def read_safetensors(folder: TeacherFolder, component: str, name: str, dtype: torch.dtype) -> dict[str, Tensor]:
     """The tensors of one safetensors file; those of a floating-point type as ``dtype``."""
     path = folder.file(component, name)
-    try:
+    with blaming(path, "is broken or cut short; get it again"):
         tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise TeacherFolderError(f"{path} is broken or cut short ({error}); get it again") from error
     return {key: value.to(dtype) if value.is_floating_point() else value for key, value in tensors.items()}
 
 

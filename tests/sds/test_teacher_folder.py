@@ -1,0 +1,404 @@
+"""A teacher's folder comes from a stranger: what is broken is explained, what is dangerous is refused and never run."""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sds.teachers import hub
+from sds.teachers.diffusers import load_diffusers_teacher
+from sds.teachers.folder import TeacherFolderError, open_teacher_folder
+from sds.teachers.hub import find_teacher_folder, needed_files
+from tests.sds import tiny_pipelines as tiny
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("original")
+    tiny.stable_diffusion(work / "work").save_pretrained(work / "teacher")
+    return work / "teacher"
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    shutil.copytree(original, tmp_path / "teacher")
+    return tmp_path / "teacher"
+
+
+class Trap:
+    """Leaves a mark where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def refused(folder: Path, reason: str) -> None:
+    with pytest.raises(TeacherFolderError, match=reason) as caught:
+        load_diffusers_teacher(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_untouched_folder_loads(folder: Path) -> None:
+    assert load_diffusers_teacher(folder).shape == (4, 8, 8)
+
+
+# Code
+
+
+@pytest.mark.parametrize("component", ["unet", "vae", "scheduler", "text_encoder", "tokenizer"])
+@pytest.mark.parametrize("pair", [["os", "system"], ["builtins", "eval"], ["diffusers", "FluxPipeline"]])
+def test_a_class_that_is_not_in_the_table_is_refused_by_name(folder: Path, component: str, pair: list[str]) -> None:
+    tiny.edit_json(folder / "model_index.json", **{component: pair})
+    refused(
+        folder, f"'{component}' wants the class {pair[1]} of {pair[0]}, which is not supported and was not imported"
+    )
+
+
+def test_a_module_of_the_folder_is_not_imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = folder.parent / "mark"
+    (folder / "unet" / "evil.py").write_text(f"import os; os.mkdir({str(mark)!r})\nclass UNet: pass\n")
+    (folder / "pipeline.py").write_text(f"import os; os.mkdir({str(mark)!r})\n")
+    monkeypatch.syspath_prepend(str(folder / "unet"))
+    tiny.edit_json(folder / "model_index.json", unet=["evil", "UNet"])
+    refused(folder, "'unet' wants the class UNet of evil")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("file", ["unet/config.json", "text_encoder/config.json", "tokenizer/tokenizer_config.json"])
+def test_a_configuration_that_asks_for_code_is_refused(folder: Path, file: str) -> None:
+    tiny.edit_json(folder / file, auto_map={"AutoModel": "evil.Model", "AutoTokenizer": ["evil.Tokenizer", None]})
+    refused(folder, "wants its own code to be run")
+
+
+def test_a_pipeline_of_its_own_is_refused(folder: Path) -> None:
+    tiny.edit_json(folder / "model_index.json", _class_name=["my_pipeline", "MyPipeline"])
+    refused(folder, "a pipeline with code of its own")
+    tiny.edit_json(folder / "model_index.json", _class_name="StableDiffusionPipeline", custom_pipeline="evil")
+    refused(folder, "wants its own code to be run")
+
+
+def test_attention_kernels_from_elsewhere_are_not_fetched(folder: Path) -> None:
+    tiny.edit_json(folder / "text_encoder" / "config.json", _attn_implementation="kernels-community/evil")
+    tiny.edit_json(folder / "text_encoder" / "config.json", attn_implementation="kernels-community/evil")
+    tiny.edit_json(folder / "unet" / "config.json", _attn_implementation="kernels-community/evil")
+    assert load_diffusers_teacher(folder).condition(["a cat"], None)
+
+
+def test_adapters_and_distributed_checkpoints_beside_the_weights_are_not_opened(folder: Path) -> None:
+    mark = folder.parent / "mark"
+    adapter = {"base_model_name_or_path": "../../elsewhere", "peft_type": "LORA"}
+    (folder / "text_encoder" / "adapter_config.json").write_text(json.dumps(adapter))
+    (folder / "text_encoder" / ".metadata").write_bytes(pickle.dumps(Trap(mark)))
+    tiny.edit_json(folder / "text_encoder" / "config.json", transformers_weights="../../elsewhere.safetensors")
+    assert load_diffusers_teacher(folder).condition(["a cat"], None)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("key", ["quantization_config", "compression_config"])
+def test_quantized_weights_are_refused(folder: Path, key: str) -> None:
+    tiny.edit_json(folder / "unet" / "config.json", **{key: {"quant_method": "gptq"}})
+    refused(folder, "quantized")
+
+
+# Pickles
+
+
+@pytest.mark.parametrize("component", ["unet", "vae", "text_encoder"])
+def test_pickled_weights_are_refused_and_not_opened(folder: Path, component: str) -> None:
+    mark = folder.parent / "mark"
+    for path in (folder / component).glob("*.safetensors"):
+        path.with_suffix(".bin").write_bytes(pickle.dumps(Trap(mark)))
+        path.unlink()
+    refused(folder, f"{component} has only pickled weights .*safe_serialization=True")
+    assert not mark.exists()
+
+
+def test_pickled_weights_beside_safetensors_are_ignored(folder: Path) -> None:
+    mark = folder.parent / "mark"
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Trap(mark)))
+    load_diffusers_teacher(folder)
+    assert not mark.exists()
+
+
+def test_a_pickle_named_safetensors_is_not_unpickled(folder: Path) -> None:
+    mark = folder.parent / "mark"
+    (folder / "unet" / WEIGHTS).write_bytes(pickle.dumps(Trap(mark)))
+    refused(folder, "broken or cut short")
+    assert not mark.exists()
+
+
+# Paths
+
+
+def test_component_names_with_paths_are_refused(folder: Path) -> None:
+    tiny.edit_json(folder / "model_index.json", **{"../elsewhere": ["diffusers", "UNet2DModel"]})
+    refused(folder, "'../elsewhere' is not the name of a component")
+
+
+@pytest.mark.parametrize("shard", ["../../stolen.safetensors", "/etc/passwd", "sub/part.safetensors", "..", "part.bin"])
+def test_shards_outside_of_their_folder_are_refused(folder: Path, shard: str) -> None:
+    (folder / "unet" / WEIGHTS).unlink()
+    index = folder / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"conv_in.weight": shard}}))
+    refused(folder, "not the name of a safetensors file beside it; it was not opened")
+
+
+@pytest.mark.parametrize(
+    "file", ["model_index.json", "unet/config.json", f"unet/{WEIGHTS}", "tokenizer/tokenizer.json"]
+)
+def test_a_link_out_of_the_folder_is_refused(folder: Path, file: str) -> None:
+    outside = folder.parent / "outside"
+    (folder / file).rename(outside)
+    (folder / file).symlink_to(outside)
+    refused(folder, "leads out of the teacher's folder; it was not opened")
+
+
+def test_a_linked_component_is_refused(folder: Path) -> None:
+    (folder / "unet").rename(folder.parent / "outside")
+    (folder / "unet").symlink_to(folder.parent / "outside")
+    refused(folder, "leads out of the teacher's folder")
+
+
+def test_a_link_to_itself_is_refused(folder: Path) -> None:
+    (folder / "unet" / "config.json").unlink()
+    (folder / "unet" / "config.json").symlink_to(folder / "unet" / "config.json")
+    refused(folder, "config.json")
+
+
+def test_links_inside_of_the_hubs_cache_are_followed(folder: Path) -> None:
+    repository = folder.parent / "models--someone--something"
+    snapshot = repository / "snapshots" / "abc"
+    shutil.copytree(folder, snapshot)
+    (repository / "blobs").mkdir()
+    (snapshot / "unet" / WEIGHTS).rename(repository / "blobs" / "123")
+    (snapshot / "unet" / WEIGHTS).symlink_to("../../../blobs/123")
+    assert load_diffusers_teacher(snapshot).shape == (4, 8, 8)
+
+    (snapshot / "vae" / WEIGHTS).rename(folder.parent / "outside")
+    (snapshot / "vae" / WEIGHTS).symlink_to(folder.parent / "outside")
+    refused(snapshot, "leads out of the teacher's folder")
+
+
+# Broken folders
+
+
+def test_missing_and_misnamed_folders(tmp_path: Path, folder: Path) -> None:
+    refused(tmp_path / "nowhere", "there is no folder")
+    refused(folder / "unet" / WEIGHTS, "is a single file")
+    refused(folder / "unet", "has no model_index.json")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "unet/config.json",
+        "vae/config.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        f"unet/{WEIGHTS}",
+        f"vae/{WEIGHTS}",
+        "text_encoder/model.safetensors",
+    ],
+)
+def test_missing_files_are_named(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    refused(folder, f"{file.split('/')[0]}.*(is missing|has no).*is the folder complete")
+
+
+@pytest.mark.parametrize("component", ["unet", "tokenizer"])
+def test_missing_components_are_named(folder: Path, component: str) -> None:
+    shutil.rmtree(folder / component)
+    refused(folder, f"{component}.* is missing")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "\x00\xff", "[" * 100_000])
+@pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", "tokenizer/tokenizer_config.json"])
+def test_broken_json_is_named(folder: Path, file: str, content: str) -> None:
+    (folder / file).write_text(content, encoding="latin-1")
+    refused(folder, f"{Path(file).name}:? (cannot be read as JSON|must hold a JSON object)")
+
+
+@pytest.mark.parametrize("file", [f"unet/{WEIGHTS}", f"vae/{WEIGHTS}", "text_encoder/model.safetensors"])
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_weights_that_were_cut_short_are_named(folder: Path, file: str, kept: int) -> None:
+    path = folder / file
+    path.write_bytes(path.read_bytes()[:kept])
+    refused(folder, f"{path.name}: is broken or cut short")
+
+
+def test_broken_tokenizer_files_are_named(folder: Path) -> None:
+    (folder / "tokenizer" / "tokenizer.json").write_text("{}")
+    refused(folder, "tokenizer: cannot be read as a CLIPTokenizer")
+
+
+def test_a_sentencepiece_model_says_what_it_needs(tmp_path: Path) -> None:
+    tiny.deepfloyd_if(tmp_path / "work").save_pretrained(tmp_path / "teacher")
+    (tmp_path / "teacher" / "tokenizer" / "tokenizer.json").unlink()
+    (tmp_path / "teacher" / "tokenizer" / "spiece.model").write_bytes(b"no sentencepiece model")
+    refused(tmp_path / "teacher", "pip install sentencepiece protobuf")
+
+
+@pytest.mark.parametrize("file", [f"unet/{WEIGHTS}", f"vae/{WEIGHTS}", "text_encoder/model.safetensors"])
+def test_missing_and_misshapen_weights_are_named(folder: Path, file: str) -> None:
+    path = folder / file
+    weights = load_file(path)
+    name = max(weights)
+    shape = weights[name].shape
+    save_file({**weights, name: torch.zeros(7, *shape)}, path)
+    refused(folder, "do not make a (network|text encoder)")
+    save_file({key: value for key, value in weights.items() if key != name}, path)
+    refused(folder, f"weights are missing.*{name}")
+
+
+def test_weights_without_use_give_a_warning(folder: Path) -> None:
+    path = folder / "unet" / WEIGHTS
+    save_file({**load_file(path), "camera_embedding.weight": torch.zeros(3)}, path)
+    with pytest.warns(UserWarning, match="1 weights are not used, the first is camera_embedding.weight"):
+        load_diffusers_teacher(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "reason"),
+    [
+        ("unet/config.json", {"block_out_channels": "wide"}, "do not make a network"),
+        ("unet/config.json", {"block_out_channels": [16, 16]}, "do not make a network"),
+        ("unet/config.json", {"sample_size": None}, "sample_size"),
+        ("text_encoder/config.json", {"hidden_size": 10}, "do not make a text encoder"),
+        ("text_encoder/config.json", {"vocab_size": "many"}, "do not make a text encoder"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "none such"}, "makes no noise schedule"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "guess"}, "makes no noise schedule"),
+        ("scheduler/scheduler_config.json", {"use_flow_sigmas": True}, "FlowMatchEulerDiscreteScheduler"),
+        ("scheduler/scheduler_config.json", {"timestep_type": "continuous"}, "continuous timesteps"),
+        ("model_index.json", {"image_decoder": ["diffusers", "VQModel"]}, "'image_decoder'.*no supported teacher has"),
+        ("model_index.json", {"unet": ["diffusers"]}, r"must be \[library, class\]"),
+        ("model_index.json", {"unet": ["diffusers", {"a": 1}]}, r"must be \[library, class\]"),
+        ("model_index.json", {"text_encoder": [None, None]}, "no 'text_encoder', which this teacher needs"),
+    ],
+)
+def test_configurations_that_do_not_fit_are_explained(
+    folder: Path, file: str, changes: dict[str, Any], reason: str
+) -> None:
+    tiny.edit_json(folder / file, **changes)
+    refused(folder, reason)
+
+
+# Layouts
+
+
+def test_sharded_and_half_precision_weights_load(folder: Path) -> None:
+    whole = load_diffusers_teacher(folder)
+    weights = load_file(folder / "unet" / WEIGHTS)
+    (folder / "unet" / WEIGHTS).unlink()
+    names = sorted(weights)
+    parts = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for part, held in parts.items():
+        save_file({name: weights[name] for name in held}, folder / "unet" / part)
+    index = folder / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {name: part for part, held in parts.items() for name in held}}))
+    half = {key: value.half() for key, value in load_file(folder / "vae" / WEIGHTS).items()}
+    (folder / "vae" / WEIGHTS).unlink()
+    save_file(half, folder / "vae" / "diffusion_pytorch_model.fp16.safetensors")
+
+    teacher = load_diffusers_teacher(folder)
+
+    for name, weight in whole.network.state_dict().items():
+        assert torch.equal(weight, teacher.network.state_dict()[name])
+    image = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(teacher.encode(image), whole.encode(image), rtol=0.02, atol=0.02)
+
+
+# The hub
+
+
+def test_a_name_is_never_downloaded_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, **how: asked.append(how) or nothing_cached())
+    monkeypatch.setattr(hub, "downloaded", lambda name: pytest.fail("a download was tried"))
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(TeacherFolderError, match="allow_download=True"):
+        load_diffusers_teacher("someone/something")
+    assert asked == [{"local_files_only": True}]
+    for no_name in ("something", "../something", "a/b/c", "someone/.."):
+        with pytest.raises(TeacherFolderError, match="there is no folder"):
+            find_teacher_folder(no_name, allow_download=True)
+
+
+def nothing_cached() -> str:
+    raise FileNotFoundError("not in the cache")
+
+
+def test_the_local_cache_says_no_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TeacherFolderError, match="no copy of the repository nobody/nothing-of-the-kind"):
+        find_teacher_folder("nobody/nothing-of-the-kind")
+
+
+def test_a_local_folder_wins_over_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "downloaded", lambda name: pytest.fail("a download was tried"))
+    monkeypatch.chdir(folder.parent.parent)
+    name = f"{folder.parent.name}/{folder.name}"
+    assert find_teacher_folder(name, allow_download=True).path == Path(name)
+
+
+def test_a_download_fetches_data_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(hub, "hf_hub_download", lambda name, file: str(folder / file))
+    files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    monkeypatch.setattr(hub.HfApi, "list_repo_files", lambda self, name: [*files, "unet/evil.py", "setup.py"])
+    monkeypatch.setattr(
+        hub, "snapshot_download", lambda name, allow_patterns: fetched.extend(allow_patterns) or str(folder)
+    )
+    assert load_diffusers_teacher("someone/something", allow_download=True).shape == (4, 8, 8)
+    assert sorted(fetched) == sorted(files)
+
+
+def test_needed_files_leave_out_code_pickles_copies_and_unused_parts() -> None:
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "image_encoder": [None, None],
+    }
+    kept = [
+        "model_index.json",
+        "text_encoder/config.json",
+        "text_encoder/model.fp16.safetensors",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+    ]
+    left = [
+        "README.md",
+        "v1-5-pruned.safetensors",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.non_ema.safetensors",
+        "unet/diffusion_pytorch_model.bin",
+        "unet/evil.py",
+        "unet/deep/config.json",
+        "safety_checker/model.safetensors",
+        "image_encoder/model.safetensors",
+    ]
+    assert needed_files(index, kept + left) == kept
+
+
+def test_opening_reads_the_index_and_nothing_else(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+    opened = open_teacher_folder(folder)
+    assert opened.has("unet")
+    assert not opened.has("safety_checker")
+    assert not opened.has("_class_name")
