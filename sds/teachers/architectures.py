@@ -258,7 +258,18 @@ ARCHITECTURES: Mapping[type[ModelMixin], Callable[[Any, Site], Connection]] = {
     SD3Transformer2DModel: connect_sd3,
 }
 
-DENOISERS: Mapping[tuple[str, str], type[ModelMixin]] = {
-    ("diffusers", network_class.__name__): network_class for network_class in ARCHITECTURES
+LEGACY_TRANSFORMERS: Mapping[str, type[ModelMixin]] = {
+    "ada_norm_zero": DiTTransformer2DModel,
+    "ada_norm_single": PixArtTransformer2DModel,
 }
-"""What may stand as "unet" or "transformer" in a teacher's `model_index.json`."""
+"""What folders written before diffusers 0.29 call `Transformer2DModel`, by its norm_type."""
+
+
+def denoisers(folder: TeacherFolder, component: str) -> Mapping[tuple[str, str], type[ModelMixin]]:
+    """What may stand as ``component`` ("unet" or "transformer") in the folder's `model_index.json`."""
+    table = {("diffusers", network_class.__name__): network_class for network_class in ARCHITECTURES}
+    if list(folder.index.get(component, ())) == ["diffusers", "Transformer2DModel"]:
+        norm = str(folder.read_json(component, "config.json").get("norm_type"))
+        if norm in LEGACY_TRANSFORMERS:
+            table["diffusers", "Transformer2DModel"] = LEGACY_TRANSFORMERS[norm]
+    return table

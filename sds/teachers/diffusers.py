@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 from sds.denoiser import Condition, View
 from sds.schedule import NoiseSchedule, Prediction, schedule_from_diffusers, x0_from
-from sds.teachers.architectures import ARCHITECTURES, DENOISERS, Connection, Site
+from sds.teachers.architectures import ARCHITECTURES, Connection, Site, denoisers
 from sds.teachers.conditioning import with_camera
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
 from sds.teachers.hub import UNUSED, find_teacher_folder
@@ -185,7 +185,7 @@ def load_diffusers_teacher(
     component = "transformer" if folder.has("transformer") else "unet"
     refuse_unknown_components(folder, {component, "scheduler", "vae", *TEXT_COMPONENTS, *UNUSED})
     schedule, prediction = load_schedule(folder)
-    network = load_network(folder, component, DENOISERS, dtype).to(device)
+    network = load_network(folder, component, denoisers(folder, component), dtype).to(device)
     codec = load_codec(folder, component, network, device)
     site = Site(folder, component, codec.size, device, dtype)
     connection = ARCHITECTURES[type(network)](network, site)

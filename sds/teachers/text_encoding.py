@@ -90,6 +90,10 @@ TOKENIZERS: Mapping[tuple[str, str], type[PreTrainedTokenizerBase]] = {
 }
 
 
+OTHER_FILES = ("init_inputs", "fast_tokenizer_files", "tokenizer_file", "vocab_file", "merges_file")
+"""Entries of a tokenizer's configuration that can name files anywhere."""
+
+
 @dataclass(frozen=True)
 class Encoding:
     """What an encoder says about one prompt.
@@ -198,9 +202,14 @@ def load_tokenizer(folder: TeacherFolder, name: str, vocabulary: int) -> PreTrai
     tokenizer_class = folder.choose(name, TOKENIZERS)
     place = folder.path / name
     for file in folder.names(name):
-        path = folder.file(name, file)
-        if path.name == "tokenizer_config.json" and folder.read_json(name, file).get("init_inputs"):
-            raise TeacherFolderError(f"{path}: 'init_inputs' is not supported; remove it")
+        folder.file(name, file)  # refuses links out of the folder
+    if any(entry.is_dir() for entry in place.iterdir()):
+        raise TeacherFolderError(f"{place} must hold files only, no folders")
+    if "tokenizer_config.json" in folder.names(name):
+        config = folder.read_json(name, "tokenizer_config.json")
+        for key in OTHER_FILES:
+            if config.get(key):
+                raise TeacherFolderError(f"{place}: tokenizer_config.json points to other files ('{key}'); remove that")
     hint = "; a spiece.model needs: pip install sentencepiece protobuf" if (place / "spiece.model").exists() else ""
     with blaming(place, f"cannot be read as a {tokenizer_class.__name__}{hint}"), quiet_transformers():
         tokenizer = tokenizer_class.from_pretrained(str(place), local_files_only=True, trust_remote_code=False)

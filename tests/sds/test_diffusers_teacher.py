@@ -114,8 +114,9 @@ def test_stable_diffusion_3_ends_where_one_step_of_its_sampler_ends(tmp_path: Pa
     torch.testing.assert_close(teacher(x_t, t, teacher.condition([prompt], None)), one_step, rtol=1e-5, atol=1e-5)
 
 
-def test_pixart_masks_padding_and_splits_off_the_variance(tmp_path: Path) -> None:
-    pipeline = tiny.pixart(tmp_path / "work")
+@pytest.mark.parametrize("told_size", [True, False])
+def test_pixart_masks_padding_and_splits_off_the_variance(tmp_path: Path, told_size: bool) -> None:
+    pipeline = tiny.pixart(tmp_path / "work", told_size)
     teacher = load(pipeline, tmp_path / "teacher")
     x_t, prompts = noisy(teacher), ["a red chair", "a", ""]
 
@@ -126,7 +127,7 @@ def test_pixart_masks_padding_and_splits_off_the_variance(tmp_path: Path) -> Non
             encoder_hidden_states=text,
             encoder_attention_mask=mask.float(),
             timestep=torch.tensor(STEPS),
-            added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+            added_cond_kwargs={"resolution": torch.full((3, 2), 16.0), "aspect_ratio": torch.ones(3, 1)},
         ).sample
     alpha_bar = pipeline.scheduler.alphas_cumprod[STEPS].reshape(-1, 1, 1, 1)
     expected = (x_t - (1 - alpha_bar).sqrt() * outputs[:, :4]) / alpha_bar.sqrt()
@@ -134,6 +135,14 @@ def test_pixart_masks_padding_and_splits_off_the_variance(tmp_path: Path) -> Non
     x0 = teacher(x_t, times(STEPS), teacher.condition(prompts, None))
 
     torch.testing.assert_close(x0, expected, rtol=1e-5, atol=2e-5)
+
+
+def test_transformers_under_their_early_name_are_recognised(tmp_path: Path) -> None:
+    teacher = load(tiny.pixart(tmp_path / "work"), tmp_path / "teacher")
+    tiny.edit_json(tmp_path / "teacher" / "model_index.json", transformer=["diffusers", "Transformer2DModel"])
+    early = load_diffusers_teacher(tmp_path / "teacher")
+    x_t, condition = noisy(teacher), teacher.condition(["a cat"] * 3, None)
+    assert torch.equal(early(x_t, times(STEPS), condition), teacher(x_t, times(STEPS), condition))
 
 
 def test_dit_takes_class_names_numbers_and_the_null_class(tmp_path: Path) -> None:

@@ -106,6 +106,43 @@ def test_adapters_and_distributed_checkpoints_beside_the_weights_are_not_opened(
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("key", ["init_inputs", "fast_tokenizer_files", "vocab_file"])
+def test_a_tokenizer_that_names_other_files_is_refused(folder: Path, key: str) -> None:
+    tiny.edit_json(folder / "tokenizer" / "tokenizer_config.json", **{key: ["../../tokenizer.9.json"]})
+    refused(folder, f"points to other files \\('{key}'\\)")
+
+
+def test_folders_of_a_tokenizer_are_refused(folder: Path) -> None:
+    (folder / "tokenizer" / "additional_chat_templates").symlink_to(folder.parent)
+    refused(folder, "must hold files only")
+
+
+def test_the_tokenizer_files_of_early_checkpoints_load(folder: Path) -> None:
+    new = load_diffusers_teacher(folder)
+    shutil.rmtree(folder / "tokenizer")
+    shutil.copytree(tiny_vocabulary(folder.parent), folder / "tokenizer")
+    end = {"__type": "AddedToken", "content": "<|endoftext|>", "lstrip": False, "normalized": True, "rstrip": False}
+    tiny.edit_json(
+        folder / "tokenizer" / "tokenizer_config.json",
+        add_prefix_space=False,
+        do_lower_case=True,
+        eos_token={**end, "single_word": False},
+        errors="replace",
+        name_or_path="openai/clip-vit-large-patch14",
+        special_tokens_map_file="./special_tokens_map.json",
+        tokenizer_class="CLIPTokenizer",
+    )
+    old = load_diffusers_teacher(folder)
+    for prompt in ("a red chair", "", "A Cat, 9"):
+        assert torch.equal(new.condition([prompt], None).tensors["text"], old.condition([prompt], None).tensors["text"])
+
+
+def tiny_vocabulary(work: Path) -> Path:
+    """A folder with `vocab.json`, `merges.txt` and `tokenizer_config.json`, and no `tokenizer.json`."""
+    tiny.clip_tokenizer(work / "early")
+    return work / "early"
+
+
 @pytest.mark.parametrize("key", ["quantization_config", "compression_config"])
 def test_quantized_weights_are_refused(folder: Path, key: str) -> None:
     tiny.edit_json(folder / "unet" / "config.json", **{key: {"quant_method": "gptq"}})

@@ -239,7 +239,7 @@ def stable_diffusion_3(work: Path, with_t5: bool = True) -> StableDiffusion3Pipe
     )
 
 
-def pixart(work: Path) -> PixArtAlphaPipeline:
+def pixart(work: Path, told_size: bool = False) -> PixArtAlphaPipeline:
     del work
     torch.manual_seed(8)
     transformer = PixArtTransformer2DModel(
@@ -248,9 +248,10 @@ def pixart(work: Path) -> PixArtAlphaPipeline:
         out_channels=8,
         num_layers=2,
         attention_head_dim=4,
-        num_attention_heads=2,
-        cross_attention_dim=8,
+        num_attention_heads=3,
+        cross_attention_dim=12,
         caption_channels=8,
+        use_additional_conditions=told_size,
     ).eval()
     return PixArtAlphaPipeline(
         tokenizer=t5_tokenizer(),
