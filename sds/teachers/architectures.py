@@ -193,6 +193,7 @@ def connect_sd3(network: SD3Transformer2DModel, site: Site) -> Connection:
     def encode(prompt: str) -> dict[str, Tensor]:
         encodings = [encoder(prompt) for encoder in encoders]
         clip = beside(encodings)
+        site.require(clip.shape[-1] <= config.joint_attention_dim, "joint_attention_dim is too small for the encoders")
         clip = F.pad(clip, (0, config.joint_attention_dim - clip.shape[-1]))
         # Without T5 the network was trained on zeros in its place.
         long = t5[0](prompt).last if t5 else clip.new_zeros(256, config.joint_attention_dim)

@@ -1,5 +1,6 @@
 import math
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sds.denoiser import NeuralTeacher
+from sds.critic import Critic, CriticSettings
+from sds.denoiser import NeuralTeacher, View
+from sds.guidance import Guidance, PromptConditions
 from sds.schedule import DegenerateNoiseLevelError, Prediction
+from sds.score import score_gradient, surrogate_loss
 from sds.teachers.conditioning import camera_numbers
 from sds.teachers.diffusers import DiffusersTeacher, load_diffusers_teacher
 from sds.teachers.folder import TeacherFolderError
@@ -31,6 +35,12 @@ def noisy(teacher: DiffusersTeacher, count: int = 3) -> torch.Tensor:
 
 def times(steps: list[int]) -> torch.Tensor:
     return torch.tensor(steps, dtype=torch.float64) / 999
+
+
+def view(*angles: tuple[float, float]) -> View:
+    """Cameras from (azimuth, elevation) in radians."""
+    azimuth, elevation = torch.tensor(angles).unbind(1)
+    return SimpleNamespace(azimuth=azimuth, elevation=elevation, background=torch.ones(len(angles), 3))
 
 
 def scheduler_x0(pipeline: Any, outputs: torch.Tensor, x_t: torch.Tensor) -> torch.Tensor:
@@ -197,20 +207,20 @@ def test_a_teacher_told_the_camera_as_numbers(tmp_path: Path) -> None:
     camera_unet: dict[str, Any] = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 16}
     pipeline = tiny.stable_diffusion(tmp_path / "work", "sample", **camera_unet)
     teacher = load(pipeline, tmp_path / "teacher")
-    view = SimpleNamespace(azimuth=torch.tensor([0.0, 2.0]), elevation=torch.tensor([0.0, 0.5]), background=None)
+    seen = view((0.0, 0.0), (2.0, 0.5))
     x_t = noisy(teacher, 2)
 
     with torch.no_grad():
         text = pipeline.encode_prompt(["a chair"] * 2, "cpu", 1, False)[0]
-        expected = pipeline.unet(x_t, 500, text, class_labels=camera_numbers(view)).sample
-    x0 = teacher(x_t, times([500, 500]), teacher.condition(["a chair"] * 2, view))
+        expected = pipeline.unet(x_t, 500, text, class_labels=camera_numbers(seen)).sample
+    x0 = teacher(x_t, times([500, 500]), teacher.condition(["a chair"] * 2, seen))
 
     assert teacher.knows_views
     torch.testing.assert_close(x0, expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="told the camera"):
         teacher.condition(["a chair"], None)
     with pytest.raises(ValueError, match="1 prompts but 2 views"):
-        teacher.condition(["a chair"], view)
+        teacher.condition(["a chair"], seen)
 
 
 def test_camera_numbers_are_a_rotation_and_a_position_that_looks_home() -> None:
@@ -248,6 +258,36 @@ def test_teacher_is_frozen_but_a_copy_of_its_network_can_learn(tmp_path: Path) -
     learner = load_diffusers_teacher(tmp_path / "teacher").network.requires_grad_(True)
     teacher.denoise(learner, x_t.detach(), times([500]), condition).square().sum().backward()
     assert all(parameter.grad is not None for parameter in learner.parameters())
+
+
+@pytest.mark.parametrize("make", [tiny.stable_diffusion, tiny.stable_diffusion_3])
+def test_a_critic_starts_as_the_teacher_and_leaves_it_alone(tmp_path: Path, make: Callable[..., Any]) -> None:
+    teacher = load(make(tmp_path / "work"), tmp_path / "teacher")
+    critic = Critic(teacher, CriticSettings(view_drop=0.0, warm_up=1))
+    x_t, t = noisy(teacher, 2), times([400, 600])
+    condition = critic.condition(["a cat"] * 2, view((0.0, 0.0), (2.0, 0.3)))
+    before = teacher(x_t, t, condition)
+
+    torch.testing.assert_close(critic(x_t, t, condition), before)
+    for _ in range(2):
+        critic.update(x_t, condition, torch.Generator().manual_seed(0))
+    assert (critic(x_t, t, condition) - before).abs().max() > 1e-5
+    assert torch.equal(teacher(x_t, t, condition), before)
+
+
+def test_the_gradient_reaches_the_pixels_of_an_image_through_the_autoencoder_only(tmp_path: Path) -> None:
+    teacher = load(tiny.stable_diffusion(tmp_path / "work"), tmp_path / "teacher")
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    x, told = teacher.encode(image), PromptConditions(teacher.condition(["a cat"], None), teacher.condition([""], None))
+
+    with torch.no_grad():
+        score = score_gradient(teacher, x, noisy(teacher, 1), times([500]), told, Guidance(7.5)).gradient
+    surrogate_loss(x, score).backward()
+
+    (expected,) = torch.autograd.grad(teacher.encode(image), image, grad_outputs=score)
+    torch.testing.assert_close(image.grad, expected)
+    assert expected.abs().max() > 1e-4
+    assert all(parameter.grad is None for parameter in teacher.network.parameters())
 
 
 def test_encode_resizes_maps_to_minus_one_and_back(tmp_path: Path) -> None:
