@@ -1,0 +1,163 @@
+"""Renders models into *layered views*, from which training pictures of any colour over any background are composed.
+
+A layered view has eight channels: colour of the parts that keep their colour (3), colour of the dominant parts (3),
+shade of the dominant parts (1, multiply by a colour to repaint them) and opacity (1). All are premultiplied by opacity.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from meshes import TexturedMesh, opaque_masks
+from numpy.typing import NDArray
+
+from representations.rasterizer import Cutout, Visibility, rasterize
+
+CHANNELS = 8
+CAMERA_DISTANCE = 2.8
+FIELD_OF_VIEW = math.radians(38)
+_DOMINANT_SHARE = 0.6
+_LIGHT = np.array([0.35, 0.8, 0.5]) / np.linalg.norm([0.35, 0.8, 0.5])
+_LUMINANCE = np.array([0.3, 0.59, 0.11], np.float32)
+
+
+@dataclass(frozen=True)
+class ViewAngles:
+    """Where a camera stands: angles in radians, distance from the origin in scene units."""
+
+    azimuth: float
+    elevation: float
+    distance: float = CAMERA_DISTANCE
+
+
+def sample_views(count: int, generator: np.random.Generator) -> list[ViewAngles]:
+    """Cameras as score distillation samples them: all azimuths, mostly from -10 to 45 degrees of elevation."""
+    views = []
+    for i in range(count):
+        low, high = (-10, 45) if generator.random() < 0.85 else (45, 80)
+        views.append(
+            ViewAngles(
+                azimuth=2 * math.pi * (i + generator.random()) / count,
+                elevation=math.radians(generator.uniform(low, high)),
+                distance=CAMERA_DISTANCE * generator.uniform(0.95, 1.05),
+            )
+        )
+    return views
+
+
+class LayeredRenderer:
+    """Renders one mesh from many cameras.
+
+    Args:
+        mesh: what to render.
+        size: side of the square picture in pixels.
+        supersampling: rays along each side of a pixel.
+    """
+
+    def __init__(self, mesh: TexturedMesh, size: int = 64, supersampling: int = 3) -> None:
+        self.mesh = mesh
+        self.size = size
+        self.supersampling = supersampling
+        masks = opaque_masks(mesh)
+        holes = ~masks.all(axis=(1, 2)) if len(masks) else np.zeros(0, np.bool_)
+        texture_of_face = mesh.texture[mesh.material]
+        pierced = (texture_of_face >= 0) & holes[np.maximum(texture_of_face, 0)] if len(holes) else texture_of_face >= 0
+        self._cutout = Cutout(mesh.uv, masks, np.where(pierced, texture_of_face, -1)) if pierced.any() else None
+        self._normal = _face_normals(mesh)
+        self._dominant = self._find_dominant_materials()
+
+    def render(self, view: ViewAngles) -> NDArray[np.uint8]:
+        """Returns the layered view, (8, size, size) uint8."""
+        seen = self._visibility(view, self.size * self.supersampling)
+        mask = seen.face >= 0
+        face = seen.face[mask]
+        colour = self._surface_colour(face, seen.barycentric[mask])
+        shade = self._shade(face, view)
+        dominant = self._dominant[self.mesh.material[face]]
+        layers = np.zeros((*seen.face.shape, CHANNELS), np.float32)
+        values = np.zeros((len(face), CHANNELS), np.float32)
+        lit = colour * shade[:, None]
+        values[~dominant, 0:3] = lit[~dominant]
+        values[dominant, 3:6] = lit[dominant]
+        # Relative luminance under a square root: dark textures become paintable, yet their pattern stays visible.
+        relative = np.sqrt((colour @ _LUMINANCE) / max(self._dominant_luminance, 0.02))
+        values[dominant, 6] = np.clip(np.clip(relative, 0.5, 1.2) * shade, 0, 1)[dominant]
+        values[:, 7] = 1
+        layers[mask] = values
+        s, k = self.size, self.supersampling
+        averaged = layers.reshape(s, k, s, k, CHANNELS).mean(axis=(1, 3))
+        return np.ascontiguousarray((averaged * 255 + 0.5).astype(np.uint8).transpose(2, 0, 1))
+
+    def _visibility(self, view: ViewAngles, size: int) -> Visibility:
+        return rasterize(_to_clip_space(self.mesh.vertices, view), self.mesh.faces, size, size, self._cutout)
+
+    def _surface_colour(self, face: NDArray[np.int32], barycentric: NDArray[np.float32]) -> NDArray[np.float32]:
+        mesh = self.mesh
+        material = mesh.material[face]
+        colour = mesh.colour[material].copy()
+        texture = mesh.texture[material]
+        textured = texture >= 0
+        if textured.any():
+            uv = np.einsum("pk,pkc->pc", barycentric[textured], mesh.uv[face[textured]])
+            uv -= np.floor(uv)
+            side = mesh.textures.shape[1]
+            x = np.minimum((uv[:, 0] * side).astype(np.int64), side - 1)
+            y = np.minimum(((1 - uv[:, 1]) * side).astype(np.int64), side - 1)
+            colour[textured] = mesh.textures[texture[textured], y, x, :3].astype(np.float32) / 255
+        return colour
+
+    def _shade(self, face: NDArray[np.int32], view: ViewAngles) -> NDArray[np.float32]:
+        """Ambient light from the sky and one lamp fixed in the world; faces are lit on the side that is seen."""
+        normal = self._normal[face]
+        towards = _camera_position(view) - self.mesh.vertices[self.mesh.faces[face, 0]]
+        normal = normal * np.where((normal * towards).sum(1) < 0, -1, 1)[:, None]
+        shade = 0.45 + 0.125 * (1 + normal[:, 1]) + 0.4 * np.maximum(normal @ _LIGHT, 0)
+        return np.minimum(shade, 1).astype(np.float32)
+
+    def _find_dominant_materials(self) -> NDArray[np.bool_]:
+        """The materials that show most, until they make up 60 % of what is seen: those a colour word repaints."""
+        visible = np.zeros(len(self.mesh.colour))
+        for view in (ViewAngles(0.6, 0.4), ViewAngles(2.7, 0.2), ViewAngles(4.4, 0.4)):
+            face = self._visibility(view, 64).face
+            visible += np.bincount(self.mesh.material[face[face >= 0]], minlength=len(visible))
+        order = np.argsort(-visible, kind="stable")
+        share = np.cumsum(visible[order]) / max(visible.sum(), 1)
+        dominant = np.zeros(len(visible), np.bool_)
+        dominant[order[: int(np.searchsorted(share, _DOMINANT_SHARE)) + 1]] = True
+        weight = visible * dominant
+        mean = (self.mesh.colour * weight[:, None]).sum(0) / max(weight.sum(), 1)
+        self._dominant_luminance = float(mean @ _LUMINANCE)
+        self.dominant_colour = mean.astype(np.float32)
+        return dominant
+
+
+def _face_normals(mesh: TexturedMesh) -> NDArray[np.float32]:
+    a, b, c = (mesh.vertices[mesh.faces[:, i]] for i in range(3))
+    normal = np.cross(b - a, c - a)
+    return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-20)).astype(np.float32)
+
+
+def _camera_position(view: ViewAngles) -> NDArray[np.float64]:
+    horizontal = math.cos(view.elevation)
+    direction = [
+        horizontal * math.sin(view.azimuth),
+        math.sin(view.elevation),
+        horizontal * math.cos(view.azimuth),
+    ]
+    return view.distance * np.array(direction)
+
+
+def _to_clip_space(vertices: NDArray[np.float32], view: ViewAngles) -> NDArray[np.float32]:
+    position = _camera_position(view)
+    backward = position / view.distance
+    right = np.cross([0.0, 1.0, 0.0], backward)
+    right /= np.linalg.norm(right)
+    up = np.cross(backward, right)
+    in_camera = (vertices - position) @ np.stack([right, up, backward], axis=1)
+    focal = 1 / math.tan(FIELD_OF_VIEW / 2)
+    clip = np.zeros((len(vertices), 4), np.float32)
+    clip[:, :2] = in_camera[:, :2] * focal
+    clip[:, 3] = -in_camera[:, 2]
+    return clip

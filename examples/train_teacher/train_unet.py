@@ -1,0 +1,170 @@
+"""Second stage: teaches the UNet what the view prior does not know. Resumes by itself if interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from captions import CaptionWriter, read_held_out
+from dataset import Batch, ViewDataset
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+from training import Average, averaged, cosine_rate, load_checkpoint, public_config, save_checkpoint
+
+from sds.denoiser import Condition
+from sds.schedule import cosine_schedule
+from sds.teachers.embedded import PATCH, condition_width, predict_x0, told_to_unet
+from sds.teachers.view_prior import Slots, TextEncoding, ViewPrior
+
+_TEXT_DROP = 0.12
+
+
+def new_unet(size: int, channels: tuple[int, ...], text_width: int) -> UNet2DConditionModel:
+    """A UNet on 4 x 4 pixel blocks: surprise and candidate mean in, correction out; text by attention at low levels."""
+    kinds = ["", *["CrossAttn"] * (len(channels) - 1)]
+    return UNet2DConditionModel(
+        sample_size=size // PATCH,
+        in_channels=6 * PATCH**2,
+        out_channels=3 * PATCH**2,
+        block_out_channels=channels,
+        layers_per_block=1,
+        down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
+        up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        cross_attention_dim=text_width,
+        attention_head_dim=4,
+        norm_num_groups=16,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=condition_width(text_width),
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+def sample_times(count: int) -> Tensor:
+    """Times (count,) float64: half uniform, half crowded towards pure noise, where what a picture shows is decided."""
+    uniform = torch.rand(count, dtype=torch.float64)
+    high = 1 - 0.7 * torch.rand(count, dtype=torch.float64) ** 1.5
+    return torch.where(torch.rand(count) < 0.5, uniform, high)
+
+
+@torch.no_grad()
+def tell(prior: ViewPrior, batch: Batch, size: int) -> Condition:
+    """The condition of every picture of a batch, (G * V)."""
+    views = batch.azimuth.shape[1]
+    text = prior.read(batch.captions)
+    slots = prior.slots_of(text.pooled)
+
+    def each(tensor: Tensor) -> Tensor:
+        return tensor.repeat_interleave(views, dim=0)
+
+    return told_to_unet(
+        prior,
+        TextEncoding(each(text.states).float(), each(text.mask), each(text.pooled).float()),
+        Slots(each(slots.code), each(slots.colour), each(slots.log_weight)),
+        batch.azimuth.flatten(),
+        batch.elevation.flatten(),
+        batch.background.flatten(0, 1),
+        size,
+    )
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Runs or resumes the stage."""
+    torch.manual_seed(arguments.seed)
+    generator = np.random.default_rng(arguments.seed)
+    data = ViewDataset(arguments.data, arguments.size)
+    writer = CaptionWriter(data.nouns, read_held_out(arguments.held_out))
+    prior = averaged(arguments.out / "prior.pt", ViewPrior)
+    channels = tuple(int(word) for word in arguments.channels.split(","))
+    unet = new_unet(arguments.size, channels, prior.config["text_width"]).to(memory_format=torch.channels_last)
+    average = Average(unet, 0.9985)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    schedule = cosine_schedule()
+    checkpoint = arguments.out / "unet.pt"
+    step = 0
+    if checkpoint.exists():
+        state = load_checkpoint(checkpoint, generator)
+        unet.load_state_dict(state["unet"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        step = int(state["step"])
+    elif arguments.warm_start:
+        warm = torch.load(arguments.warm_start, weights_only=True, map_location="cpu")
+        unet.load_state_dict(warm["average"]["values"])
+        average = Average(unet, 0.9985)
+    print(f"{sum(p.numel() for p in unet.parameters()) / 1e6:.1f}M parameters, from step {step}", flush=True)
+    saved = started = time.monotonic()
+    low: list[float] = []
+    high: list[float] = []
+    residual = float(prior.config["residual"])
+    while step < arguments.steps:
+        batch = data.sample(arguments.groups, arguments.views, writer, generator)
+        for i in np.flatnonzero(generator.random(arguments.groups) < _TEXT_DROP):
+            batch.captions[i] = ""
+        for group in optimizer.param_groups:
+            group["lr"] = cosine_rate(step, arguments.steps, arguments.rate)
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
+            condition = tell(prior, batch, arguments.size)
+        repeats = arguments.noises
+        condition = Condition.concatenate([condition] * repeats)
+        x0 = (batch.picture.flatten(0, 1) * 2 - 1).repeat(repeats, 1, 1, 1)
+        t = sample_times(len(x0))
+        x_t = schedule.add_noise(x0, torch.randn_like(x0), t)
+        alpha, sigma = schedule(t)
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
+            denoised = predict_x0(unet, residual, x_t, alpha, sigma, schedule.timestep(t), condition)
+        error = (denoised.float() - x0).square().mean((1, 2, 3))
+        weight = (1 / (sigma**2 + 0.06)).float()
+        loss = (weight * error).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        average.update(unet)
+        low.append(float(error[t < 0.5].mean()))
+        high.append(float(error[t >= 0.5].mean()))
+        step += 1
+        if step % 100 == 0:
+            pictures = 100 * len(x0) / (time.monotonic() - started)
+            print(
+                f"step {step}  error t<.5 {np.nanmean(low):.5f}  t>.5 {np.nanmean(high):.5f}  {pictures:.0f} pictures/s",
+                flush=True,
+            )
+            low.clear(), high.clear()
+            started = time.monotonic()
+        if time.monotonic() - saved > 120 or step == arguments.steps:
+            state = {
+                "unet": unet.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "config": public_config(unet),
+                "step": step,
+            }
+            save_checkpoint(checkpoint, state, generator)
+            saved = time.monotonic()
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="what build_dataset.py wrote")
+    parser.add_argument("--out", type=Path, required=True, help="where train_prior.py left its checkpoint")
+    parser.add_argument("--held-out", type=Path, default=Path(__file__).parent / "held_out.csv")
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=10000)
+    parser.add_argument("--groups", type=int, default=16)
+    parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--noises", type=int, default=2, help="noisy copies of each picture in a batch")
+    parser.add_argument("--channels", default="80,128,160")
+    parser.add_argument("--rate", type=float, default=8e-4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--warm-start", type=Path, help="a UNet checkpoint to begin with, e.g. of a smaller size")
+    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The teacher that travels inside the package: text- and camera-conditioned diffusion, small enough for a CPU.
+
+Three parts, stored as a diffusers folder. A `ViewPrior` reads the prompt and draws a few candidate pictures for the
+camera; Bayes' rule weighs them given the noisy picture; a `UNet2DConditionModel` adds what the candidates do not know.
+With m the candidates' posterior mean and s their residual spread, the picture is N(m, s^2) before the UNet speaks, so
+
+    x0 = m + alpha s^2 / v (x_t - alpha m) + s sigma / sqrt(v) F,      v = alpha^2 s^2 + sigma^2
+
+where F is the UNet's output: it has unit variance, and no error of it is ever amplified, at any noise level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import ModelMixin, UNet2DConditionModel
+from torch import Tensor, nn
+
+from sds.denoiser import Condition, View
+from sds.schedule import NoiseSchedule, cosine_schedule, scale
+from sds.teachers.folder import TeacherFolderError, open_teacher_folder
+from sds.teachers.view_prior import (
+    CAMERA_FEATURES,
+    Slots,
+    TextEncoding,
+    ViewPrior,
+    camera_features,
+    posterior_mean,
+)
+from sds.teachers.weights import load_network
+
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+PATCH = 4
+"""Each 4 x 4 block of pixels is one position of the UNet."""
+
+_DEFAULT_AZIMUTH = math.radians(30)
+_DEFAULT_ELEVATION = math.radians(15)
+
+
+COMPONENTS: dict[tuple[str, str], type[ModelMixin]] = {
+    ("sds.teachers.view_prior", "ViewPrior"): ViewPrior,
+    ("diffusers", "UNet2DConditionModel"): UNet2DConditionModel,
+}
+"""The classes that the folder of an embedded teacher may name."""
+
+
+def load_embedded_teacher(folder: Path | None = None, device: torch.device | str = "cpu") -> EmbeddedTeacher:
+    """Loads the teacher that is shipped, or one of its kind that was trained on other meshes.
+
+    Args:
+        folder: a diffusers folder with `view_prior`, `unet` and `scheduler`; None is the shipped one.
+        device: where to put the networks.
+
+    Raises:
+        sds.teachers.folder.TeacherFolderError: the folder is missing, broken or names other classes.
+    """
+    opened = open_teacher_folder(folder or EMBEDDED_FOLDER)
+    prior = load_network(opened, "view_prior", COMPONENTS)
+    unet = load_network(opened, "unet", COMPONENTS)
+    if not isinstance(prior, ViewPrior) or not isinstance(unet, UNet2DConditionModel):
+        raise TeacherFolderError(
+            f"{opened.path}: model_index.json names the prior's class for the UNet, or the reverse"
+        )
+    return EmbeddedTeacher(prior.to(device), unet.to(device))
+
+
+def condition_width(text_width: int) -> int:
+    """How many numbers the UNet is told beside the text states: camera, background colour, pooled text."""
+    return CAMERA_FEATURES + 3 + text_width
+
+
+def told_to_unet(
+    prior: ViewPrior,
+    text: TextEncoding,
+    slots: Slots,
+    azimuth: Tensor,
+    elevation: Tensor,
+    background: Tensor,
+    size: int,
+) -> Condition:
+    """All that depends on prompt and view but not on the noisy picture.
+
+    Args:
+        prior: draws the candidates.
+        text: the encoded prompts (B).
+        slots: the prompts' candidates (B).
+        azimuth, elevation: (B,) radians.
+        background: (B, 3) in [0, 1].
+        size: side of the pictures.
+
+    Returns:
+        A condition with `candidates` (B, K, 3, size, size), `log_weight` (B, K), `states` (B, L, W), `mask` (B, L) and
+        `vector` (B, `condition_width(W)`).
+    """
+    camera = camera_features(azimuth, elevation)
+    return Condition(
+        {
+            "candidates": prior.candidates(slots, camera, background, size),
+            "log_weight": slots.log_weight,
+            "states": text.states,
+            "mask": text.mask.to(camera.dtype),
+            "vector": torch.cat([camera, background * 2 - 1, text.pooled.to(camera.dtype)], dim=1),
+        }
+    )
+
+
+def predict_x0(
+    unet: nn.Module,
+    residual: float,
+    x_t: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    timestep: Tensor,
+    condition: Condition,
+) -> Tensor:
+    """E[x0 | x_t] by the formula at the top of this file.
+
+    Args:
+        unet: predicts F.
+        residual: s, spread of the candidates, pictures in [-1, 1].
+        x_t: (B, 3, S, S).
+        alpha, sigma: (B,).
+        timestep: (B,), what the UNet is told about the noise.
+        condition: what `told_to_unet` returned.
+
+    Returns:
+        (B, 3, S, S).
+    """
+    told = condition.tensors
+    mean = posterior_mean(x_t, alpha, sigma, told["candidates"], told["log_weight"], residual)
+    a, s = scale(alpha, x_t), scale(sigma, x_t)
+    variance = a**2 * residual**2 + s**2
+    surprise = x_t - a * mean
+    seen = torch.cat([surprise / variance.sqrt(), mean], dim=1)
+    output = unet(
+        F.pixel_unshuffle(seen, PATCH),
+        timestep.to(x_t),
+        encoder_hidden_states=told["states"],
+        encoder_attention_mask=told["mask"],
+        class_labels=told["vector"],
+    ).sample
+    correction = F.pixel_shuffle(output.to(x_t), PATCH)
+    return mean + a * residual**2 / variance * surprise + residual * s / variance.sqrt() * correction
+
+
+class EmbeddedTeacher:
+    """A frozen `sds.denoiser.NeuralTeacher` made of a view prior and a UNet.
+
+    Args:
+        view_prior: the view prior.
+        unet: the UNet.
+    """
+
+    knows_views = True
+
+    def __init__(self, view_prior: ViewPrior, unet: UNet2DConditionModel) -> None:
+        self.view_prior = view_prior.eval().requires_grad_(False)
+        self.unet = unet.eval().requires_grad_(False)
+        self.schedule: NoiseSchedule = cosine_schedule()
+        side = int(unet.config["sample_size"]) * PATCH
+        self.shape = (3, side, side)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.view_prior.parameters()).device
+
+    @torch.no_grad()
+    def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
+        """See `sds.denoiser.Teacher.condition`; without a view: half from the left, slightly from above, over white."""
+        count = len(prompts)
+        if view is None:
+            azimuth = torch.full((count,), _DEFAULT_AZIMUTH)
+            elevation = torch.full((count,), _DEFAULT_ELEVATION)
+            background = torch.ones(count, 3)
+        else:
+            azimuth, elevation, background = view.azimuth, view.elevation, view.background
+        text = self.view_prior.read(prompts)
+        slots = self.view_prior.slots_of(text.pooled)
+        azimuth, elevation, background = (
+            told.detach().to(self.device, torch.float32) for told in (azimuth, elevation, background)
+        )
+        return told_to_unet(self.view_prior, text, slots, azimuth, elevation, background, self.shape[-1])
+
+    @property
+    def network(self) -> UNet2DConditionModel:
+        """The UNet. The view prior is no part of it: its work is done in `condition`."""
+        return self.unet
+
+    def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """E[x0 | x_t] with another network in the UNet's place. Differentiable."""
+        alpha, sigma = self.schedule(t)
+        residual = float(self.view_prior.config["residual"])
+        return predict_x0(network, residual, x_t, alpha, sigma, self.schedule.timestep(t), condition)
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """E[x0 | x_t] for x_t of shape (B, 3, S, S) in [-1, 1] and times (B,) in [0, 1]."""
+        return self.denoise(self.unet, x_t, t, condition)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """An image (B, 3, H, W) in [0, 1] at the teacher's size, in [-1, 1]. Differentiable."""
+        if image.shape[-2:] != self.shape[1:]:
+            shrinks = min(image.shape[-2:]) > self.shape[-1]
+            image = F.interpolate(image, self.shape[1:], mode="bilinear", align_corners=False, antialias=shrinks)
+        return image * 2 - 1
+
+    def decode(self, x: Tensor) -> Tensor:
+        """x in [-1, 1] as an image in [0, 1]."""
+        return (x + 1) / 2
+
+    def unknown_words(self, prompt: str) -> list[tuple[str, list[str]]]:
+        """The words of a prompt that the teacher has never seen, each with known words that are spelt alike."""
+        return self.view_prior.vocabulary.unknown(prompt)

@@ -1,0 +1,84 @@
+"""The embedded teacher as an ordinary diffusers pipeline, to look at what it dreams of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline, ImagePipelineOutput, UNet2DConditionModel
+from torch import Tensor
+
+from sds.denoiser import Condition
+from sds.teachers.embedded import EmbeddedTeacher
+from sds.teachers.view_prior import ViewPrior
+
+
+@dataclass(frozen=True)
+class PlainView:
+    """Camera angles (B,) in radians and backgrounds (B, 3) in [0, 1]."""
+
+    azimuth: Tensor
+    elevation: Tensor
+    background: Tensor
+
+
+class EmbeddedPipeline(DiffusionPipeline):
+    """Samples pictures: ``EmbeddedPipeline.from_pretrained(folder)("a red chair", azimuth=30).images``.
+
+    Args:
+        view_prior: reads prompts and draws candidates.
+        unet: adds what they do not know.
+        scheduler: steps from noise to picture.
+    """
+
+    def __init__(self, view_prior: ViewPrior, unet: UNet2DConditionModel, scheduler: DDIMScheduler) -> None:
+        super().__init__()
+        self.register_modules(view_prior=view_prior, unet=unet, scheduler=scheduler)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | list[str],
+        azimuth: float | list[float] = 30.0,
+        elevation: float | list[float] = 15.0,
+        background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        guidance_scale: float = 3.0,
+        num_inference_steps: int = 25,
+        generator: torch.Generator | None = None,
+        output_type: str = "pil",
+    ) -> ImagePipelineOutput:
+        """Draws one picture for each prompt.
+
+        Args:
+            prompt: what to draw.
+            azimuth: degrees around the object, counter-clockwise seen from above, 0 in front; one, or one a prompt.
+            elevation: degrees above the horizon; one, or one a prompt.
+            background: colour in [0, 1].
+            guidance_scale: ``null + scale * (conditional - null)``.
+            num_inference_steps: DDIM steps.
+            generator: source of the noise.
+            output_type: ``"pil"``, ``"np"`` or ``"pt"``.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        count = len(prompts)
+        teacher = EmbeddedTeacher(self.view_prior, self.unet)
+        view = PlainView(
+            torch.tensor(azimuth).expand(count) * (math.pi / 180),
+            torch.tensor(elevation).expand(count) * (math.pi / 180),
+            torch.tensor(background).expand(count, 3),
+        )
+        both = Condition.concatenate([teacher.condition(prompts, view), teacher.condition([""] * count, view)])
+        self.scheduler.set_timesteps(num_inference_steps)
+        last = self.scheduler.config.num_train_timesteps - 1
+        x = torch.randn((count, *teacher.shape), generator=generator).to(teacher.device)
+        for timestep in self.progress_bar(self.scheduler.timesteps):
+            t = torch.full((2 * count,), float(timestep) / last, dtype=torch.float64)
+            conditional, null = teacher(torch.cat([x, x]), t, both).chunk(2)
+            x0 = null + guidance_scale * (conditional - null)
+            x = self.scheduler.step(x0, timestep, x, generator=generator).prev_sample
+        images = teacher.decode(x).clamp(0, 1)
+        if output_type == "pt":
+            return ImagePipelineOutput(images=images)
+        array = images.permute(0, 2, 3, 1).cpu().numpy()
+        return ImagePipelineOutput(images=array if output_type == "np" else self.numpy_to_pil(array))
