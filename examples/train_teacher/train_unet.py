@@ -99,7 +99,6 @@ def train(arguments: argparse.Namespace) -> None:
     saved = started = time.monotonic()
     low: list[float] = []
     high: list[float] = []
-    residual = float(prior.config["residual"])
     while step < arguments.steps:
         batch = data.sample(arguments.groups, arguments.views, writer, generator)
         for i in np.flatnonzero(generator.random(arguments.groups) < _TEXT_DROP):
@@ -115,7 +114,7 @@ def train(arguments: argparse.Namespace) -> None:
         x_t = schedule.add_noise(x0, torch.randn_like(x0), t)
         alpha, sigma = schedule(t)
         with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
-            denoised = predict_x0(unet, residual, x_t, alpha, sigma, schedule.timestep(t), condition)
+            denoised = predict_x0(unet, prior.spread, x_t, alpha, sigma, schedule.timestep(t), condition)
         error = (denoised.float() - x0).square().mean((1, 2, 3))
         weight = (1 / (sigma**2 + 0.06)).float()
         loss = (weight * error).mean()
@@ -124,13 +123,13 @@ def train(arguments: argparse.Namespace) -> None:
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
         average.update(unet)
-        low.append(float(error[t < 0.5].mean()))
-        high.append(float(error[t >= 0.5].mean()))
+        low.append(float(error.detach()[t < 0.5].mean()))
+        high.append(float(error.detach()[t >= 0.5].mean()))
         step += 1
         if step % 100 == 0:
             pictures = 100 * len(x0) / (time.monotonic() - started)
             print(
-                f"step {step}  error t<.5 {np.nanmean(low):.5f}  t>.5 {np.nanmean(high):.5f}  {pictures:.0f} pictures/s",
+                f"step {step}  error t<.5 {np.nanmean(low):.5f}  t>.5 {np.nanmean(high):.5f}  {pictures:.0f} img/s",
                 flush=True,
             )
             low.clear(), high.clear()

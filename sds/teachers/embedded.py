@@ -62,9 +62,7 @@ def load_embedded_teacher(folder: Path | None = None, device: torch.device | str
     prior = load_network(opened, "view_prior", COMPONENTS)
     unet = load_network(opened, "unet", COMPONENTS)
     if not isinstance(prior, ViewPrior) or not isinstance(unet, UNet2DConditionModel):
-        raise TeacherFolderError(
-            f"{opened.path}: model_index.json names the prior's class for the UNet, or the reverse"
-        )
+        raise TeacherFolderError(f"{opened.path}: model_index.json mixes up the classes of view prior and UNet")
     return EmbeddedTeacher(prior.to(device), unet.to(device))
 
 
@@ -194,8 +192,8 @@ class EmbeddedTeacher:
     def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """E[x0 | x_t] with another network in the UNet's place. Differentiable."""
         alpha, sigma = self.schedule(t)
-        residual = float(self.view_prior.config["residual"])
-        return predict_x0(network, residual, x_t, alpha, sigma, self.schedule.timestep(t), condition)
+        spread = self.view_prior.spread
+        return predict_x0(network, spread, x_t, alpha, sigma, self.schedule.timestep(t), condition)
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:

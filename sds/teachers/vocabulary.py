@@ -13,14 +13,17 @@ PAD = 0
 START = 1
 _FIRST_WORD = 2
 _IGNORED = frozenset(
-    "a an the of in on at with and its it is this that some one single photo picture image render rendering rendered "
-    "3d object model high quality detailed realistic very highly".split()
+    {
+        *("a", "an", "the", "of", "in", "on", "at", "with", "and", "its", "it", "is", "this", "that", "some", "one"),
+        *("photo", "picture", "image", "render", "rendering", "rendered", "3d", "object", "model", "single", "high"),
+        *("quality", "detailed", "realistic", "very", "highly"),
+    }
 )
 
 
 def words_of(text: str) -> list[str]:
     """The lower-case words of a text: letters and digits, ``"Rubik's cube"`` gives ``["rubik", "cube"]``."""
-    return re.findall(r"[a-z0-9]+", re.sub(r"['’]s\b", "", text.lower()))
+    return re.findall(r"[a-z0-9]+", re.sub(r"['\u2019]s\b", "", text.lower()))
 
 
 def words_to_learn(captions: Iterable[str]) -> list[str]:
@@ -63,7 +66,7 @@ class Vocabulary:
         return rows
 
     def unknown(self, prompt: str) -> list[tuple[str, list[str]]]:
-        """The words of the prompt that are neither known nor filling words, each with up to three known words near it."""
+        """The words that are neither known nor filling words, each with up to three known words spelt like it."""
         return [
             (word, difflib.get_close_matches(word, self.words, n=3, cutoff=0.6))
             for word in words_of(prompt)
