@@ -80,8 +80,9 @@ class Directions:
 class PerpNeg:
     """How strongly the view prompts that do not apply are pushed away: weight ``-scale (a exp(-b r) + c)``.
 
-    r is how close the camera is to the direction that is left, 1 when it is there. The numbers of each curve make it
-    (almost) vanish where it should and meet its neighbour at the side view.
+    r runs from 0 to 1 towards the view whose prompt is the negative; for the front as seen from behind, towards the
+    side. The numbers are threestudio's: a curve (almost) vanishes where its view is the right one, and the front's two
+    curves meet at the side view.
 
     Attributes:
         front_against_side: (a, b, c) of the front view as a negative between front and side; 0 at the front.

@@ -230,7 +230,7 @@ def load_codec(
         TeacherFolderError: if the network and the autoencoder do not fit each other.
     """
     place, config = folder.path / component, network.config
-    size = square(config.sample_size)
+    size = height_and_width(config.sample_size)
     if size is None:
         raise TeacherFolderError(f"{place}: config.json must name the size it was trained at (sample_size)")
     codec: PixelCodec | LatentCodec = PixelCodec(size)
@@ -252,7 +252,7 @@ def network_outputs(config: Mapping[str, Any]) -> int:
     return config.get("out_channels") or config["in_channels"]
 
 
-def square(sample_size: Any) -> tuple[int, int] | None:
+def height_and_width(sample_size: Any) -> tuple[int, int] | None:
     """(height, width) from a configuration's one number, pair, or None."""
     if isinstance(sample_size, int):
         return sample_size, sample_size

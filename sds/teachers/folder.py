@@ -29,7 +29,7 @@ class TeacherFolderError(ValueError):
 
 
 @contextmanager
-def blaming(place: Path, problem: str) -> Iterator[None]:
+def blaming(place: Path | str, problem: str) -> Iterator[None]:
     """Turns any error into a one-line `TeacherFolderError` that begins with ``place`` and ``problem``.
 
     For libraries that are handed a stranger's values: there is no end to what they raise.

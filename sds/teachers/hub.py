@@ -9,7 +9,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
-from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming, checked_json, open_teacher_folder
 
 DATA_FILES = re.compile(r"[\w.-]+\.(json|txt|safetensors)|spiece\.model")
 """The files of a component that a teacher is made of. Everything else, code and pickles among it, stays away."""
@@ -34,14 +34,13 @@ def find_teacher_folder(name: str | Path, allow_download: bool = False) -> Teach
     if allow_download:
         return open_teacher_folder(downloaded(repository))
     try:
-        return open_teacher_folder(snapshot_download(repository, local_files_only=True))
+        cached = snapshot_download(repository, local_files_only=True)
     except (OSError, ValueError) as error:
-        if isinstance(error, TeacherFolderError):
-            raise
         raise TeacherFolderError(
             f"there is no folder {name} and no copy of the repository {repository} on this machine; "
             "check the path, or allow the download (allow_download=True)"
         ) from error
+    return open_teacher_folder(cached)
 
 
 def downloaded(repository: str) -> Path:
@@ -50,14 +49,10 @@ def downloaded(repository: str) -> Path:
     Raises:
         TeacherFolderError: if the repository, or a needed file of it, cannot be had.
     """
-    try:
+    with blaming(repository, "cannot be fetched from the hub"):
         index = checked_json(Path(hf_hub_download(repository, "model_index.json")))
         wanted = needed_files(index, HfApi().list_repo_files(repository))
         return Path(snapshot_download(repository, allow_patterns=wanted))
-    except (OSError, ValueError) as error:
-        if isinstance(error, TeacherFolderError):
-            raise
-        raise TeacherFolderError(f"{repository} cannot be fetched from the hub ({error})") from error
 
 
 def needed_files(index: Mapping[str, Any], files: Iterable[str]) -> list[str]:

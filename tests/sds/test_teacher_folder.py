@@ -383,6 +383,20 @@ def test_the_local_cache_says_no_without_a_network(tmp_path: Path, monkeypatch: 
         find_teacher_folder("nobody/nothing-of-the-kind")
 
 
+def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ConnectError(Exception):
+        """What the hub's client raises without a network is no OSError."""
+
+    def fail(name: str, file: str) -> str:
+        raise ConnectError("no route\nto host")
+
+    monkeypatch.setattr(hub, "hf_hub_download", fail)
+    with pytest.raises(
+        TeacherFolderError, match=r"^nobody/nothing: cannot be fetched from the hub \(no route to host\)$"
+    ):
+        find_teacher_folder("nobody/nothing", allow_download=True)
+
+
 def test_a_local_folder_wins_over_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "downloaded", lambda name: pytest.fail("a download was tried"))
     monkeypatch.chdir(folder.parent.parent)
