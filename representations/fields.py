@@ -11,12 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from representations.encodings import HashEncoding
+from representations.packed import normals_by_differences, render_packed
 from representations.rays import Marching, RayIntegral, Rays
 from representations.volume import COLOUR_CHANNELS, density_of, features_of, render_volume
 from representations.voxels import doubled, node_normals, node_positions, roughness, sample_grid
 
 COLOUR_ROUGHNESS = 0.3
 """How much a step in colour counts beside a step in density when a field's roughness is measured."""
+
+NORMAL_DISTANCE = 1 / 64
+"""How far from a point a hash grid is looked at to find the normal there."""
 
 
 class FieldValues(NamedTuple):
@@ -130,9 +135,87 @@ class DenseGrid(nn.Module):
 
     def roughness(self) -> Tensor:
         """A scalar; see `Field`. Through a sigmoid, so that solid beside empty costs the same whatever the logits."""
-        weights = torch.tensor([1.0] + [COLOUR_ROUGHNESS] * COLOUR_CHANNELS, device=self.levels[0].device)
-        return roughness(self.grid().sigmoid(), weights)
+        grid = self.grid()
+        return roughness(grid.sigmoid(), _roughness_weights(grid))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with learning rates that suit them, for any torch optimiser."""
         return [{"params": list(self.levels), "lr": 0.06}]
+
+
+class HashGrid(nn.Module):
+    """A hash encoding and a small network: detail beyond what a dense grid can hold, at a higher price per sample.
+
+    Args:
+        encoding: of points in [0, 1]^3; by default one that a CPU can train.
+        width: hidden units of the network.
+        blob: the initial density.
+        generator: draws the initial parameters; by default always the same ones.
+    """
+
+    occupancy_resolution = 32
+    occupancy_decay = 0.7
+
+    def __init__(
+        self,
+        encoding: HashEncoding | None = None,
+        width: int = 32,
+        blob: Blob | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        generator = generator or torch.Generator().manual_seed(0)
+        self.encoding = encoding or HashEncoding(12, 2, 16, 8, 256, generator)
+        self.blob = blob or Blob()
+        first, last = nn.Linear(self.encoding.width, width), nn.Linear(width, 1 + COLOUR_CHANNELS)
+        for layer in (first, last):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(layer.bias)
+        self.network = nn.Sequential(first, nn.ReLU(), last)
+
+    def raw(self, points: Tensor) -> Tensor:
+        """(P, 4) raw values at points (P, 3), as of `representations/volume.py`."""
+        raw = self.network(self.encoding((points / 2 + 0.5).clamp(0, 1)))
+        return torch.cat([raw[:, :1] + self.blob.logit(points)[:, None], raw[:, 1:]], dim=1)
+
+    def forward(self, points: Tensor) -> FieldValues:
+        """Density and colour at points (P, 3)."""
+        raw = self.raw(points)
+        return FieldValues(density_of(raw[:, 0]), features_of(raw[:, 1:]))
+
+    def render(self, rays: Rays, occupancy: Tensor, marching: Marching, with_normals: bool) -> RayIntegral:
+        """Integrates colour, and the outward normal if wanted, along rays; see `Field`."""
+
+        def look(points: Tensor) -> tuple[Tensor, Tensor]:
+            density, colour = self(points)
+            if not with_normals:
+                return density, colour
+            normals = normals_by_differences(lambda where: self.raw(where)[:, 0], points, NORMAL_DISTANCE)
+            return density, torch.cat([colour, normals], dim=1)
+
+        return render_packed(look, rays, occupancy, marching)
+
+    def cell_density(self, resolution: int, offset: Tensor) -> Tensor:
+        """(R, R, R) the density at one place in each cell; see `Field`."""
+        axis = torch.arange(resolution, device=offset.device)
+        z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+        points = (torch.stack([x, y, z], dim=-1) + offset) * (2 / resolution) - 1
+        return self(points.reshape(-1, 3).to(self.encoding.table)).density.reshape(resolution, resolution, resolution)
+
+    def roughness(self) -> Tensor:
+        """A scalar; see `Field`. Measured between the corners of occupancy cells: finer detail is left alone."""
+        nodes = self.occupancy_resolution + 1
+        points = node_positions(nodes, self.encoding.table.device).to(self.encoding.table)
+        raw = self.raw(points.reshape(-1, 3)).reshape(nodes, nodes, nodes, -1)
+        return roughness(raw.sigmoid(), _roughness_weights(raw))
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters with learning rates that suit them, for any torch optimiser."""
+        return [
+            {"params": [self.encoding.table], "lr": 0.01},
+            {"params": list(self.network.parameters()), "lr": 0.005},
+        ]
+
+
+def _roughness_weights(like: Tensor) -> Tensor:
+    return torch.tensor([1.0] + [COLOUR_ROUGHNESS] * COLOUR_CHANNELS).to(like)

@@ -18,9 +18,9 @@ _SMALLEST_PART = 512
 """Work items (rays, points) below which another thread costs more than it saves."""
 
 
-def split(count: int) -> list[slice]:
+def split(count: int, smallest_part: int = _SMALLEST_PART) -> list[slice]:
     """Cuts `count` work items into equal consecutive parts, one a thread; at least one part, possibly empty."""
-    parts = max(1, min(torch.get_num_threads(), count // _SMALLEST_PART))
+    parts = max(1, min(torch.get_num_threads(), count // smallest_part))
     edges = [count * part // parts for part in range(parts + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
@@ -34,8 +34,15 @@ def run_parts(work: Callable[[int, slice], None], parts: list[slice]) -> None:
         list(pool.map(work, range(len(parts)), parts))
 
 
-def choose_thread_count() -> int:
-    """The number of threads to give torch: what the user asked for, else the cores that nobody else is using.
+def choose_threads() -> int:
+    """Gives torch, and with it the compiled kernels, what `free_threads` says; returns it."""
+    count = free_threads()
+    torch.set_num_threads(count)
+    return count
+
+
+def free_threads() -> int:
+    """What the user asked for, else the number of cores that nobody else is using, at least 1.
 
     OpenMP threads wait for each other many times a millisecond. When another program holds one of their cores they all
     stand still, and two threads become many times slower than one; so busy cores (by the load average) are left alone.
