@@ -269,7 +269,7 @@ LEGACY_TRANSFORMERS: Mapping[str, type[ModelMixin]] = {
 def denoisers(folder: TeacherFolder, component: str) -> Mapping[tuple[str, str], type[ModelMixin]]:
     """What may stand as ``component`` ("unet" or "transformer") in the folder's `model_index.json`."""
     table = {("diffusers", network_class.__name__): network_class for network_class in ARCHITECTURES}
-    if list(folder.index.get(component, ())) == ["diffusers", "Transformer2DModel"]:
+    if folder.index.get(component) == ["diffusers", "Transformer2DModel"]:
         norm = str(folder.read_json(component, "config.json").get("norm_type"))
         if norm in LEGACY_TRANSFORMERS:
             table["diffusers", "Transformer2DModel"] = LEGACY_TRANSFORMERS[norm]

@@ -186,9 +186,10 @@ def load_diffusers_teacher(
     refuse_unknown_components(folder, {component, "scheduler", "vae", *TEXT_COMPONENTS, *UNUSED})
     schedule, prediction = load_schedule(folder)
     network = load_network(folder, component, denoisers(folder, component), dtype).to(device)
-    codec = load_codec(folder, component, network, device)
-    site = Site(folder, component, codec.size, device, dtype)
-    connection = ARCHITECTURES[type(network)](network, site)
+    with blaming(folder.path, "its parts do not fit together"):
+        codec = load_codec(folder, component, network, device)
+        site = Site(folder, component, codec.size, device, dtype)
+        connection = ARCHITECTURES[type(network)](network, site)
     return DiffusersTeacher(network, schedule, prediction, codec, connection)
 
 
