@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from representations.hash_kernels import encode_level, encode_level_gradient
+from representations.hash_kernels import hash_kernels
 from representations.threads import run_parts, split
 
 _PRIMES = (1, 2654435761, 805459861)
@@ -151,13 +151,14 @@ class _CompiledEncoding(torch.autograd.Function):
         features = table.shape[1]
         rows, where = table.detach().contiguous().numpy(), points.detach().to(table.dtype).contiguous()
         encoded = table.new_empty(len(points), len(levels) * features)
+        kernel = hash_kernels(features).forward
 
         def work(_: int, part: slice) -> None:
             out = encoded.numpy()[part]
             for number, level in enumerate(levels):
                 columns = out[:, number * features : (number + 1) * features]
-                geometry = (where.numpy().dtype.type(level.scale), level.resolution, level.is_hashed, features)
-                encode_level(where.numpy()[part], rows[level.rows], *geometry, columns)
+                geometry = (rows.dtype.type(level.scale), level.resolution, level.is_hashed)
+                kernel(where.numpy()[part], rows[level.rows], *geometry, columns)
 
         run_parts(work, split(len(points)))
         ctx.levels, ctx.shape = levels, table.shape
@@ -171,13 +172,14 @@ class _CompiledEncoding(torch.autograd.Function):
         features = ctx.shape[1]
         points, upstream = where.numpy(), grad.contiguous().numpy()
         grad_table = where.new_zeros(ctx.shape)
+        kernel = hash_kernels(features).backward
 
         def work(_: int, part: slice) -> None:  # each thread has its own levels, so no two write to one row
             for number in range(part.start, part.stop):
                 level = ctx.levels[number]
                 columns = upstream[:, number * features : (number + 1) * features]
-                geometry = (points.dtype.type(level.scale), level.resolution, level.is_hashed, features)
-                encode_level_gradient(points, columns, *geometry, grad_table.numpy()[level.rows])
+                geometry = (points.dtype.type(level.scale), level.resolution, level.is_hashed)
+                kernel(points, columns, *geometry, grad_table.numpy()[level.rows])
 
         run_parts(work, split(len(ctx.levels), smallest_part=1))
         return grad_table, None, None
