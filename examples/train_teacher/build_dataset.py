@@ -1,7 +1,7 @@
 """Renders curated models into a data set of layered views.
 
-The data set is a folder: ``views.npy`` (objects, views, 8, size, size) uint8, ``cameras.npy`` (objects, views, 2)
-azimuth and elevation in radians, ``objects.json``. The last `HELD_OUT_VIEWS` views of every object are for measuring only.
+A folder: ``views.npy`` (objects, views, 8, size, size) uint8, ``cameras.npy`` (objects, views, 2)
+azimuth and elevation in radians, ``objects.json``. The last `HELD_OUT_VIEWS` views of an object are for measuring only.
 """
 
 from __future__ import annotations

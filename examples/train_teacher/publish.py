@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from training import averaged
 
-from sds.schedule import cosine_schedule
-from sds.teachers.embedded_pipeline import EmbeddedPipeline
+from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
 from sds.teachers.view_prior import ViewPrior
-
-_STEPS = 1000
-
-
-def cosine_scheduler() -> DDIMScheduler:
-    """The diffusers scheduler whose table is exactly `sds.schedule.cosine_schedule`; its last step is pure noise."""
-    kept = cosine_schedule(_STEPS).alpha(torch.linspace(0, 1, _STEPS, dtype=torch.float64)) ** 2
-    betas = 1 - kept / torch.cat([torch.ones(1, dtype=torch.float64), kept[:-1]])
-    return DDIMScheduler(
-        num_train_timesteps=_STEPS,
-        trained_betas=betas.tolist(),
-        prediction_type="sample",
-        clip_sample=True,
-        timestep_spacing="trailing",
-    )
 
 
 def publish(run: Path, out: Path) -> None:
@@ -36,7 +19,7 @@ def publish(run: Path, out: Path) -> None:
     unet = averaged(run / "unet.pt", UNet2DConditionModel)
     EmbeddedPipeline(prior, unet, cosine_scheduler()).to(torch.float16).save_pretrained(out)
     size = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
-    print(f"{out}: {size / 1e6:.1f} MB, {math.prod((int(unet.config['sample_size']) * 4,) * 2)} pixels")
+    print(f"{out}: {size / 1e6:.1f} MB")
 
 
 def main() -> None:

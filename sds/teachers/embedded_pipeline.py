@@ -10,8 +10,11 @@ from diffusers import DDIMScheduler, DiffusionPipeline, ImagePipelineOutput, UNe
 from torch import Tensor
 
 from sds.denoiser import Condition
+from sds.schedule import cosine_schedule
 from sds.teachers.embedded import EmbeddedTeacher
 from sds.teachers.view_prior import ViewPrior
+
+_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,19 @@ class PlainView:
     azimuth: Tensor
     elevation: Tensor
     background: Tensor
+
+
+def cosine_scheduler() -> DDIMScheduler:
+    """The diffusers scheduler whose table is exactly `sds.schedule.cosine_schedule`; its last step is pure noise."""
+    kept = cosine_schedule(_STEPS).alpha(torch.linspace(0, 1, _STEPS, dtype=torch.float64)) ** 2
+    betas = 1 - kept / torch.cat([torch.ones(1, dtype=torch.float64), kept[:-1]])
+    return DDIMScheduler(
+        num_train_timesteps=_STEPS,
+        trained_betas=betas.tolist(),
+        prediction_type="sample",
+        clip_sample=True,
+        timestep_spacing="trailing",
+    )
 
 
 class EmbeddedPipeline(DiffusionPipeline):
