@@ -1,0 +1,221 @@
+"""Adversarial terms: a discriminator that tells real images from a student's, and a student that learns from it.
+
+A discriminator is a few small heads on the features of a frozen network, as in ADD (Sauer et al. 2023), LADD and DMD2.
+The gradient flows through those features into the image: they are an encoder, not the teacher's score, which is never
+differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sds.denoiser import Condition, NeuralTeacher
+from sds.ramps import TimeRange
+from students.generator import LatentDraw
+
+FEWEST_REAL_IMAGES = 64
+"""With fewer real images a discriminator knows them by heart before the student has learned anything."""
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """What a discriminator and what a generator minimise, given logits of shape (batch,) that are high for real.
+
+    Attributes:
+        discriminator: (real, fake) -> scalar.
+        generator: (fake) -> scalar.
+    """
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+HINGE = AdversarialLoss(
+    lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
+    lambda fake: -fake.mean(),
+)
+"""Lim & Ye 2017; used by ADD, CTM, LADD and PCM."""
+
+NON_SATURATING = AdversarialLoss(
+    lambda real, fake: F.softplus(-real).mean() + F.softplus(fake).mean(),
+    lambda fake: F.softplus(-fake).mean(),
+)
+"""Goodfellow et al. 2014; used by denoising diffusion GANs, UFOGen and DMD2. Its best logit is log p(x) - log q(x)."""
+
+LEAST_SQUARES = AdversarialLoss(
+    lambda real, fake: (real - 1).square().mean() + (fake + 1).square().mean(),
+    lambda fake: fake.square().mean(),
+)
+"""Mao et al. 2017; used by adversarial score matching."""
+
+
+class Features(Protocol):
+    """What a discriminator looks at."""
+
+    def __call__(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Sequence[Tensor]:
+        """Features of x (batch, ...), each (batch, channels, ...), differentiable in x."""
+        ...
+
+
+class NetworkFeatures:
+    """What a denoising network computes inside while it looks at x with some noise (LADD; DMD2 with the critic's).
+
+    Args:
+        teacher: whose way of calling the network is used.
+        network: the teacher's own, or a critic's; it is not trained by a discriminator.
+        layers: names of the modules whose outputs are taken, as in ``network.named_modules()``.
+        times: the noise levels that are added: a discriminator that sees noise is harder to saturate.
+
+    Raises:
+        ValueError: if the network has no module of such a name.
+    """
+
+    def __init__(self, teacher: NeuralTeacher, network: nn.Module, layers: Sequence[str], times: TimeRange) -> None:
+        modules = dict(network.named_modules())
+        unknown = sorted(set(layers) - modules.keys())
+        if unknown or not layers:
+            known = ", ".join(name for name in modules if name)
+            raise ValueError(f"a {type(network).__name__} has no layers {unknown}; it has {known[:300]}")
+        self.teacher, self.network, self.times = teacher, network, times
+        self.modules = [modules[layer] for layer in layers]
+
+    def __call__(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Sequence[Tensor]:
+        """See `Features`."""
+        t = self.times.sample(len(x), 0.0, rng)
+        noise = torch.randn(x.shape, generator=rng).to(x)
+        seen: list[Tensor] = []
+        hooks = [module.register_forward_hook(lambda _m, _i, output: seen.append(output)) for module in self.modules]
+        try:
+            self.teacher.denoise(self.network, self.teacher.schedule.add_noise(x, noise, t), t, condition)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return seen
+
+
+class Discriminator(nn.Module):
+    """A head on each feature; the logit is their mean.
+
+    Each head is a small network at every place of a feature map, after bringing the feature to unit variance over its
+    channels, with spectrally normalised weights (Sauer et al. 2023, section 3.1, without their class projection).
+
+    Args:
+        features: what is looked at.
+        channels: of each feature.
+        width: of the heads' hidden layer.
+    """
+
+    def __init__(self, features: Features, channels: Sequence[int], width: int = 64) -> None:
+        super().__init__()
+        self.features = features
+        spectral = torch.nn.utils.parametrizations.spectral_norm
+        self.heads = nn.ModuleList(
+            nn.Sequential(spectral(nn.Linear(c, width)), nn.LeakyReLU(0.2), spectral(nn.Linear(width, 1)))
+            for c in channels
+        )
+
+    def forward(self, seen: Sequence[Tensor]) -> Tensor:
+        """Logits of shape (batch,), from what `features` returned."""
+        logits = []
+        for head, feature in zip(self.heads, seen, strict=True):
+            places = feature.flatten(2).transpose(1, 2) if feature.dim() > 2 else feature[:, None]
+            logits.append(head(F.layer_norm(places, places.shape[-1:])).mean((1, 2)))
+        return torch.stack(logits).mean(0)
+
+
+RealImages = Callable[[int, torch.Generator], tuple[Tensor, Condition]]
+"""(count, rng) -> real x (count, ...) and what a network is told about them."""
+
+
+class Adversary:
+    """A discriminator that learns before each step of the student: a term for the engine.
+
+    Args:
+        discriminator: see `Discriminator`; any module that maps features to logits, with a member ``features``.
+        real: where real images come from.
+        loss: `HINGE`, `NON_SATURATING` or `LEAST_SQUARES`.
+        weight: of the generator's loss; like `PairedRegression` it is multiplied by the size of an image.
+        r1: weight of the squared gradient of the logit with respect to the features of real images (Mescheder et al.
+            2018; ADD takes it at the heads' inputs).
+        learning_rate: of the discriminator's Adam.
+
+    Attributes:
+        accuracy: share of the last real and fake images that the discriminator told right: near one half it learns
+            nothing any more, at one it tells the student little.
+    """
+
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        real: RealImages,
+        *,
+        loss: AdversarialLoss = HINGE,
+        weight: float = 1.0,
+        r1: float = 1e-5,
+        learning_rate: float = 1e-3,
+    ) -> None:
+        self.discriminator, self.real, self.loss = discriminator, real, loss
+        self.weight, self.r1 = weight, r1
+        self.optimizer = torch.optim.Adam(discriminator.heads.parameters(), lr=learning_rate, betas=(0.0, 0.99))
+        self.accuracy = 0.5
+
+    def __call__(self, draw: LatentDraw, x: Tensor, progress: float, rng: torch.Generator) -> Tensor:
+        """One step of the discriminator; then the generator's loss on ``x``."""
+        del progress
+        condition = draw.conditions.conditional
+        self.update(x.detach(), condition, rng)
+        logits = self.discriminator(self.discriminator.features(x, condition, rng))
+        return self.weight * x[0].numel() * self.loss.generator(logits)
+
+    def update(self, fake: Tensor, condition: Condition, rng: torch.Generator) -> None:
+        """One step of the discriminator on fresh real images and on ``fake`` (batch, ...)."""
+        real, told = self.real(len(fake), rng)
+        with torch.no_grad():
+            seen_real = [f.detach() for f in self.discriminator.features(real.to(fake), told, rng)]
+            seen_fake = [f.detach() for f in self.discriminator.features(fake, condition, rng)]
+        if self.r1:
+            seen_real = [feature.requires_grad_() for feature in seen_real]
+        of_real, of_fake = self.discriminator(seen_real), self.discriminator(seen_fake)
+        loss = self.loss.discriminator(of_real, of_fake)
+        if self.r1:
+            slopes = torch.autograd.grad(of_real.sum(), seen_real, create_graph=True)
+            loss = loss + self.r1 * sum(slope.square().flatten(1).sum(1).mean() for slope in slopes)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.accuracy = float(torch.cat([of_real.detach() > 0, of_fake.detach() <= 0]).float().mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The heads and their optimiser."""
+        return {"heads": self.discriminator.heads.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.discriminator.heads.load_state_dict(state["heads"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def real_images(x: Tensor, conditions: Condition) -> RealImages:
+    """A data set in memory: x of shape (images, ...) and a condition with a row for each.
+
+    Raises ValueError for fewer than `FEWEST_REAL_IMAGES`.
+    """
+    if len(x) < FEWEST_REAL_IMAGES:
+        raise ValueError(
+            f"an adversarial method needs at least {FEWEST_REAL_IMAGES} real images, not {len(x)}: add images, or "
+            "choose a method without a discriminator (diff-instruct, dmd, consistency ...)"
+        )
+    if len(conditions) != len(x):
+        raise ValueError(f"{len(x)} real images need {len(x)} conditions, not {len(conditions)}")
+
+    def source(count: int, rng: torch.Generator) -> tuple[Tensor, Condition]:
+        chosen = torch.randint(len(x), (count,), generator=rng)
+        return x[chosen], conditions[chosen]
+
+    return source

@@ -1,0 +1,159 @@
+"""The flow map: where a path of the teacher is later, without following it.
+
+Every student of this package predicts one thing, the clean image x0 whose DDIM step from x_t leads to x_s::
+
+    G(x_t, t -> s) = (sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) student(x_t, t, s)
+
+For s = 0 it is a consistency model, from t = 1 to s = 0 a one-step generator, for s near t a denoiser. The boundary
+condition G(x_t, t -> t) = x_t holds by construction (it is what consistency models need their c_skip and c_out for;
+with sigma / alpha for t this is the parametrisation of Kim et al. 2024, equation 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sds.denoiser import Condition, NeuralTeacher
+from sds.lora import full_copy
+from sds.number_embedding import NumberEmbedding
+from sds.schedule import NoiseSchedule
+from sds.solvers import ddim_step
+
+GUIDANCE_SCALE = "guidance_scale"
+"""The name under which a condition carries the guidance scale, shape (batch,), of a student that is told it."""
+
+
+class FlowMap(Protocol):
+    """Predicts the clean image whose DDIM step from ``t`` leads to the path's state at ``s``."""
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise levels of the teacher."""
+        ...
+
+    def __call__(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
+        """x0 of the shape of ``x_t``, for times of shape (batch,) with s <= t."""
+        ...
+
+
+def flow(student: FlowMap, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
+    """G(x_t, t -> s), the state at ``s``."""
+    return ddim_step(student.schedule, x_t, student(x_t, t, s, condition), t, s)
+
+
+class Student(nn.Module):
+    """A trainable copy of a teacher's network, as a flow map.
+
+    Args:
+        teacher: what it starts as; not changed, and no part of the module.
+        told_end: tell the network ``s`` too. Only methods that ask for many ends of one path need it; a student
+            without it keeps the teacher's architecture to the letter.
+        told_guidance: tell the network the guidance scale that the condition carries (Meng et al. 2023).
+    """
+
+    def __init__(self, teacher: NeuralTeacher, *, told_end: bool = False, told_guidance: bool = False) -> None:
+        super().__init__()
+        self.network = full_copy(teacher.network)
+        self._teacher = (teacher,)  # in a tuple, so that it never becomes a submodule
+        self._end = NumberEmbedding(self.network, 2, "student_end") if told_end else None
+        self._guidance = NumberEmbedding(self.network, 1, "student_guidance") if told_guidance else None
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The teacher's noise levels."""
+        return self._teacher[0].schedule
+
+    def forward(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
+        """See `FlowMap`. Raises ValueError if it is told the guidance and the condition does not carry any."""
+        if self._end is not None:
+            self._end.numbers = torch.stack(self.schedule(s), dim=1)
+        if self._guidance is not None:
+            if GUIDANCE_SCALE not in condition.tensors:
+                raise ValueError("this student is told the guidance scale: use a condition of `GuidedTeacher`")
+            self._guidance.numbers = condition.tensors[GUIDANCE_SCALE].clamp(min=1e-3).log()[:, None]
+        return self._teacher[0].denoise(self.network, x_t, t, condition)
+
+
+class AverageStudent:
+    """The exponential moving average of a student's weights, as a flow map of its own that is never differentiated.
+
+    It borrows the module of the student and holds only tensors.
+
+    Args:
+        student: the module that is trained.
+        decay: mu of theta_average <- mu theta_average + (1 - mu) theta. Zero is the student itself, undifferentiated.
+    """
+
+    def __init__(self, student: Student, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"the decay of an average of weights must lie in [0, 1), not {decay}")
+        self.student, self.decay = student, decay
+        self.tensors = {name: tensor.detach().clone() for name, tensor in student.state_dict().items()}
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The student's noise levels."""
+        return self.student.schedule
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move towards the student's present weights; what is not a floating-point number is copied."""
+        for name, tensor in self.student.state_dict().items():
+            if tensor.is_floating_point():
+                self.tensors[name].lerp_(tensor, 1 - self.decay)
+            else:
+                self.tensors[name].copy_(tensor)
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
+        """What the student would predict with the averaged weights."""
+        return torch.func.functional_call(self.student, self.tensors, (x_t, t, s, condition))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averaged weights."""
+        return dict(self.tensors)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        for name, tensor in self.tensors.items():
+            tensor.copy_(state[name])
+
+
+def sample_again(student: FlowMap, noise: Sequence[Tensor], times: Sequence[float], condition: Condition) -> Tensor:
+    """Jump to the image from each of ``times``, adding noise in between (Song et al. 2023, algorithm 1).
+
+    Args:
+        student: any flow map that knows s = 0.
+        noise: for each time, shape (batch, ...); at the first time it stands for x_t, whatever its level.
+        times: falling numbers in (0, 1].
+        condition: what the student is told.
+
+    Returns:
+        The last image x0, shape (batch, ...). The gradient flows through the last jump only: what comes before is
+        where the student leads itself when it is used ("backward simulation", Yin et al. 2024b, section 4.4).
+    """
+    end = torch.zeros(len(noise[0]), dtype=torch.float64)
+    levels = [torch.full_like(end, time) for time in times]
+    x_t = noise[0]
+    with torch.no_grad():
+        for i in range(1, len(levels)):
+            x0 = flow(student, x_t, levels[i - 1], end, condition)
+            x_t = student.schedule.add_noise(x0, noise[i], levels[i])
+    return flow(student, x_t, levels[-1], end, condition)
+
+
+def sample_along(student: FlowMap, noise: Tensor, times: Sequence[float], condition: Condition) -> Tensor:
+    """Follow one path without new noise: from the first of ``times`` to the next, and at last to the image.
+
+    For students that know every end they are asked for (progressive distillation, TRACT, CTM).
+    """
+    levels = [torch.full((len(noise),), level, dtype=torch.float64) for level in (*times, 0.0)]
+    x = noise
+    for t, s in pairwise(levels):
+        x = flow(student, x, t, s, condition)
+    return x

@@ -1,0 +1,105 @@
+"""A student as a generator of the engine: what it draws is noise and a prompt, as a scene draws a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sds.denoiser import Condition, Teacher, View
+from sds.guidance import PromptConditions
+from sds.schedule import NoiseSchedule
+from students.flow_map import Student, sample_again
+from students.prompts import Prompts
+
+
+@dataclass(frozen=True)
+class LatentDraw:
+    """What a `FewStepGenerator` draws.
+
+    Attributes:
+        noise: standard normal, one tensor (batch, channels, height, width) for each step that is taken.
+        conditions: what the denoisers are told.
+    """
+
+    noise: Sequence[Tensor]
+    conditions: PromptConditions
+
+
+class FewStepGenerator(nn.Module):
+    """Draws images from noise by one or a few jumps of a student.
+
+    Of several steps each is trained as often as the others, after the student's own earlier steps.
+
+    Args:
+        student: what is trained.
+        shape: (channels, height, width) of x.
+        prompts: what is asked for.
+        times: of the jumps, falling; the first need not be 1 (Diff-Instruct's initial noise level is a free choice).
+
+    Raises:
+        ValueError: for times that do not fall from at most 1 to above 0.
+    """
+
+    def __init__(
+        self, student: Student, shape: tuple[int, ...], prompts: Prompts, times: Sequence[float] = (1.0,)
+    ) -> None:
+        super().__init__()
+        if not times or list(times) != sorted(set(times), reverse=True) or not 0 < times[-1] <= times[0] <= 1:
+            raise ValueError(f"the times of a student's steps must fall, within (0, 1], not {list(times)}")
+        self.student, self.shape, self.prompts, self.times = student, shape, prompts, tuple(times)
+
+    def draw(self, count: int, rng: torch.Generator) -> LatentDraw:
+        """Noise and prompts for ``count`` images."""
+        steps = int(torch.randint(len(self.times), (), generator=rng)) + 1
+        parameter = next(self.student.parameters())
+        noise = [torch.randn(count, *self.shape, generator=rng).to(parameter) for _ in range(steps)]
+        return LatentDraw(noise, self.prompts.conditions(count, rng))
+
+    def forward(self, draw: LatentDraw) -> Tensor:
+        """x0 of shape (batch, channels, height, width), in the teacher's x."""
+        return sample_again(self.student, draw.noise, self.times[: len(draw.noise)], draw.conditions.conditional)
+
+    def first_step(self, noise: Tensor, condition: Condition) -> Tensor:
+        """The image of the first jump alone, from given noise (batch, ...)."""
+        return sample_again(self.student, [noise], self.times[:1], condition)
+
+
+@dataclass(frozen=True)
+class InOwnSpace:
+    """A teacher for generators that draw x itself: there is no border between image and x to cross."""
+
+    teacher: Teacher
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The teacher's."""
+        return self.teacher.schedule
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The teacher's."""
+        return self.teacher.shape
+
+    @property
+    def knows_views(self) -> bool:
+        """The teacher's."""
+        return self.teacher.knows_views
+
+    def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
+        """The teacher's."""
+        return self.teacher.condition(prompts, view)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """``image``, which is x already."""
+        return image
+
+    def decode(self, x: Tensor) -> Tensor:
+        """``x`` as it is."""
+        return x
+
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The teacher's prediction."""
+        return self.teacher(x_t, t, condition)

@@ -1,0 +1,66 @@
+"""What a student is asked to draw while it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sds.denoiser import Condition, Teacher, View
+from sds.guidance import PromptConditions
+
+ViewSource = Callable[[int, torch.Generator], View]
+"""(count, rng) -> that many views, for teachers that know them."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts to choose from, all equally often.
+
+    Attributes:
+        teacher: who understands them.
+        texts: at least one.
+        views: from where to look; None if the teacher knows no views.
+        negative: told in place of the null prompt.
+
+    Raises:
+        ValueError: if there is no prompt, or a teacher that knows views is given none.
+    """
+
+    teacher: Teacher
+    texts: Sequence[str]
+    views: ViewSource | None = None
+    negative: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.texts:
+            raise ValueError("a student needs at least one prompt to learn")
+        if self.teacher.knows_views and self.views is None:
+            raise ValueError("this teacher draws objects from a camera: say from which views the student shall learn")
+
+    def draw(self, count: int, rng: torch.Generator) -> tuple[list[str], View | None]:
+        """``count`` prompts and views."""
+        chosen = torch.randint(len(self.texts), (count,), generator=rng)
+        return [self.texts[i] for i in chosen], self.views(count, rng) if self.views else None
+
+    def condition(self, count: int, rng: torch.Generator) -> Condition:
+        """The teacher's condition for ``count`` prompts."""
+        return self.teacher.condition(*self.draw(count, rng))
+
+    def conditions(self, count: int, rng: torch.Generator) -> PromptConditions:
+        """With the null prompt beside each, as score distillation wants it."""
+        texts, view = self.draw(count, rng)
+        return PromptConditions(
+            self.teacher.condition(texts, view), self.teacher.condition([self.negative] * count, view)
+        )
+
+
+@dataclass(frozen=True)
+class StoredView:
+    """A `View` that is nothing but numbers: see `sds.denoiser.View` for shapes."""
+
+    azimuth: Tensor
+    elevation: Tensor
+    background: Tensor
