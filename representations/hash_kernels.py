@@ -9,20 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
-Array = npt.NDArray[Any]
-
-_OPTIONS = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"nsz", "arcp", "contract", "reassoc"},
-}
+from representations.compilation import Array, compiled, inlined
 
 _PRIME_Y = 2654435761
 _PRIME_Z = 805459861
@@ -41,7 +32,7 @@ class HashKernels(NamedTuple):
     backward: Callable[..., None]
 
 
-@njit(inline="always", **_OPTIONS)
+@inlined
 def _find_entries(
     point: Array, scale: float, resolution: int, size: int, hashed: bool, entry: Array, weight: Array
 ) -> None:
@@ -65,7 +56,7 @@ def _find_entries(
 def hash_kernels(features: int) -> HashKernels:
     """Compiles (or loads from the disk cache) the kernels for tables with so many features."""
 
-    @njit(**_OPTIONS)
+    @compiled
     def forward(points: Array, table: Array, scale: float, resolution: int, hashed: bool, out: Array) -> None:
         entry, weight = np.empty(8, np.int64), np.empty(8, table.dtype)
         for p in range(len(points)):
@@ -76,7 +67,7 @@ def hash_kernels(features: int) -> HashKernels:
                     total += weight[corner] * table[entry[corner], f]
                 out[p, f] = total
 
-    @njit(**_OPTIONS)
+    @compiled
     def backward(points: Array, grad: Array, scale: float, resolution: int, hashed: bool, grad_table: Array) -> None:
         entry, weight = np.empty(8, np.int64), np.empty(8, grad_table.dtype)
         for p in range(len(points)):

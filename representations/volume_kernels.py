@@ -12,21 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
-Array = npt.NDArray[Any]
-
-# Everything of "fast" except the assumption that there is no NaN: a NaN must survive, so that somebody notices it.
-_OPTIONS = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"nsz", "arcp", "contract", "reassoc"},
-}
+from representations.compilation import Array, compiled, inlined
 
 
 class VolumeKernels(NamedTuple):
@@ -36,7 +26,7 @@ class VolumeKernels(NamedTuple):
     backward: Callable[..., None]
 
 
-@njit(inline="always", **_OPTIONS)
+@inlined
 def _span(origin: Array, direction: Array) -> tuple[float, float]:
     """Distances at which a ray enters and leaves the unit sphere; (0, 0) if it misses it."""
     zero, one = origin.dtype.type(0), origin.dtype.type(1)
@@ -51,20 +41,20 @@ def _span(origin: Array, direction: Array) -> tuple[float, float]:
     return max(middle - half, zero), max(middle + half, zero)
 
 
-@njit(inline="always", **_OPTIONS)
+@inlined
 def _cell(position: float, cells: int) -> int:
     """The cell, out of `cells` along one axis of [-1, 1], that holds a position (its own units: 0 to `cells`)."""
     return max(min(int(position), cells - 1), 0)
 
 
-@njit(inline="always", **_OPTIONS)
+@inlined
 def _is_occupied(occupancy: Array, x: float, y: float, z: float, half: float) -> bool:
     cells = occupancy.shape[0]
     scale = half * cells
     return occupancy[_cell(z * scale + scale, cells), _cell(y * scale + scale, cells), _cell(x * scale + scale, cells)]
 
 
-@njit(inline="always", **_OPTIONS)
+@inlined
 def _find_corners(x: float, y: float, z: float, nodes: int, corner: Array, weight: Array) -> None:
     """Writes the rows of the 8 nodes around a point into `corner` and their trilinear weights into `weight`."""
     real = weight.dtype.type
@@ -89,7 +79,7 @@ def volume_kernels(channels: int, bounded: int, density_scale: float) -> VolumeK
         density_scale: density = density_scale * softplus(logit).
     """
 
-    @njit(**_OPTIONS)
+    @compiled
     def forward(
         grid: Array,
         nodes: int,
@@ -137,7 +127,7 @@ def volume_kernels(channels: int, bounded: int, density_scale: float) -> VolumeK
             for c in range(1, channels):
                 features[ray, c - 1] = total[c]
 
-    @njit(**_OPTIONS)
+    @compiled
     def backward(
         grid: Array,
         nodes: int,

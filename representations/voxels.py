@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from representations.compilation import Array, compiled
 
 
 def node_positions(nodes: int, device: torch.device | str = "cpu") -> Tensor:
@@ -126,10 +126,8 @@ class _CompiledRoughness(torch.autograd.Function):
         return ctx.saved_tensors[0] * grad, None
 
 
-@njit(nogil=True, cache=True, fastmath=True)
-def _roughness_and_gradient(
-    values: npt.NDArray[Any], channels: int, weights: npt.NDArray[Any], gradient: npt.NDArray[Any]
-) -> float:
+@compiled
+def _roughness_and_gradient(values: Array, channels: int, weights: Array, gradient: Array) -> float:
     """Sum of weighted squared differences of values (Z, Y, X * channels); writes its gradient."""
     depth, height, width = values.shape
     total = 0.0
