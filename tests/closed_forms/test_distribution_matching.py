@@ -120,7 +120,9 @@ def test_probability_density_distillation_is_the_limit_without_noise():
 
 @pytest.mark.parametrize(("rate_in_kappas", "oscillates"), [(0.5, True), (2.0, True), (8.0, False), (40.0, False)])
 def test_a_critic_that_learns_too_slowly_makes_the_student_oscillate(rate_in_kappas: float, oscillates: bool):
-    """The two-timescale rule. Near the fixed point, with u = a^2 - s^2 and the critic's lag c - s^2 = w::
+    """The two-timescale rule.
+
+    Near the fixed point, with u = a^2 - s^2 and the critic's lag c - s^2 = w::
 
         du = -kappa w,   dw = eta (u - w),   kappa = 2 eta_student alpha^2 sigma^2 s^2 / v^2
 

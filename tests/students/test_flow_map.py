@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sds.denoiser import Condition
-from students.flow_map import GUIDANCE_SCALE, AverageStudent, Student, flow, sample_along, sample_again
+from sds.solvers import ddim_target
+from students.flow_map import GUIDANCE_SCALE, AverageStudent, Student, flow, sample_again, sample_along
 from tests.closed_forms.quantiles import Quantiles
 from tests.sds.toys import ToyTeacher
 from tests.students.toys import normals, two_modes
@@ -49,7 +50,7 @@ def test_a_student_that_is_told_more_starts_equal_and_learns_to_listen():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert float(loss) < 0.02
+    assert float(loss.detach()) < 0.02
     with pytest.raises(ValueError, match="GuidedTeacher"):
         student(x, t, t, teacher.condition(["a", "a"]))
 
@@ -86,8 +87,6 @@ class ExactMap:
         self.quantiles = Quantiles(self.teacher)
 
     def __call__(self, x_t, t, s, condition):
-        from sds.solvers import ddim_target
-
         return ddim_target(self.schedule, x_t, self.quantiles.flow(x_t, t, s), t, s)
 
 

@@ -33,7 +33,7 @@ class PointNetwork(nn.Module):
 
 
 class PointTeacher(MixtureTeacher):
-    """An exact mixture whose network corrects it by nothing: critics and students start exact and learn a correction."""
+    """An exact mixture whose network corrects it by nothing: critics and students start exact and learn corrections."""
 
     def __init__(
         self,
