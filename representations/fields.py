@@ -54,7 +54,7 @@ class Field(Protocol):
         ...
 
     def roughness(self) -> Tensor:
-        """A scalar: mean squared difference of opacity-like density and colour between neighbouring places."""
+        """A scalar: about the area of all surfaces, plus steps in colour; see `representations.voxels.roughness`."""
         ...
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -46,12 +46,12 @@ class PenaltyWeights:
     """How strongly `NeRF.penalty` pulls.
 
     Attributes:
-        roughness: on neighbouring voxels that differ. Too much eats thin parts.
+        roughness: on the area of surfaces, and on steps in colour. Too much eats thin parts.
         opacity_entropy: on rays that are neither stopped nor free; ramps up from 0 over the run.
         sparsity: on opacity as such.
     """
 
-    roughness: float = 5.0
+    roughness: float = 2.0
     opacity_entropy: float = 0.5
     sparsity: float = 0.0
 

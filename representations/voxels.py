@@ -87,14 +87,17 @@ def _double_axis_transposed(fine: Tensor, axis: int) -> Tensor:
 
 
 def roughness(grid: Tensor, channel_weights: Tensor) -> Tensor:
-    """Mean squared difference between neighbouring nodes (Tikhonov's smoothness; "total variation" in most NeRF code).
+    """Squared differences between neighbouring nodes, summed ("total variation" in most NeRF code).
+
+    Each pair counts as the area of one face of a cell, so that a sharp step from 0 to 1 costs about the area of its
+    surface, at every resolution.
 
     Args:
         grid: (N, N, N, C).
         channel_weights: (C,).
 
     Returns:
-        A scalar: for each axis the mean over all neighbouring pairs, summed over axes and weighted channels.
+        A scalar, summed over axes and weighted channels.
     """
     if grid.device.type != "cpu":
         return roughness_torch(grid, channel_weights)
@@ -103,9 +106,12 @@ def roughness(grid: Tensor, channel_weights: Tensor) -> Tensor:
 
 def roughness_torch(grid: Tensor, channel_weights: Tensor) -> Tensor:
     """`roughness` in plain torch."""
-    nodes = grid.shape[0]
     total = sum((grid.diff(dim=axis).square() * channel_weights).sum() for axis in range(3))
-    return torch.as_tensor(total) / (nodes * nodes * (nodes - 1))
+    return torch.as_tensor(total) * _face_area(grid)
+
+
+def _face_area(grid: Tensor) -> float:
+    return (2 / (grid.shape[0] - 1)) ** 2
 
 
 class _CompiledRoughness(torch.autograd.Function):
@@ -115,10 +121,9 @@ class _CompiledRoughness(torch.autograd.Function):
         values = grid.detach().contiguous().numpy().reshape(nodes, nodes, nodes * channels)
         weights = channel_weights.to(grid.dtype).repeat(nodes).numpy()
         gradient = np.empty_like(values)
-        count = nodes * nodes * (nodes - 1)
         total = _roughness_and_gradient(values, channels, weights, gradient)
-        ctx.save_for_backward(torch.from_numpy(gradient).reshape(grid.shape).div_(count))
-        return grid.new_tensor(total / count)
+        ctx.save_for_backward(torch.from_numpy(gradient).reshape(grid.shape).mul_(_face_area(grid)))
+        return grid.new_tensor(total * _face_area(grid))
 
     @staticmethod
     @once_differentiable

@@ -45,11 +45,17 @@ def test_is_occupied_finds_the_cell():
 
 
 def test_roughness_written_out():
-    # One channel, 2x2x2 nodes, value = 3x: 4 pairs along x differ by 3, none along y or z.
+    # One channel, 2x2x2 nodes, value = 3x: 4 pairs along x differ by 3, none along y or z; faces are 2 x 2.
     grid = torch.zeros(2, 2, 2, 1)
     grid[:, :, 1] = 3.0
-    assert roughness(grid, torch.tensor([2.0])).item() == pytest.approx(2 * 9.0)
+    assert roughness(grid, torch.tensor([2.0])).item() == pytest.approx(2 * 4 * 9.0 * 4)
     assert roughness(torch.full((3, 3, 3, 2), 7.0), torch.ones(2)).item() == 0
+
+
+@pytest.mark.parametrize("nodes", [33, 65])
+def test_roughness_of_a_box_is_its_area(nodes):
+    inside = (node_positions(nodes).abs() < 0.5 + 1e-6).all(dim=-1, keepdim=True).float()
+    assert roughness(inside, torch.ones(1)).item() == pytest.approx(6.0, rel=0.14)
 
 
 def test_roughness_value_and_gradient_equal_plain_torch():
