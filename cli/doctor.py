@@ -1,0 +1,117 @@
+"""`scoresmith doctor`: what is in use here, and why."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+SUMMARY = "which device and back ends are in use, and why"
+DESCRIPTION = """Says which device, back ends and teacher are in use and why, and whether there is room on the disk.
+Ends with exit code 2 if something that is needed is missing."""
+EXAMPLES = """examples:
+  scoresmith doctor
+  scoresmith doctor --words      the nouns and colours that the embedded teacher knows"""
+
+ACCELERATORS = {
+    "nerfacc": "packed volume rendering on CUDA",
+    "tinycudann": "hash grids on CUDA",
+}
+"""Optional packages for NVIDIA cards. No card was at hand where this was built: their use is unverified."""
+
+PACKAGES = ("torch", "diffusers", "transformers", "numba", "scikit-image", "trimesh", "imageio-ffmpeg")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--words", action="store_true", help="list the words that the embedded teacher knows")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Report; returns the exit code."""
+    lines, missing = report()
+    print("\n".join(lines))
+    if options.words:
+        print("\n".join(words_known()))
+    return 2 if missing else 0
+
+
+def report() -> tuple[list[str], bool]:
+    """Lines about everything, and whether anything that is needed is missing."""
+    lines, missing = (
+        [f"scoresmith   {installed('scoresmith') or 'not installed'}, Python {platform.python_version()}"],
+        False,
+    )
+    for name in PACKAGES:
+        found = installed(name)
+        missing |= found is None
+        lines.append(f"package      {name} {found or 'MISSING: pip install ' + name}")
+    lines += device_lines()
+    lines.append(f"disk         {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GB free in {Path.cwd()}")
+    teacher, broken = teacher_line()
+    return [*lines, teacher], missing or broken
+
+
+def installed(name: str) -> str | None:
+    """The version of a package, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def device_lines() -> list[str]:
+    """The device, the threads, and the back end of each hot kernel."""
+    import torch
+
+    from representations.threads import free_threads
+
+    told = next((n for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(n)), None)
+    why = f"{told} says so" if told else "cores that nothing else is using"
+    lines = [f"threads      {free_threads()} of {os.cpu_count()} cores ({why})"]
+    if not torch.cuda.is_available():
+        reason = (
+            "this torch was built without CUDA" if torch.version.cuda is None else "no NVIDIA card or driver is found"
+        )
+        lines.append(f"device       cpu: {reason}")
+        lines.append("back ends    compiled kernels (numba) for volume rendering and hash grids; torch for the rest")
+        lines += [f"accelerator  {name}: not used, it needs CUDA ({use})" for name, use in ACCELERATORS.items()]
+        return lines
+    lines.append(f"device       cuda: {torch.cuda.get_device_name(0)} (unverified: built without a card at hand)")
+    lines.append("back ends    plain torch, with these accelerators where they are installed:")
+    for name, use in ACCELERATORS.items():
+        try:
+            importlib.import_module(name)
+            lines.append(f"accelerator  {name}: in use for {use}")
+        except Exception as error:  # an accelerator that does not load fails in its own way
+            lines.append(
+                f"accelerator  {name}: not in use ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
+            )
+    return lines
+
+
+def teacher_line() -> tuple[str, bool]:
+    """The embedded teacher, loaded for real, and whether it is broken."""
+    from cli.teachers import EMBEDDED, choose_device, load_teacher
+    from sds.teachers.folder import TeacherFolderError
+
+    try:
+        teacher = load_teacher(EMBEDDED, choose_device("cpu"))
+    except TeacherFolderError as error:
+        return f"teacher      embedded: BROKEN: {error}", True
+    parameters = sum(p.numel() for p in teacher.network.parameters())
+    return f"teacher      embedded: {teacher.shape[-1]} px, UNet of {parameters / 1e6:.1f} million parameters", False
+
+
+def words_known() -> list[str]:
+    """The embedded teacher's nouns with their synonyms."""
+    from sds.recognition import Recogniser
+
+    names = Recogniser.load().config["names"]
+    return [
+        "knows        " + noun + "".join(f", {name}" for name in known if name != noun) for noun, known in names.items()
+    ]

@@ -1,0 +1,26 @@
+"""Errors that are the user's to mend: one line on standard error and exit code 2, never a traceback."""
+
+from __future__ import annotations
+
+import errno
+
+from representations.isosurface import EmptySurfaceError
+from sds.checkpoint import CheckpointError
+from sds.score import NonFiniteGradientError
+from sds.teachers.folder import TeacherFolderError
+
+
+class UserError(ValueError):
+    """Something about the command line or the files it names is wrong; the message says what to do."""
+
+
+EXPECTED = (UserError, TeacherFolderError, CheckpointError, NonFiniteGradientError, EmptySurfaceError, OSError)
+"""What is reported in one line. Anything else is a defect of scoresmith and keeps its traceback."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line, with advice where the system's own words give none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full; free some space and continue with --resume ({text})"
+    return text

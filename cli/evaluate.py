@@ -1,0 +1,57 @@
+"""`scoresmith evaluate`: measure a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "measure a run: recognition, Janus score, mesh statistics"
+DESCRIPTION = """Measures what a run made, prints a table and writes metrics.json.
+
+recognition   by a small classifier that has seen renders of real models only, never anything generated; strict: the
+              noun of the prompt must come first among all nouns it knows
+Janus score   share of side and back views that look clearly more like the front to the teacher; 0 is best
+mesh          counts, size in metres, whether it is watertight"""
+EXAMPLES = """example:
+  scoresmith evaluate outputs/armchair outputs/cactus"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("run_folders", type=Path, nargs="+", metavar="DIR", help="folders of runs")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate each run; returns the exit code."""
+    import torch
+
+    from cli.judging import judge_for, judge_object, mesh_statistics
+    from cli.loading import load_object
+    from cli.results import mesh_of
+    from cli.run_folder import RunFolder, write_json
+
+    for path in options.run_folders:
+        folder = RunFolder(path)
+        loaded = load_object(folder, torch.device("cpu"))
+        judge = judge_for(loaded.request, loaded.teacher)
+        metrics = judge_object(loaded.nerf, loaded.request, loaded.teacher, judge)
+        metrics["mesh"] = mesh_statistics(mesh_of(loaded.nerf, loaded.request))
+        write_json(folder.metrics, metrics)
+        print(f"{path}: {loaded.request.prompt}")
+        for section, values in metrics.items():
+            for name, value in values.items():
+                print(f"  {section:12} {name.replace('_', ' '):24} {shown(value)}")
+    return 0
+
+
+def shown(value: object) -> str:
+    """A measurement for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(f"{name} {number}" for name, number in value.items())
+    return str(value)

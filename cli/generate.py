@@ -1,0 +1,141 @@
+"""`scoresmith generate`: a prompt becomes a mesh."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+SUMMARY = "a prompt becomes a mesh"
+DESCRIPTION = """Turns a prompt into a 3D object: a radiance field is optimised until a diffusion teacher likes it
+from every side, and its surface is written as a coloured mesh.
+
+The folder then holds mesh.glb (opens in Blender, game engines, browsers), turntable.mp4 and .gif,
+preview.png (what was made above what the teacher would draw), run.json, metrics.json and a checkpoint."""
+EXAMPLES = """examples:
+  scoresmith generate "a red armchair" --out outputs/armchair
+  scoresmith generate "a teddy bear" "a blue car" --out outputs      one folder for each prompt
+  scoresmith generate --prompts-file prompts.txt --out outputs       one prompt a line, the teacher loaded once
+  scoresmith generate --resume outputs/armchair                      continues an interrupted run exactly
+  scoresmith generate "a cactus" --method vsd --preset quality --out outputs/cactus
+  scoresmith generate "a corgi" --teacher /models/my-diffusers-folder --out outputs/corgi"""
+
+LONGEST_PROMPT = 300
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help="what to make")
+    parser.add_argument(
+        "--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: outputs/<the prompt>)")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that --out holds")
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--method",
+        choices=("sds", "nfsd", "vsd", "csd"),
+        default="sds",
+        help="the score gradient: sds (default), nfsd (less noise), vsd (more variety; trains a critic), csd",
+    )
+    how.add_argument(
+        "--representation", choices=("nerf", "pixels"), default="nerf", help="a 3D object (default), or one flat image"
+    )
+    how.add_argument(
+        "--encoding", choices=("grid", "hash"), default="grid", help="of the field: voxels (default), or a hash grid"
+    )
+    how.add_argument(
+        "--teacher",
+        default="embedded",
+        metavar="NAME",
+        help="embedded (default), a diffusers folder, or ORG/NAME on the hub (only then is anything downloaded)",
+    )
+    how.add_argument("--preset", choices=("fast", "quality"), default="fast", help="about a minute, or several")
+    how.add_argument("--steps", type=int, default=0, metavar="N", help="steps (default: the preset's)")
+    how.add_argument("--guidance-scale", type=float, metavar="G", help="how strongly to follow the prompt")
+    how.add_argument("--negative", default="", metavar="PROMPT", help="what to move away from")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="another seed is another object (default: 0)")
+    how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Generate everything that was asked for; returns the exit code."""
+    from cli.errors import UserError
+    from cli.generation import generate, resume
+    from cli.run_folder import RunFolder, folder_name
+    from cli.scene import Request
+    from cli.teachers import choose_device, load_teacher, warnings_about
+
+    if options.resume is not None:
+        if options.prompts or options.prompts_file or options.out:
+            raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
+        resume(RunFolder(options.resume), choose_device(options.device))
+        return 0
+
+    prompts = [checked_prompt(prompt) for prompt in (*options.prompts, *prompts_of(options.prompts_file))]
+    if not prompts:
+        raise UserError('give a prompt: scoresmith generate "a red armchair"')
+    if options.steps < 0:
+        raise UserError(f"--steps must be positive, not {options.steps}")
+    requests = [
+        Request(
+            prompt=prompt,
+            negative=options.negative,
+            method=options.method,
+            representation=options.representation,
+            encoding=options.encoding,
+            teacher=options.teacher,
+            preset=options.preset,
+            steps=options.steps,
+            guidance_scale=options.guidance_scale,
+            seed=options.seed,
+        )
+        for prompt in prompts
+    ]
+    root = options.out or Path("outputs")
+    alone = len(requests) == 1 and options.out is not None
+    folders = [RunFolder(root if alone else root / folder_name(request.prompt)) for request in requests]
+    if len({folder.path for folder in folders}) < len(folders):
+        raise UserError("two prompts would be written into one folder: they differ too little")
+
+    for folder in folders:
+        folder.require_free(options.overwrite)
+    device = choose_device(options.device)
+    teacher = load_teacher(options.teacher, device)
+    for request in requests:
+        for warning in warnings_about(request.prompt, teacher):
+            print(f"scoresmith: warning: {warning}", file=sys.stderr)
+    for request, folder in zip(requests, folders, strict=True):
+        generate(request, folder, teacher, device, overwrite=options.overwrite)
+    return 0
+
+
+def checked_prompt(prompt: str) -> str:
+    """The prompt without needless spaces. Raises UserError if it is empty, absurdly long or not printable."""
+    from cli.errors import UserError
+
+    prompt = " ".join(prompt.split())
+    if not prompt:
+        raise UserError('the prompt is empty; say what to make, for example "a red armchair"')
+    if len(prompt) > LONGEST_PROMPT:
+        raise UserError(f"the prompt has {len(prompt)} characters; teachers read at most about {LONGEST_PROMPT}")
+    if not prompt.isprintable():
+        raise UserError("the prompt holds characters that cannot be printed")
+    return prompt
+
+
+def prompts_of(path: Path | None) -> list[str]:
+    """The prompts of a file, one a line, without comments. Raises UserError if it cannot be read as text."""
+    from cli.errors import UserError
+
+    if path is None:
+        return []
+    try:
+        lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--prompts-file {path}: {error}") from None
+    prompts = [line for line in lines if line]
+    if not prompts:
+        raise UserError(f"--prompts-file {path} holds no prompt")
+    return prompts

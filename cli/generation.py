@@ -1,0 +1,113 @@
+"""The course of one run: begin or continue, optimise with a progress bar and checkpoints, write the results."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from cli.errors import UserError
+from cli.judging import Judge, judge_for
+from cli.results import write_results
+from cli.run_folder import RunFolder
+from cli.scene import Request, Scene, build_scene
+from cli.teachers import load_teacher
+from sds.checkpoint import load_checkpoint, save_checkpoint
+from sds.denoiser import NeuralTeacher
+from sds.engine import image_of
+
+CHECKPOINT_SECONDS = 15.0
+"""A run that is killed loses at most about this much work."""
+
+JUDGED_EVERY = 10
+"""Steps between two looks at how well the object is recognised."""
+
+PACKAGES = ("scoresmith", "torch", "diffusers", "numpy", "numba")
+
+
+def generate(
+    request: Request, folder: RunFolder, teacher: NeuralTeacher, device: torch.device, overwrite: bool = False
+) -> None:
+    """Make what was asked for, from the beginning."""
+    folder.begin(describe(request, device), overwrite)
+    scene = build_scene(request, teacher, device)
+    optimise(scene, request, folder)
+    write_results(scene, request, folder, judge_for(request, teacher))
+
+
+def resume(folder: RunFolder, device: torch.device) -> None:
+    """Continue a run from its last checkpoint, or from the beginning if it has none; finish what is missing.
+
+    Raises UserError if the folder holds no run, or one of another version of the software.
+    """
+    request = folder.read_request()
+    torch.set_num_threads(int(folder.read_configuration()["threads"]))  # sums over threads round by their number
+    teacher = load_teacher(request.teacher, device)
+    scene = build_scene(request, teacher, device)
+    if folder.checkpoint.exists():
+        try:
+            scene.distillation.load_state_dict(load_checkpoint(folder.checkpoint))
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{folder.checkpoint} does not belong to the run that run.json describes: {error}"
+            ) from None
+    optimise(scene, request, folder)
+    write_results(scene, request, folder, judge_for(request, teacher))
+
+
+def optimise(scene: Scene, request: Request, folder: RunFolder) -> None:
+    """Run the loop to its end, with checkpoints; what the bar shows is how well the object is recognised."""
+    distillation = scene.distillation
+    judge = judge_for(request, scene.teacher)
+    started, saved = time.monotonic(), time.monotonic()
+    before = float(folder.read_configuration()["seconds"]["optimisation"])
+    bar = tqdm(
+        total=scene.recipe.steps,
+        initial=distillation.done,
+        desc=request.prompt[:40],
+        unit="step",
+        dynamic_ncols=True,
+        mininterval=0.5,
+    )
+
+    def save() -> None:
+        save_checkpoint(folder.checkpoint, distillation.state_dict())
+        folder.note_seconds("optimisation", before + time.monotonic() - started)
+
+    with bar:
+        while distillation.done < scene.recipe.steps:
+            step = scene.step()
+            bar.update()
+            if distillation.done % JUDGED_EVERY == 0:
+                bar.set_postfix_str(progress_note(judge, scene, step))
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save()
+                saved = time.monotonic()
+    save()
+
+
+def progress_note(judge: Judge | None, scene: Scene, step: Any) -> str:
+    """A number that means something: how well the noun is recognised, or how near the picture is to the teacher's."""
+    image = image_of(step.rendering).detach()
+    if judge is not None:
+        return f"recognised {100 * judge.recognition(image):.0f}%"
+    apart = (scene.teacher.encode(image) - step.guided).square().mean().sqrt()
+    return f"differs from the teacher's wish by {float(apart):.3f}"
+
+
+def describe(request: Request, device: torch.device) -> dict[str, Any]:
+    """What run.json says when a run begins."""
+    return {
+        "prompt": request.prompt,
+        "request": asdict(request),
+        "recipe": asdict(request.recipe()),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "seconds": {"optimisation": 0.0},
+    }

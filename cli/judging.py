@@ -1,0 +1,98 @@
+"""How good is what was made? Recognition, sides, and the mesh itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cli.scene import Request
+from representations.cameras import Cameras, turntable
+from representations.mesh import Mesh
+from representations.nerf import NeRF
+from sds.denoiser import NeuralTeacher
+from sds.recognition import Recogniser
+from sds.teachers.embedded import EmbeddedTeacher
+from sds.view_agreement import view_agreement
+
+VIEWS = 8
+"""Pictures of an object that are judged: all round, slightly from above."""
+
+ELEVATION = math.radians(15.0)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Knows by name what an object should be.
+
+    Attributes:
+        recogniser: a classifier trained on renders of real models.
+        noun: what the prompt speaks of.
+    """
+
+    recogniser: Recogniser
+    noun: str
+
+    @torch.no_grad()
+    def recognition(self, images: Tensor) -> float:
+        """The probability of the noun for images (batch, 3, height, width) in [0, 1], averaged."""
+        probabilities = self.recogniser.logits(images.cpu()).softmax(1)
+        return float(probabilities[:, self.recogniser.nouns.index(self.noun)].mean())
+
+    @torch.no_grad()
+    def verdict(self, images: Tensor) -> dict[str, Any]:
+        """How often the noun is the first, or among the first five, of all nouns; and what is seen instead."""
+        rank = self.recogniser.rank(images.cpu(), self.noun)
+        total = self.recogniser.logits(images.cpu()).softmax(1).mean(0)
+        return {
+            "noun": self.noun,
+            "recognised": bool(int(total.argmax()) == self.recogniser.nouns.index(self.noun)),
+            "views_recognised": float((rank == 0).float().mean()),
+            "views_among_first_five": float((rank < 5).float().mean()),
+            "probability": float(total[self.recogniser.nouns.index(self.noun)]),
+            "looks_most_like": [self.recogniser.nouns[int(i)] for i in total.topk(3).indices],
+        }
+
+
+def judge_for(request: Request, teacher: NeuralTeacher) -> Judge | None:
+    """The judge of a prompt, or None if it speaks of nothing that the classifier knows."""
+    if not isinstance(teacher, EmbeddedTeacher):
+        return None
+    recogniser = Recogniser.load()
+    noun = recogniser.noun_of(request.prompt)
+    return None if noun is None else Judge(recogniser, noun)
+
+
+def judged_cameras(size: int) -> Cameras:
+    """The views that are judged."""
+    return turntable(VIEWS, ELEVATION, size)
+
+
+@torch.no_grad()
+def judge_object(nerf: NeRF, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
+    """Recognition and Janus score of a radiance field, seen from all sides."""
+    metrics: dict[str, Any] = {}
+    cameras = judged_cameras(teacher.shape[-1] if teacher.knows_views else 64).to(nerf.occupancy.density.device)
+    images = nerf(cameras).image
+    if judge is not None:
+        metrics["recognition"] = judge.verdict(images)
+    if teacher.knows_views:
+        sides = view_agreement(teacher, images, request.prompt, cameras)
+        metrics["sides"] = {"janus_score": sides.janus_score, "mistaken": sides.mistaken}
+    return metrics
+
+
+def mesh_statistics(mesh: Mesh) -> dict[str, Any]:
+    """Counts, size in metres and soundness of a mesh."""
+    size = mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)
+    return {
+        "vertices": len(mesh.vertices),
+        "faces": len(mesh.faces),
+        "components": int(mesh.components().max()) + 1,
+        "watertight": mesh.is_watertight,
+        "volume_m3": round(mesh.volume, 6),
+        "size_m": {axis: round(float(length), 4) for axis, length in zip("xyz", size, strict=True)},
+    }

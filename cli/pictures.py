@@ -1,0 +1,63 @@
+"""Pictures of a run: a sheet of views, and a turntable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sds.checkpoint import written_whole
+
+MARGIN = 4
+"""Pixels of white between the pictures of a sheet."""
+
+
+def write_sheet(path: Path, rows: list[Tensor], size: int = 160) -> None:
+    """Write a PNG of rows of pictures.
+
+    Args:
+        path: of the PNG.
+        rows: each (count, 3, height, width) in [0, 1]; every picture is scaled to ``size`` pixels.
+        size: height and width of each picture on the sheet.
+    """
+    with written_whole(path) as temporary:
+        imageio.imwrite(temporary, to_bytes(sheet(rows, size)))
+
+
+def sheet(rows: list[Tensor], size: int) -> Tensor:
+    """Rows of pictures as one picture (3, height, width) on white."""
+    cell = size + 2 * MARGIN
+    canvas = torch.ones(3, len(rows) * cell, max(len(row) for row in rows) * cell)
+    for y, row in enumerate(rows):
+        scaled = F.interpolate(row.float().cpu(), size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
+        for x, picture in enumerate(scaled):
+            top, left = y * cell + MARGIN, x * cell + MARGIN
+            canvas[:, top : top + size, left : left + size] = picture
+    return canvas
+
+
+def write_turntable(path_of: Callable[[str], Path], frames: Tensor, frames_per_second: int = 24) -> list[Path]:
+    """Write frames (count, 3, height, width) in [0, 1] as an MP4 and a looping GIF; returns their paths.
+
+    ``path_of`` maps a suffix to the path to write.
+    """
+    pictures = np.stack([to_bytes(frame) for frame in frames])
+    video, animation = path_of(".mp4"), path_of(".gif")
+    with written_whole(video) as temporary:
+        # yuv420p and a quality that shows no blocks: what every player and browser can open
+        imageio.imwrite(
+            temporary, pictures, fps=frames_per_second, codec="libx264", quality=8, macro_block_size=2, plugin="FFMPEG"
+        )
+    with written_whole(animation) as temporary:
+        imageio.imwrite(temporary, pictures[::2], duration=2000 / frames_per_second, loop=0)
+    return [video, animation]
+
+
+def to_bytes(picture: Tensor) -> np.ndarray:
+    """(3, height, width) in [0, 1] as (height, width, 3) bytes."""
+    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,85 @@
+"""What a run does by default: one recipe for the embedded teacher, one for large teachers, in two presets each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sds.guidance import Guidance
+from sds.ramps import Ramp, TimeRange
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a run that depends on the teacher, the method and the patience of the user.
+
+    Attributes:
+        steps: of the generator.
+        batch_size: views for each step.
+        size: pixels of a view; 0 stands for the teacher's own size.
+        guidance: how strongly to follow the prompt.
+        times: the noise levels that are visited.
+        learning_rate: a factor on the representation's own learning rates.
+        grid: voxels along one side of the finest level of a radiance field.
+        samples: samples along a ray that crosses the whole scene.
+        roughness: weight of the penalty on neighbouring voxels that differ.
+        opacity_entropy: weight of the penalty on half-transparent rays, which grows over the run.
+    """
+
+    steps: int
+    batch_size: int
+    size: int
+    guidance: Guidance
+    times: TimeRange
+    learning_rate: Ramp
+    grid: int
+    samples: int
+    roughness: float
+    opacity_entropy: float
+
+
+SMALL_TEACHER = Recipe(
+    steps=240,
+    batch_size=4,
+    size=0,
+    guidance=Guidance(scale=4.0, rescale=0.5, limit=1.0),
+    # From the outline to the detail: both ends of the range fall over the run.
+    times=TimeRange(Ramp(0.6, 0.05), Ramp(0.98, 0.4)),
+    learning_rate=Ramp(1.0, 0.3, begin=0.7),
+    grid=64,
+    samples=48,
+    roughness=0.5,
+    opacity_entropy=0.3,
+)
+"""For the embedded teacher: low guidance, since a small teacher's predictions are wrong far from what it has seen."""
+
+LARGE_TEACHER = Recipe(
+    steps=10_000,
+    batch_size=1,
+    size=64,
+    guidance=Guidance(scale=100.0, rescale=0.0),
+    times=TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.5, begin=0.5, finish=0.5)),
+    learning_rate=Ramp(1.0, 1.0),
+    grid=128,
+    samples=192,
+    roughness=0.1,
+    opacity_entropy=0.1,
+)
+"""For teachers of the size of Stable Diffusion: DreamFusion's and threestudio's settings. Unverified without a GPU."""
+
+LARGE_TEACHER_GUIDANCE = {"sds": 100.0, "nfsd": 7.5, "vsd": 7.5, "csd": 7.5}
+"""Each paper's own guidance scale."""
+
+SMALL_TEACHER_GUIDANCE = {"sds": 4.0, "nfsd": 3.0, "vsd": 4.0, "csd": 4.0}
+
+
+def recipe_for(method: str, preset: str, embedded: bool) -> Recipe:
+    """The recipe of a method in a preset ("fast" or "quality")."""
+    recipe = SMALL_TEACHER if embedded else LARGE_TEACHER
+    scale = (SMALL_TEACHER_GUIDANCE if embedded else LARGE_TEACHER_GUIDANCE)[method]
+    recipe = replace(recipe, guidance=replace(recipe.guidance, scale=scale))
+    if method == "nfsd":
+        # Only t < 0.2 pulls an image back (sds.score.nfsd): keep a share of the visits there all along.
+        recipe = replace(recipe, times=TimeRange(Ramp(0.02, 0.02), recipe.times.highest))
+    if preset == "quality":
+        recipe = replace(recipe, steps=3 * recipe.steps, batch_size=2 * recipe.batch_size, samples=2 * recipe.samples)
+    return recipe

@@ -1,0 +1,47 @@
+"""Which teacher a name stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from cli.errors import UserError
+from sds.denoiser import NeuralTeacher
+from sds.teachers.diffusers import load_diffusers_teacher
+from sds.teachers.embedded import EmbeddedTeacher, load_embedded_teacher
+
+EMBEDDED = "embedded"
+"""The name of the teacher that travels inside the package."""
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto" takes a CUDA card if there is one. Raises UserError for a device that is not there."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("--device cuda: torch sees no CUDA card here; `scoresmith doctor` says why")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def load_teacher(name: str, device: torch.device) -> NeuralTeacher:
+    """The embedded teacher, a diffusers folder, or a repository of the hub that the user named.
+
+    Raises sds.teachers.folder.TeacherFolderError if there is no such teacher or it is broken.
+    """
+    if name == EMBEDDED:
+        return load_embedded_teacher(device=device)
+    folder = Path(name)
+    if (folder / "view_prior").is_dir():
+        return load_embedded_teacher(folder, device=device)
+    return load_diffusers_teacher(name, device, allow_download=not folder.exists())
+
+
+def warnings_about(prompt: str, teacher: NeuralTeacher) -> list[str]:
+    """What the user should know about a prompt before an hour is spent on it: words the teacher has never seen."""
+    if not isinstance(teacher, EmbeddedTeacher):
+        return []
+    warnings = []
+    for word, near in teacher.unknown_words(prompt):
+        hint = f"; it knows {', '.join(near)}" if near else "; `scoresmith doctor --words` lists the words it knows"
+        warnings.append(f"the embedded teacher has never seen the word '{word}'{hint}")
+    return warnings

@@ -1,0 +1,28 @@
+"""A tiny teacher on disk, so that whole runs take a second."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cli import recipes, results
+from tests.sds.tiny_pipelines import deepfloyd_if
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pixel-space diffusers folder with random weights."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("teacher")
+    deepfloyd_if(tmp_path_factory.mktemp("work")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything at a size that takes moments: the recipe for large teachers, the mesh and the pictures."""
+    small = replace(recipes.LARGE_TEACHER, grid=16, samples=16, size=16, batch_size=2)
+    monkeypatch.setattr(recipes, "LARGE_TEACHER", small)
+    monkeypatch.setattr(results, "FRAME_SIZE", 32)
+    monkeypatch.setattr(results, "MESH_RESOLUTION", 33)
