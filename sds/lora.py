@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -24,7 +25,10 @@ class LowRank(nn.Module):
             self.down = nn.Conv2d(base.in_channels, rank, bias=False, **geometry)
             self.up = nn.Conv2d(rank, base.out_channels, 1, bias=False)
         nn.init.zeros_(self.up.weight)
-        self.to(base.weight.device, base.weight.dtype)
+        # Beside half-precision weights the corrections are float32: small updates would be lost in fewer digits.
+        self.dtype = torch.promote_types(base.weight.dtype, torch.float32)
+        self.down.to(base.weight.device, self.dtype)
+        self.up.to(base.weight.device, self.dtype)
 
     @property
     def weight(self) -> Tensor:
@@ -33,7 +37,7 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output plus the correction."""
-        return self.base(x) + self.up(self.down(x))
+        return self.base(x) + self.up(self.down(x.to(self.dtype))).to(x.dtype)
 
 
 def full_copy(network: nn.Module) -> nn.Module:

@@ -163,7 +163,8 @@ def condition_for(
         prompts: what is to be said.
         view: the cameras; None if there are none, as for a plain image.
         count: how many images.
-        critic: told the prompt without words on the view, since it gets the camera as numbers.
+        critic: told the prompt without words on the view, since it gets the camera as numbers. (Beside a teacher that
+            knows views it is told the same as the teacher.)
 
     Raises:
         ValueError: if ``view`` does not hold ``count`` cameras.
@@ -184,7 +185,7 @@ def condition_for(
         conditional=told(prompts.prompt) if conditional is None else conditional,
         unconditional=told(prompts.unconditional),
         negative=None if prompts.negative is None else told(prompts.negative),
-        reference=None if critic is None else critic.condition([prompts.prompt] * count, view),
+        reference=None if critic is None or teacher.knows_views else critic.condition([prompts.prompt] * count, view),
         perpendicular=perpendicular,
     )
 

@@ -48,6 +48,16 @@ def test_low_rank_is_the_sum_of_its_parts():
     torch.testing.assert_close(layer(x), expected)
 
 
+def test_corrections_of_half_precision_weights_keep_their_digits():
+    layer = LowRank(nn.Linear(4, 4).half(), rank=1)
+    assert layer.down.weight.dtype == layer.up.weight.dtype == torch.float32
+    nn.init.ones_(layer.up.weight)
+    nn.init.constant_(layer.down.weight, 1e-4)
+    x = torch.ones(1, 4).half()
+    assert layer(x).dtype == torch.float16
+    torch.testing.assert_close(layer(x), layer.base(x) + torch.full((1, 4), 4e-4).half())
+
+
 def test_bad_adaptations_are_refused():
     with pytest.raises(ValueError, match="rank"):
         lora_copy(nn.Linear(2, 2), rank=0)
