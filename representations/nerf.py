@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from representations.cameras import Cameras, CameraSampler
 from representations.fields import DenseGrid, Field
 from representations.occupancy import OccupancyGrid
 from representations.rays import Marching, Rays
 from representations.shading import Shading, headlight
+from representations.two_pass import render_in_strips
 from representations.volume import COLOUR_CHANNELS
 from representations.voxels import node_positions
 
@@ -93,12 +92,12 @@ class NeRF(nn.Module):
 
     def forward(self, cameras: Cameras) -> Rendering:
         """Renders; differentiable with respect to the field."""
-        strips = list(self._strips(cameras))
-        parts = (
-            [self._integrate(cameras, strips[0])] if len(strips) == 1 else self._integrate_in_strips(cameras, strips)
+        rows_at_once = max(1, self.rays_at_once // (len(cameras) * cameras.size))
+        images = render_in_strips(
+            lambda rows: self._render_rows(cameras, rows), cameras.size, rows_at_once, list(self.field.parameters())
         )
-        features, opacity, depth = (torch.cat(part, dim=2) for part in zip(*parts, strict=True))
-        return self._compose(cameras, features, opacity, depth)
+        image, opacity, depth = images[:3]
+        return Rendering(image, opacity, depth, images[3] if len(images) > 3 else None)
 
     def penalty(self, rendering: Rendering, progress: float) -> Tensor:
         """A scalar that keeps the field plain; `progress` in [0, 1] is the share of the run that is over."""
@@ -146,40 +145,23 @@ class NeRF(nn.Module):
         opacity = integral.opacity[:, None]
         return torch.where(opacity > 0.1, integral.features / opacity.clamp(min=0.1), self.color_at(points))
 
-    def _strips(self, cameras: Cameras) -> Iterator[slice]:
-        """Rows of the images, as few at a time as `rays_at_once` asks for."""
-        rows = max(1, self.rays_at_once // (len(cameras) * cameras.size))
-        for start in range(0, cameras.size, rows):
-            yield slice(start, min(start + rows, cameras.size))
-
-    def _integrate_in_strips(self, cameras: Cameras, strips: list[slice]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        # A checkpointed strip keeps its outputs only: the first pass is without gradient, the second renders a strip
-        # again when its gradient has arrived. Nothing is random in between, so both passes see the same samples.
-        return [
-            checkpoint(self._integrate, cameras, strip, use_reentrant=False, preserve_rng_state=False)
-            for strip in strips
-        ]
-
-    def _integrate(self, cameras: Cameras, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Features (B, C, h, W), opacity and depth (B, 1, h, W) of some rows of the images."""
+    def _render_rows(self, cameras: Cameras, rows: slice) -> tuple[Tensor, ...]:
+        """The tensors of a `Rendering` for some rows of the images, without the normals if there are none."""
         origins, directions = cameras.rays(rows)
         offsets = cameras.sample_offsets(rows)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), offsets.reshape(-1)).to(self.occupancy.density)
-        binaries = self.occupancy.binaries
-        integral = self.field.render(rays, binaries, self.marching, with_normals=self.shading is not None)
-        shape = origins.shape[:3]
-        return (
-            integral.features.reshape(*shape, -1).permute(0, 3, 1, 2),
-            integral.opacity.reshape(shape)[:, None],
-            integral.depth.reshape(shape)[:, None],
+        integral = self.field.render(rays, self.occupancy.binaries, self.marching, self.shading is not None)
+        features = integral.features.reshape(*offsets.shape, -1).permute(0, 3, 1, 2)
+        opacity, depth = (
+            integral.opacity.reshape(offsets.shape)[:, None],
+            integral.depth.reshape(offsets.shape)[:, None],
         )
-
-    def _compose(self, cameras: Cameras, features: Tensor, opacity: Tensor, depth: Tensor) -> Rendering:
-        colour, normal = features[:, :COLOUR_CHANNELS], None
+        colour, normals = features[:, :COLOUR_CHANNELS], []
         if self.shading is not None:
             summed = features[:, COLOUR_CHANNELS:]
             normal = summed / summed.square().sum(dim=1, keepdim=True).add(1e-12).sqrt()
             covered = opacity.clamp(min=1e-2)
             colour = self.shading(colour / covered, normal, headlight(cameras)) * covered
+            normals.append(normal)
         image = colour + (1 - opacity) * cameras.background[:, :, None, None]
-        return Rendering(image, opacity, depth / opacity.clamp(min=1e-6), normal)
+        return image, opacity, depth / opacity.clamp(min=1e-6), *normals
