@@ -75,7 +75,7 @@ class Guidance:
         return guided if self.limit is None else guided.clamp(-self.limit, self.limit)
 
 
-def classifier_free(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
+def classifier_free(conditional: Tensor, unconditional: Tensor, guidance_scale: float | Tensor) -> Tensor:
     """null + scale (conditional - null). Holds for x0, eps, v and flow alike, since they are affine in each other."""
     return torch.lerp(unconditional, conditional, guidance_scale)
 

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from sds.denoiser import Condition, NeuralTeacher
 from sds.ramps import TimeRange
+from students.batches import Batch, Images
 from students.generator import LatentDraw
+from students.targets import Learning
 
 FEWEST_REAL_IMAGES = 64
 """With fewer real images a discriminator knows them by heart before the student has learned anything."""
@@ -129,18 +131,15 @@ class Discriminator(nn.Module):
         return torch.stack(logits).mean(0)
 
 
-RealImages = Callable[[int, torch.Generator], tuple[Tensor, Condition]]
-"""(count, rng) -> real x (count, ...) and what a network is told about them."""
-
-
 class Adversary:
     """A discriminator that learns before each step of the student: a term for the engine.
 
     Args:
         discriminator: see `Discriminator`; any module that maps features to logits, with a member ``features``.
-        real: where real images come from.
+        real: real images.
         loss: `HINGE`, `NON_SATURATING` or `LEAST_SQUARES`.
-        weight: of the generator's loss; like `PairedRegression` it is multiplied by the size of an image.
+        weight: of the generator's loss. In the engine, whose surrogate is a sum over the numbers of an image, it is
+            multiplied by how many these are.
         r1: weight of the squared gradient of the logit with respect to the features of real images (Mescheder et al.
             2018; ADD takes it at the heads' inputs).
         learning_rate: of the discriminator's Adam.
@@ -148,18 +147,26 @@ class Adversary:
     Attributes:
         accuracy: share of the last real and fake images that the discriminator told right: near one half it learns
             nothing any more, at one it tells the student little.
+
+    Raises:
+        ValueError: for fewer than `FEWEST_REAL_IMAGES` real images.
     """
 
     def __init__(
         self,
         discriminator: Discriminator,
-        real: RealImages,
+        real: Images,
         *,
         loss: AdversarialLoss = HINGE,
         weight: float = 1.0,
         r1: float = 1e-5,
         learning_rate: float = 1e-3,
     ) -> None:
+        if len(real) < FEWEST_REAL_IMAGES:
+            raise ValueError(
+                f"an adversarial method needs at least {FEWEST_REAL_IMAGES} real images, not {len(real)}: add images, "
+                "or choose a method without a discriminator (Diff-Instruct, DMD, consistency distillation ...)"
+            )
         self.discriminator, self.real, self.loss = discriminator, real, loss
         self.weight, self.r1 = weight, r1
         self.optimizer = torch.optim.Adam(discriminator.heads.parameters(), lr=learning_rate, betas=(0.0, 0.99))
@@ -168,16 +175,18 @@ class Adversary:
     def __call__(self, draw: LatentDraw, x: Tensor, progress: float, rng: torch.Generator) -> Tensor:
         """One step of the discriminator; then the generator's loss on ``x``."""
         del progress
-        condition = draw.conditions.conditional
+        return x[0].numel() * self.generator_loss(x, draw.conditions.conditional, rng)
+
+    def generator_loss(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Tensor:
+        """One step of the discriminator against the images ``x`` (batch, ...), then their weighted loss."""
         self.update(x.detach(), condition, rng)
-        logits = self.discriminator(self.discriminator.features(x, condition, rng))
-        return self.weight * x[0].numel() * self.loss.generator(logits)
+        return self.weight * self.loss.generator(self.discriminator(self.discriminator.features(x, condition, rng)))
 
     def update(self, fake: Tensor, condition: Condition, rng: torch.Generator) -> None:
         """One step of the discriminator on fresh real images and on ``fake`` (batch, ...)."""
-        real, told = self.real(len(fake), rng)
+        real = self.real(len(fake), rng)
         with torch.no_grad():
-            seen_real = [f.detach() for f in self.discriminator.features(real.to(fake), told, rng)]
+            seen_real = [f.detach() for f in self.discriminator.features(real.x0.to(fake), real.condition, rng)]
             seen_fake = [f.detach() for f in self.discriminator.features(fake, condition, rng)]
         if self.r1:
             seen_real = [feature.requires_grad_() for feature in seen_real]
@@ -201,21 +210,33 @@ class Adversary:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def real_images(x: Tensor, conditions: Condition) -> RealImages:
-    """A data set in memory: x of shape (images, ...) and a condition with a row for each.
+class DenoisedAdversary:
+    """An adversary for the images that a student makes of noised real ones: a term for `students.distillation`.
 
-    Raises ValueError for fewer than `FEWEST_REAL_IMAGES`.
+    Beside `targets.denoising` it pulls the student from the mean of all images that fit to one of them: with
+    `LEAST_SQUARES` this is adversarial score matching (Jolicoeur-Martineau et al. 2021), with `NON_SATURATING`, a few
+    large noise levels and a discriminator that sees noise (`NetworkFeatures`) it is UFOGen (Xu et al. 2023, equation
+    5), beside `bootstrap.trajectory_consistency` and with `HINGE` it is CTM's third term.
+
+    Args:
+        adversary: discriminator, loss and weight.
+        times: of the noise that the student starts from.
     """
-    if len(x) < FEWEST_REAL_IMAGES:
-        raise ValueError(
-            f"an adversarial method needs at least {FEWEST_REAL_IMAGES} real images, not {len(x)}: add images, or "
-            "choose a method without a discriminator (diff-instruct, dmd, consistency ...)"
-        )
-    if len(conditions) != len(x):
-        raise ValueError(f"{len(x)} real images need {len(x)} conditions, not {len(conditions)}")
 
-    def source(count: int, rng: torch.Generator) -> tuple[Tensor, Condition]:
-        chosen = torch.randint(len(x), (count,), generator=rng)
-        return x[chosen], conditions[chosen]
+    def __init__(self, adversary: Adversary, times: TimeRange) -> None:
+        self.adversary, self.times = adversary, times
 
-    return source
+    def __call__(self, learning: Learning, batch: Batch) -> Tensor:
+        """The term for one batch, after a step of the discriminator."""
+        t = self.times.sample(len(batch), learning.progress, learning.rng)
+        x_t = learning.student.schedule.add_noise(batch.x0, batch.noise, t)
+        x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
+        return self.adversary.generator_loss(x, batch.condition, learning.rng)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The adversary's."""
+        return self.adversary.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.adversary.load_state_dict(state)

@@ -20,7 +20,8 @@ from sds.ramps import DREAMFUSION_TIMES, TimeRange
 from sds.schedule import NoiseSchedule
 from sds.score import Method, Weighting, sds
 from students.adversarial import Adversary
-from students.generator import FewStepGenerator, InOwnSpace
+from students.generator import FewStepGenerator
+from students.teachers import InOwnSpace
 
 
 def exponential_weight(schedule: NoiseSchedule, t: Tensor, x: Tensor, guided: Tensor) -> Tensor:

@@ -32,8 +32,9 @@ from sds.guidance import Guidance
 from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
 from sds.score import Weighting, constant_weight, normalized_weight, vsd
 from students.distances import Distance, squared
-from students.generator import FewStepGenerator, InOwnSpace
+from students.generator import FewStepGenerator
 from students.pairs import Pairs
+from students.teachers import InOwnSpace
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,10 @@ class Student(nn.Module):
 
 
 class AverageStudent:
-    """The exponential moving average of a student's weights, as a flow map of its own that is never differentiated.
+    """The exponential moving average of a student's weights, as a flow map of its own.
 
-    It borrows the module of the student and holds only tensors.
+    It borrows the module of the student and holds only tensors, which are never trained; gradients pass through it to
+    x_t alone.
 
     Args:
         student: the module that is trained.
@@ -109,7 +110,6 @@ class AverageStudent:
             else:
                 self.tensors[name].copy_(tensor)
 
-    @torch.no_grad()
     def __call__(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
         """What the student would predict with the averaged weights."""
         return torch.func.functional_call(self.student, self.tensors, (x_t, t, s, condition))

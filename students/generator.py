@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sds.denoiser import Condition, Teacher, View
+from sds.denoiser import Condition
 from sds.guidance import PromptConditions
-from sds.schedule import NoiseSchedule
 from students.flow_map import Student, sample_again
 from students.prompts import Prompts
 
@@ -65,41 +64,3 @@ class FewStepGenerator(nn.Module):
     def first_step(self, noise: Tensor, condition: Condition) -> Tensor:
         """The image of the first jump alone, from given noise (batch, ...)."""
         return sample_again(self.student, [noise], self.times[:1], condition)
-
-
-@dataclass(frozen=True)
-class InOwnSpace:
-    """A teacher for generators that draw x itself: there is no border between image and x to cross."""
-
-    teacher: Teacher
-
-    @property
-    def schedule(self) -> NoiseSchedule:
-        """The teacher's."""
-        return self.teacher.schedule
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The teacher's."""
-        return self.teacher.shape
-
-    @property
-    def knows_views(self) -> bool:
-        """The teacher's."""
-        return self.teacher.knows_views
-
-    def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
-        """The teacher's."""
-        return self.teacher.condition(prompts, view)
-
-    def encode(self, image: Tensor) -> Tensor:
-        """``image``, which is x already."""
-        return image
-
-    def decode(self, x: Tensor) -> Tensor:
-        """``x`` as it is."""
-        return x
-
-    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """The teacher's prediction."""
-        return self.teacher(x_t, t, condition)

@@ -11,15 +11,16 @@ from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation
 from sds.ramps import Ramp, TimeRange
 from sds.score import sds
-from students.adversarial import Adversary, Discriminator, NetworkFeatures, real_images
+from students.adversarial import Adversary, Discriminator, NetworkFeatures
+from students.batches import Images
 from students.distances import absolute
 from students.distribution_matching import MatchingSettings, PairedRegression, diff_instruct, dmd, dmd2
 from students.flow_map import Student
-from students.generator import FewStepGenerator, InOwnSpace
+from students.generator import FewStepGenerator
 from students.pairs import make_pairs
 from students.prompts import Prompts
 from tests.sds.toys import ToyTeacher
-from tests.students.toys import PointTeacher, normals, null_prompt, ring, ring_shares
+from tests.students.toys import PointTeacher, null_prompt, ring, ring_shares
 
 
 def settings(steps: int, **changes: object) -> MatchingSettings:
@@ -86,7 +87,7 @@ def test_dmd2_trains_two_steps_on_its_own_images():
         options = settings(150)
         critic = Critic(teacher, options.critic)
         looks = NetworkFeatures(teacher, critic.network, ["first", "second"], TimeRange(Ramp(0.1, 0.1), Ramp(0.5, 0.5)))
-        adversary = Adversary(Discriminator(looks, [96, 96]), real_images(real, told), weight=0.05)
+        adversary = Adversary(Discriminator(looks, [96, 96]), Images(real, told), weight=0.05)
         return dmd2(generator, teacher, options, critic, adversary, critic_steps=3)
 
     shares, near = on_the_ring(with_real_images, 150, times=(0.7, 0.4))
@@ -144,16 +145,3 @@ def test_a_students_times_must_fall():
     for times in ((), (0.5, 0.5), (0.2, 0.8), (1.0, 0.0), (1.1,)):
         with pytest.raises(ValueError, match="must fall"):
             FewStepGenerator(Student(teacher), teacher.shape, Prompts(teacher, ["a"]), times)
-
-
-def test_a_teacher_in_its_own_space_is_the_teacher():
-    teacher = ToyTeacher()
-    own, x = InOwnSpace(teacher), normals(2, 3, 4, 4)
-    t, condition = torch.full((2,), 0.4).double(), teacher.condition(["a", "b"])
-    assert own.encode(x) is x
-    assert own.decode(x) is x
-    assert own.shape == teacher.shape
-    assert own.knows_views == teacher.knows_views
-    assert own.schedule is teacher.schedule
-    assert own.condition(["a"], None).tensors["text"].tolist() == [1.0]
-    assert torch.equal(own(x, t, condition), teacher(x, t, condition))

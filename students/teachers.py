@@ -1,0 +1,122 @@
+"""Teachers made of a teacher: guided, in a student's own space, or with a finished student in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sds.denoiser import Condition, Teacher, View
+from sds.guidance import classifier_free
+from sds.schedule import NoiseSchedule, scale
+from students.flow_map import GUIDANCE_SCALE, FlowMap
+
+NULL = "null "
+"""Before the names of the null prompt's tensors in a condition of `GuidedTeacher`."""
+
+
+class AroundTeacher:
+    """A teacher that says in everything what another says; the ones below change a member or two."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """See `sds.denoiser.Denoiser`."""
+        return self.teacher.schedule
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See `sds.denoiser.Teacher`."""
+        return self.teacher.shape
+
+    @property
+    def knows_views(self) -> bool:
+        """See `sds.denoiser.Teacher`."""
+        return self.teacher.knows_views
+
+    def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
+        """See `sds.denoiser.Teacher`."""
+        return self.teacher.condition(prompts, view)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """See `sds.denoiser.Teacher`."""
+        return self.teacher.encode(image)
+
+    def decode(self, x: Tensor) -> Tensor:
+        """See `sds.denoiser.Teacher`."""
+        return self.teacher.decode(x)
+
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `sds.denoiser.Denoiser`."""
+        return self.teacher(x_t, t, condition)
+
+
+class InOwnSpace(AroundTeacher):
+    """A teacher for generators that draw x itself: there is no border between image and x to cross."""
+
+    def encode(self, image: Tensor) -> Tensor:
+        """``image``, which is x already."""
+        return image
+
+    def decode(self, x: Tensor) -> Tensor:
+        """``x`` as it is."""
+        return x
+
+
+class GuidedTeacher(AroundTeacher):
+    """A teacher whose every prediction is guided, so that whole paths can be: null + scale (conditional - null).
+
+    Its conditions carry the null prompt's tensors and the scale beside the prompt's own, which a student reads as ever.
+
+    Args:
+        teacher: what is guided.
+        guidance_scale: of conditions that are made; `with_guidance` changes it for each image.
+        negative: told in place of the null prompt.
+    """
+
+    def __init__(self, teacher: Teacher, guidance_scale: float, negative: str = "") -> None:
+        super().__init__(teacher)
+        self.guidance_scale, self.negative = guidance_scale, negative
+
+    def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
+        """What prompt, null prompt and guidance say, in one condition."""
+        told = self.teacher.condition(prompts, view).tensors
+        null = self.teacher.condition([self.negative] * len(prompts), view).tensors
+        device = next(iter(told.values())).device
+        scales = torch.full((len(prompts),), self.guidance_scale, device=device)
+        return Condition({**told, **{NULL + name: tensor for name, tensor in null.items()}, GUIDANCE_SCALE: scales})
+
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The guided prediction, by one call of the teacher. Raises ValueError for a condition of another teacher."""
+        null = {name.removeprefix(NULL): value for name, value in condition.tensors.items() if name.startswith(NULL)}
+        if not null or GUIDANCE_SCALE not in condition.tensors:
+            raise ValueError("a guided teacher needs a condition of its own: it must carry the null prompt too")
+        both = Condition.concatenate([Condition({name: condition.tensors[name] for name in null}), Condition(null)])
+        conditional, unconditional = self.teacher(torch.cat([x_t, x_t]), torch.cat([t, t]), both).chunk(2)
+        return classifier_free(conditional, unconditional, scale(condition.tensors[GUIDANCE_SCALE], x_t))
+
+
+def with_guidance(condition: Condition, scales: Tensor) -> Condition:
+    """A condition of `GuidedTeacher` with other guidance scales, shape (batch,)."""
+    return Condition({**condition.tensors, GUIDANCE_SCALE: scales.to(condition.tensors[GUIDANCE_SCALE])})
+
+
+class StudentAsTeacher(AroundTeacher):
+    """A student in the place of its teacher, for the next stage: its prediction for the path's next moment.
+
+    Args:
+        teacher: who understands prompts and images.
+        student: whose predictions count.
+    """
+
+    def __init__(self, teacher: Teacher, student: FlowMap) -> None:
+        super().__init__(teacher)
+        self.student = student
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The student's x0 for an end where it stands."""
+        return self.student(x_t, t, t, condition)
