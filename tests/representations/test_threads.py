@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -31,20 +33,45 @@ def test_parts_run_side_by_side_and_errors_come_back():
         threads.run_parts(fail, [slice(0, 1), slice(1, 2)])
 
 
+@pytest.fixture()
+def four_cores(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(threads.os, "getloadavg", lambda: (1.2, 0.0, 0.0))
+
+
+@pytest.mark.usefixtures("four_cores")
 def test_the_user_s_setting_wins(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert threads.free_threads() == 7
+    assert threads.wanted_threads(may_spin=True) == 7
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    monkeypatch.setenv("MKL_NUM_THREADS", "2")
+    assert threads.wanted_threads(may_spin=False) == 2
 
 
-@pytest.mark.parametrize(("load", "expected"), [(0.1, 4), (1.2, 3), (9.0, 1)])
-def test_busy_cores_are_left_alone(monkeypatch, load, expected):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    monkeypatch.setattr(threads.os, "getloadavg", lambda: (load, 0.0, 0.0))
-    assert threads.free_threads() == expected
+@pytest.mark.usefixtures("four_cores")
+def test_busy_cores_are_left_alone_by_threads_that_spin(monkeypatch):
+    assert threads.wanted_threads(may_spin=False) == 4
+    assert threads.wanted_threads(may_spin=True) == 3
+    monkeypatch.setattr(threads.os, "getloadavg", lambda: (9.0, 0.0, 0.0))
+    assert threads.wanted_threads(may_spin=True) == 1
+
+
+@pytest.mark.usefixtures("four_cores")
+def test_torch_is_given_the_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     before = torch.get_num_threads()
     try:
-        assert threads.choose_threads() == torch.get_num_threads() == expected
+        assert threads.choose_threads() == torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_openmp_is_told_before_torch_is_loaded():
+    program = (
+        "import os, sys, representations.threads as threads; assert 'torch' not in sys.modules; "
+        "os.environ.pop('OMP_WAIT_POLICY', None); threads.choose_threads(); print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == "PASSIVE"
