@@ -57,7 +57,7 @@ def choose_threads() -> int:
 
 
 def wanted_threads(may_spin: bool) -> int:
-    """What the user's environment asks for, else the number of cores; less the busy ones if waiting threads would spin."""
+    """What the user's environment asks for, else the number of cores, less the busy ones if threads may spin."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         if os.environ.get(name, "").isdigit():
             return max(1, int(os.environ[name]))

@@ -33,7 +33,7 @@ def test_parts_run_side_by_side_and_errors_come_back():
         threads.run_parts(fail, [slice(0, 1), slice(1, 2)])
 
 
-@pytest.fixture()
+@pytest.fixture
 def four_cores(monkeypatch):
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
