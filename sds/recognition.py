@@ -27,7 +27,7 @@ class Recogniser(ModelMixin, ConfigMixin):
     """A convolutional classifier.
 
     Args:
-        names: for every noun, in the order of the logits, the names it goes by; the noun itself is one of them.
+        names: for every noun the names it goes by; the noun itself is one of them.
         size: side of the pictures it looks at; others are resized.
         channels: feature maps of the five convolutions.
     """
@@ -40,7 +40,7 @@ class Recogniser(ModelMixin, ConfigMixin):
         channels: Sequence[int] = (32, 64, 128, 192, 256),
     ) -> None:
         super().__init__()
-        self.nouns = tuple(names)
+        self.nouns = tuple(sorted(names))  # the order of the logits; configuration files do not keep another one
         self.side = size
         strides = (2, 2, 1, 2, 1)
         inputs = (3, *channels[:-1])

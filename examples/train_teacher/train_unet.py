@@ -23,12 +23,12 @@ _TEXT_DROP = 0.12
 
 
 def new_unet(size: int, channels: tuple[int, ...], text_width: int) -> UNet2DConditionModel:
-    """A UNet on 4 x 4 pixel blocks: surprise and candidate mean in, correction out; text by attention at low levels."""
+    """A UNet on 4 x 4 pixel blocks: surprise and candidate mean in, correction and gate out; text by attention at low levels."""
     kinds = ["", *["CrossAttn"] * (len(channels) - 1)]
     return UNet2DConditionModel(
         sample_size=size // PATCH,
         in_channels=6 * PATCH**2,
-        out_channels=3 * PATCH**2,
+        out_channels=6 * PATCH**2,
         block_out_channels=channels,
         layers_per_block=1,
         down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),

@@ -4,9 +4,10 @@ Three parts, stored as a diffusers folder. A `ViewPrior` reads the prompt and dr
 camera; Bayes' rule weighs them given the noisy picture; a `UNet2DConditionModel` adds what the candidates do not know.
 With m the candidates' posterior mean and s their residual spread, the picture is N(m, s^2) before the UNet speaks, so
 
-    x0 = m + alpha s^2 / v (x_t - alpha m) + s sigma / sqrt(v) F,      v = alpha^2 s^2 + sigma^2
+    x0 = m + g alpha s^2 / v (x_t - alpha m) + s sigma / sqrt(v) F,      v = alpha^2 s^2 + sigma^2
 
-where F is the UNet's output: it has unit variance, and no error of it is ever amplified, at any noise level.
+where F and g are the UNet's output. F has unit variance, and no error of it is ever amplified, at any noise level.
+The gate g in [0, 1] closes where the candidates leave nothing open, such as the background: there x_t adds but noise.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def predict_x0(
     """E[x0 | x_t] by the formula at the top of this file.
 
     Args:
-        unet: predicts F.
+        unet: predicts F and the logit of g, 2 x 3 x PATCH^2 channels.
         residual: s, spread of the candidates, pictures in [-1, 1].
         x_t: (B, 3, S, S).
         alpha, sigma: (B,).
@@ -141,8 +142,9 @@ def predict_x0(
         encoder_attention_mask=told["mask"],
         class_labels=told["vector"],
     ).sample
-    correction = F.pixel_shuffle(output.to(x_t), PATCH)
-    return mean + a * residual**2 / variance * surprise + residual * s / variance.sqrt() * correction
+    correction, gate = F.pixel_shuffle(output.to(x_t), PATCH).chunk(2, dim=1)
+    linear = gate.sigmoid() * a * residual**2 / variance * surprise
+    return mean + linear + residual * s / variance.sqrt() * correction
 
 
 class EmbeddedTeacher:

@@ -5,9 +5,10 @@ many shapes keeps them apart instead of blurring them into their mean. Each slot
 parts that keep their colour, the shade of parts that are painted in the prompt's colour, and opacity. Composited over
 the background, slot k is the picture mu_k. Given a noisy picture, Bayes' rule says which slot it may be::
 
-    p(k | x_t) ~ w_k N(x_t; alpha mu_k, alpha^2 s^2 + sigma^2),     m(x_t) = sum_k p(k | x_t) mu_k
+    p(k | x_t) ~ w_k N(x_t; alpha mu_k, c alpha^2 s^2 + sigma^2),     m(x_t) = sum_k p(k | x_t) mu_k
 
-which is the denoiser of the mixture of N(mu_k, s^2) up to the within-component term (`posterior_mean`).
+which is the denoiser of the mixture of N(mu_k, s^2) up to the within-component term (`posterior_mean`). Noise differs
+from pixel to pixel, what a slot leaves unexplained does not: c numbers err as one, so its variance counts c times.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sds.teachers.vocabulary import PAD, Vocabulary
 _AZIMUTH_HARMONICS = 8
 CAMERA_FEATURES = 2 * _AZIMUTH_HARMONICS + 6 + 16
 _LAYERS = 5
+_CORRELATED = 8.0
 
 
 def camera_features(azimuth: Tensor, elevation: Tensor) -> Tensor:
@@ -253,10 +255,8 @@ def posterior_mean(
         (B, 3, H, W).
     """
     scaled = alpha[:, None, None].to(x_t.dtype)
-    variance = (alpha**2 * residual**2 + sigma**2)[:, None].to(x_t.dtype)
+    variance = (alpha**2 * _CORRELATED * residual**2 + sigma**2)[:, None].to(x_t.dtype)
     difference = x_t.flatten(1)[:, None] - scaled * candidates.flatten(2)
-    # A picture's errors are not independent from pixel to pixel: about one in eight numbers is, so the exponent is
-    # divided by eight, which keeps the posterior from being certain where the mixture is only approximately right.
-    log_likelihood = -difference.square().sum(2) / (2 * 8 * variance)
+    log_likelihood = -difference.square().sum(2) / (2 * variance)
     posterior = (log_weight.to(x_t.dtype) + log_likelihood).softmax(dim=1)
     return torch.einsum("bk,bkchw->bchw", posterior, candidates)

@@ -10,7 +10,7 @@ import torch
 
 from sds.denoiser import Condition
 from sds.schedule import cosine_schedule, schedule_from_diffusers
-from sds.teachers.embedded import EMBEDDED_FOLDER, load_embedded_teacher
+from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher
 from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
 from sds.teachers.folder import TeacherFolderError
 from sds.teachers.view_prior import posterior_mean
@@ -21,11 +21,28 @@ def times(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def test_without_a_unet_it_is_the_denoiser_of_a_gaussian() -> None:
-    """With one slot and F = 0, E[x0 | x_t] of N(m, s^2) is the precision-weighted mean of m and x_t / alpha."""
-    teacher = tiny_teacher()
+def answer_always(teacher: EmbeddedTeacher, correction: float, gate_logit: float) -> None:
+    """Makes the UNet return the same for any input."""
     torch.nn.init.zeros_(teacher.unet.conv_out.weight)
-    torch.nn.init.zeros_(teacher.unet.conv_out.bias)
+    half = len(teacher.unet.conv_out.bias) // 2
+    teacher.unet.conv_out.bias[:half] = correction
+    teacher.unet.conv_out.bias[half:] = gate_logit
+
+
+def test_a_closed_gate_leaves_the_candidates_mean() -> None:
+    teacher = tiny_teacher()
+    answer_always(teacher, correction=0.0, gate_logit=-30.0)
+    condition = teacher.condition(["horse"], view(1))
+    x_t, t = torch.randn(1, 3, 16, 16), times(0.3)
+    told, (alpha, sigma) = condition.tensors, cosine_schedule()(t)
+    mean = posterior_mean(x_t, alpha, sigma, told["candidates"], told["log_weight"], teacher.view_prior.spread)
+    torch.testing.assert_close(teacher(x_t, t, condition), mean)
+
+
+def test_without_a_unet_it_is_the_denoiser_of_a_gaussian() -> None:
+    """With one slot, F = 0 and g = 1, E[x0 | x_t] of N(m, s^2) is the precision-weighted mean of m and x_t / alpha."""
+    teacher = tiny_teacher()
+    answer_always(teacher, correction=0.0, gate_logit=30.0)
     condition = teacher.condition(["red chair"] * 3, view(3))
     one = dict(condition.tensors)
     one["candidates"] = one["candidates"][:, :1]
@@ -39,8 +56,7 @@ def test_without_a_unet_it_is_the_denoiser_of_a_gaussian() -> None:
 
 def test_at_pure_noise_the_unet_adds_the_spread_times_its_output() -> None:
     teacher = tiny_teacher()
-    torch.nn.init.zeros_(teacher.unet.conv_out.weight)
-    torch.nn.init.constant_(teacher.unet.conv_out.bias, 0.5)
+    answer_always(teacher, correction=0.5, gate_logit=0.0)
     condition = teacher.condition(["horse"], view(1))
     x_t = torch.randn(1, 3, 16, 16)
     told = condition.tensors
@@ -48,8 +64,9 @@ def test_at_pure_noise_the_unet_adds_the_spread_times_its_output() -> None:
     torch.testing.assert_close(teacher(x_t, times(1), condition), mean + 0.5 * teacher.view_prior.spread)
 
 
-def test_without_noise_the_picture_is_returned() -> None:
+def test_without_noise_and_with_an_open_gate_the_picture_is_returned() -> None:
     teacher = tiny_teacher()
+    answer_always(teacher, correction=0.7, gate_logit=30.0)
     x = torch.randn(1, 3, 16, 16)
     torch.testing.assert_close(teacher(x, times(0), teacher.condition(["horse"], view(1))), x)
 

@@ -34,7 +34,7 @@ def tiny_unet(size: int = 16) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=size // PATCH,
         in_channels=6 * PATCH**2,
-        out_channels=3 * PATCH**2,
+        out_channels=6 * PATCH**2,
         block_out_channels=(8, 16),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),

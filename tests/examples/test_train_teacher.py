@@ -1,0 +1,255 @@
+"""The training program in its smallest form: three tiny meshes, a few steps, a folder that loads and draws."""
+
+import contextlib
+import importlib
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+PROGRAM = Path(__file__).parents[2] / "examples" / "train_teacher"
+sys.path.insert(0, str(PROGRAM))
+
+from build_dataset import HELD_OUT_VIEWS  # noqa: E402 - the programs of an example import each other as scripts do
+from captions import COLOURS, CaptionWriter, jittered, read_held_out  # noqa: E402
+from catalogue import CatalogueEntry, read_catalogues, read_mesh_folder  # noqa: E402
+from curation import Noun, Repaint, curate, read_nouns  # noqa: E402
+from dataset import ViewDataset, random_backgrounds  # noqa: E402
+from meshes import OBJECT_RADIUS, load_mesh  # noqa: E402
+from render import LayeredRenderer, ViewAngles, sample_views  # noqa: E402
+from training import Average, cosine_rate, load_checkpoint, save_checkpoint  # noqa: E402
+
+
+def entry(path: Path, size: tuple[float, float, float] | None = None) -> CatalogueEntry:
+    return CatalogueEntry("key", "thing", "library", "somebody", path, size, np.eye(3))
+
+
+def red_box(path: Path) -> Path:
+    box = trimesh.creation.box((1, 1, 1))
+    box.visual = trimesh.visual.TextureVisuals(
+        uv=np.zeros((len(box.vertices), 2)),
+        material=trimesh.visual.material.PBRMaterial(baseColorFactor=[255, 0, 0, 255]),
+    )
+    box.export(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mesh_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("meshes")
+    red_box(folder / "red_box.glb")
+    trimesh.creation.icosphere(subdivisions=2).export(folder / "ball-1.ply")
+    trimesh.creation.cone(0.5, 1.5).export(folder / "ball-2.stl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(mesh_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data")
+    run("build_dataset.py", "--meshes", mesh_folder, "--out", out, "--size", 16, "--views", 6, "--workers", 1)
+    return out
+
+
+def run(program: str, *arguments: object) -> str:
+    """Runs a program's command line in this process and returns what it prints."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(sys, "argv", [program, *map(str, arguments)])
+        importlib.import_module(program.removesuffix(".py")).main()
+    return printed.getvalue()
+
+
+def test_meshes_are_centred_in_the_sphere_and_keep_the_catalogues_proportions(tmp_path: Path) -> None:
+    path = tmp_path / "box.ply"
+    trimesh.creation.box((5, 5, 5)).apply_translation((7, 0, 0)).export(path)
+    mesh = load_mesh(entry(path, size=(1.0, 2.0, 2.0)))
+    assert np.linalg.norm(mesh.vertices, axis=1).max() == pytest.approx(OBJECT_RADIUS)
+    extent = np.ptp(mesh.vertices, axis=0)
+    np.testing.assert_allclose(extent / extent[0], [1, 2, 2], rtol=1e-5)
+    np.testing.assert_allclose(mesh.vertices.mean(0), 0, atol=1e-6)
+
+
+def test_a_layered_view_of_a_red_box(tmp_path: Path) -> None:
+    renderer = LayeredRenderer(load_mesh(entry(red_box(tmp_path / "box.glb"))), size=32)
+    fixed, dominant, shade, opacity = np.split(renderer.render(ViewAngles(0.0, 0.0)) / 255, [3, 6, 7])
+    assert (fixed == 0).all(), "one material: all of it is dominant"
+    assert (dominant[1:] == 0).all()
+    middle = (slice(None), 16, 16)
+    # The front face looks at +Z: ambient 0.45 + 0.125, lamp 0.4 * 0.5 / |(0.35, 0.8, 0.5)|.
+    lit = 0.575 + 0.4 * 0.5 / np.linalg.norm([0.35, 0.8, 0.5])
+    assert dominant[middle][0] == pytest.approx(lit, abs=0.01)
+    assert shade[middle][0] == pytest.approx(lit, abs=0.01)
+    # Seen from 2.8 the front face, side 2 * 0.9 / sqrt(3), stands half a side nearer.
+    half = 0.9 / np.sqrt(3)
+    width = half / (2.8 - half) / np.tan(np.radians(19)) * 32
+    assert opacity[0, 16].sum() == pytest.approx(width, abs=0.2)
+    assert opacity[0, 0, 0] == 0
+
+
+def test_azimuth_grows_counter_clockwise_seen_from_above(tmp_path: Path) -> None:
+    """A small ball before (+Z) a big one: a camera at +X, a quarter turn counter-clockwise, sees it on the left."""
+    small = trimesh.creation.icosphere(1, 0.1).apply_translation((0, 0, 1))
+    trimesh.util.concatenate([trimesh.creation.icosphere(1, 0.3), small]).export(tmp_path / "balls.ply")
+    renderer = LayeredRenderer(load_mesh(entry(tmp_path / "balls.ply")), size=32)
+    opacity = renderer.render(ViewAngles(np.pi / 2, 0.0))[7].astype(float)
+    left, right = opacity[:, :16].sum(), opacity[:, 16:].sum()
+    assert 0 < left < right / 2
+
+
+def test_views_cover_the_circle() -> None:
+    views = sample_views(36, np.random.default_rng(0))
+    azimuth = np.sort([view.azimuth for view in views])
+    assert (np.diff(azimuth) < np.radians(20)).all()
+    elevation = np.degrees([view.elevation for view in views])
+    assert (elevation >= -10).all()
+    assert (elevation <= 80).all()
+
+
+def test_captions_say_what_is_painted_and_keep_held_out_pairs_out() -> None:
+    nouns = [Noun("sofa", ("couch",)), Noun("man", (), Repaint.NEVER)]
+    writer = CaptionWriter(nouns, frozenset({("red", "sofa")}))
+    generator = np.random.default_rng(0)
+    captions = [writer.write("sofa", "leather sofa", generator) for _ in range(500)]
+    names = {caption.text.split(" ", 1)[-1] if caption.colour else caption.text for caption in captions}
+    assert names == {"sofa", "couch", "leather sofa"}
+    assert {caption.colour for caption in captions} == set(COLOURS) - {"red"} | {None}
+    assert all(writer.write("man", "", generator).colour is None for _ in range(50))
+    assert np.abs(jittered("blue", generator) - COLOURS["blue"]).max() < 0.25
+
+
+def test_the_tables_of_the_shipped_teacher_fit_together() -> None:
+    nouns = {noun.name: noun for noun in read_nouns(PROGRAM / "nouns.csv")}
+    assert len(nouns) >= 110
+    held_out = read_held_out(PROGRAM / "held_out.csv")
+    assert len(held_out) >= 40
+    assert {noun for _, noun in held_out} <= nouns.keys()
+    assert {colour for colour, _ in held_out} <= COLOURS.keys()
+    assert all(nouns[noun].repaint is not Repaint.NEVER for _, noun in held_out)
+
+
+def test_the_data_set(data: Path) -> None:
+    training, measuring = ViewDataset(data, 16), ViewDataset(data, 8, held_out=True)
+    assert [item["noun"] for item in training.objects] == ["ball", "ball", "red box"]
+    batch = training.sample(8, 2, CaptionWriter(training.nouns), np.random.default_rng(0))
+    assert batch.picture.shape == (8, 2, 3, 16, 16)
+    # Outside the object the picture is the background that the teacher is told.
+    corner = batch.picture[..., 0, 0]
+    torch.testing.assert_close(corner, batch.background)
+    white = np.ones((1, HELD_OUT_VIEWS, 3), np.float32)
+    blue = np.array([0, 0, 1], np.float32)
+    painted = measuring.compose(np.array([2]), np.arange(HELD_OUT_VIEWS)[None], ["blue red box"], [blue], white)
+    middle = painted.picture[0, :, :, 4, 4]
+    assert float(middle[:, 2].min()) > 0.4
+    assert float(middle[:, :2].max()) < 0.02
+
+
+def test_backgrounds_are_white_gray_or_coloured() -> None:
+    colours = random_backgrounds(2000, np.random.default_rng(0))
+    white = (colours == 1).all(1)
+    gray = ~white & (colours == colours[:, :1]).all(1)
+    assert white.mean() == pytest.approx(0.3, abs=0.05)
+    assert gray.mean() == pytest.approx(0.55, abs=0.05)
+
+
+def test_average_and_rate() -> None:
+    module = torch.nn.Linear(1, 1, bias=False)
+    module.weight.data.fill_(0.0)
+    average = Average(module, decay=0.5)
+    module.weight.data.fill_(1.0)
+    average.update(module)  # memory is short at first: min(0.5, 2 / 11)
+    assert float(average.values["weight"]) == pytest.approx(1 - 2 / 11)
+    assert cosine_rate(0, 100, 1.0, warmup=10) == pytest.approx(0.1)
+    assert cosine_rate(100, 100, 1.0, warmup=10) == pytest.approx(0.02)
+
+
+def test_checkpoints_restore_randomness_and_replace_whole(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    path = tmp_path / "state.pt"
+    save_checkpoint(path, {"step": 7}, generator)
+    expected = (generator.random(), torch.rand(1))
+    assert load_checkpoint(path, generator)["step"] == 7
+    assert generator.random() == expected[0]
+    torch.testing.assert_close(torch.rand(1), expected[1])
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_training_stops_resumes_and_publishes(data: Path, tmp_path: Path) -> None:
+    small = ("--data", data, "--out", tmp_path / "run", "--size", 16)
+    prior = (*small, "--groups", 4, "--width", 32, "--slots", 2)
+    run("train_prior.py", *prior, "--steps", 4)
+    assert "from step 4" in run("train_prior.py", *prior, "--steps", 6)
+    run("train_unet.py", *small, "--groups", 2, "--channels", "16,16", "--steps", 2)
+    teacher = tmp_path / "teacher"
+    run("publish.py", "--run", tmp_path / "run", "--out", teacher)
+    run("train_recogniser.py", "--data", data, "--out", teacher, "--steps", 2, "--batch", 4)
+    from sds.recognition import Recogniser
+    from sds.teachers.embedded import load_embedded_teacher
+
+    loaded = load_embedded_teacher(teacher)
+    assert loaded.shape == (3, 16, 16)
+    assert loaded.unknown_words("a red ball, a dragon") == [("dragon", [])]
+    x0 = loaded(torch.randn(1, 3, 16, 16), torch.ones(1, dtype=torch.float64), loaded.condition(["ball"], None))
+    assert bool(x0.isfinite().all())
+    assert Recogniser.load(teacher).nouns == ("ball", "red box")
+
+
+CATALOGUE = """
+id=Test
+id#1=Test#box
+name#1=Box
+model#1=/test/box.obj
+width#1=10
+depth#1=20
+height#1=30
+creator#1=Somebody
+modelRotation#1=1 0 0 0 0 -1 0 1 0
+"""
+
+
+def write_catalogue(folder: Path, properties: str = CATALOGUE, extra: str | None = None) -> None:
+    obj = io.StringIO(trimesh.creation.box((1, 1, 1)).export(file_type="obj"))
+    with zipfile.ZipFile(folder / "Library.sh3f", "w") as archive:
+        archive.writestr("PluginFurnitureCatalog.properties", properties)
+        archive.writestr("test/box.obj", obj.getvalue())
+        if extra:
+            archive.writestr(extra, "surprise")
+
+
+def test_catalogues_are_read_and_curated(tmp_path: Path) -> None:
+    write_catalogue(tmp_path)
+    (read,) = read_catalogues(tmp_path, tmp_path / "models")
+    assert (read.key, read.name, read.library, read.creator) == ("Test#box", "Box", "Library", "Somebody")
+    assert read.size == (10, 30, 20)
+    np.testing.assert_array_equal(read.rotation @ [0, 0, 1], [0, -1, 0])
+    extent = np.ptp(load_mesh(read).vertices, axis=0)
+    np.testing.assert_allclose(extent / extent[0], [1, 3, 2], rtol=1e-5)
+    table = tmp_path / "curation.csv"
+    table.write_text("key,name,noun,fine_name,dropped\nTest#box,Box,box,,\n")
+    assert [item.noun for item in curate([read], table)] == ["box"]
+    table.write_text("key,name,noun,fine_name,dropped\nTest#box,Box,,,dull\n")
+    assert curate([read], table) == []
+    table.write_text("key,name,noun,fine_name,dropped\n")
+    with pytest.raises(ValueError, match="Test#box"):
+        curate([read], table)
+
+
+def test_archives_cannot_write_outside_their_folder(tmp_path: Path) -> None:
+    write_catalogue(tmp_path, extra="../../evil.txt")
+    with pytest.raises(ValueError, match="outside"):
+        read_catalogues(tmp_path, tmp_path / "deep" / "models")
+    assert not list(tmp_path.parent.rglob("evil.txt"))
+    write_catalogue(tmp_path, CATALOGUE.replace("/test/box.obj", "../../../../etc/passwd"))
+    with pytest.raises(ValueError, match="outside"):
+        read_catalogues(tmp_path, tmp_path / "models")
+
+
+def test_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="sh3f"):
+        read_catalogues(tmp_path, tmp_path / "models")
+    with pytest.raises(FileNotFoundError, match="no mesh"):
+        read_mesh_folder(tmp_path)
