@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="the teacher's folder")
     parser.add_argument("--sheets", type=Path, required=True, help="where metrics.json and the sheets go")
     parser.add_argument("--held-out", type=Path, default=Path(__file__).parent / "held_out.csv")
-    parser.add_argument("--guidance-scale", type=float, default=3.0)
+    parser.add_argument("--guidance-scale", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     result = evaluate(arguments)

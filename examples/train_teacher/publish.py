@@ -1,8 +1,10 @@
-"""Turns training checkpoints into a teacher's folder: ``python publish.py --run FOLDER --out FOLDER``."""
+"""Turns training checkpoints into a teacher's folder: ``python publish.py --run FOLDER --data FOLDER --out FOLDER``."""
 
 from __future__ import annotations
 
 import argparse
+import csv
+import json
 from pathlib import Path
 
 import torch
@@ -22,13 +24,24 @@ def publish(run: Path, out: Path) -> None:
     print(f"{out}: {size / 1e6:.1f} MB")
 
 
+def write_credits(data: Path, out: Path) -> None:
+    """Writes ``models.csv``: every model that taught the teacher, with its creator, as its licence asks for."""
+    described = json.loads((data / "objects.json").read_text(encoding="utf-8"))
+    with (out / "models.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, ("library", "key", "noun", "fine_name", "creator"), lineterminator="\n")
+        rows.writeheader()
+        rows.writerows({name: item[name] for name in rows.fieldnames} for item in described["objects"])
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="where prior.pt and unet.pt are")
+    parser.add_argument("--data", type=Path, required=True, help="what build_dataset.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="the teacher's folder")
     arguments = parser.parse_args()
     publish(arguments.run, arguments.out)
+    write_credits(arguments.data, arguments.out)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ _TEXT_DROP = 0.12
 
 
 def new_unet(size: int, channels: tuple[int, ...], text_width: int) -> UNet2DConditionModel:
-    """A UNet on 4 x 4 pixel blocks: surprise and candidate mean in, correction and gate out; text by attention at low levels."""
+    """A UNet on 4 x 4 pixel blocks: surprise and mean in, correction and gate out; text by attention at low levels."""
     kinds = ["", *["CrossAttn"] * (len(channels) - 1)]
     return UNet2DConditionModel(
         sample_size=size // PATCH,

@@ -185,7 +185,8 @@ def test_training_stops_resumes_and_publishes(data: Path, tmp_path: Path) -> Non
     assert "from step 4" in run("train_prior.py", *prior, "--steps", 6)
     run("train_unet.py", *small, "--groups", 2, "--channels", "16,16", "--steps", 2)
     teacher = tmp_path / "teacher"
-    run("publish.py", "--run", tmp_path / "run", "--out", teacher)
+    run("publish.py", "--run", tmp_path / "run", "--data", data, "--out", teacher)
+    assert (teacher / "models.csv").read_text().splitlines()[1].split(",")[1:3] == ["ball-1.ply", "ball"]
     run("train_recogniser.py", "--data", data, "--out", teacher, "--steps", 2, "--batch", 4)
     from sds.recognition import Recogniser
     from sds.teachers.embedded import load_embedded_teacher
