@@ -28,7 +28,9 @@ class Cameras:
         field_of_view: (B,) full vertical angle in radians.
         background: (B, 3) colour in [0, 1].
         size: images are `size` x `size` pixels.
-        phase: (B,) in [0, 1), where between two sample positions the rays of an image begin; None is the middle.
+        jitter: (B, 3) in [0, 1), where within a pixel (across, down) and within a step (along the ray) all samples
+            of an
+            image lie; None is the middle of each. It is what keeps samples from always falling on the same voxels.
     """
 
     azimuth: Tensor
@@ -37,7 +39,7 @@ class Cameras:
     field_of_view: Tensor
     background: Tensor
     size: int
-    phase: Tensor | None = None
+    jitter: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.azimuth)
@@ -66,10 +68,10 @@ class Cameras:
 
     @staticmethod
     def concatenate(parts: Sequence[Cameras]) -> Cameras:
-        """All cameras of several batches; their images must have one size, and all or none a phase."""
-        if len({(part.size, part.phase is None) for part in parts}) != 1:
-            raise ValueError("Cameras of different image sizes, or with and without a phase, cannot be joined.")
-        phases = [part.phase for part in parts if part.phase is not None]
+        """All cameras of several batches; their images must have one size, and all or none jitter."""
+        if len({(part.size, part.jitter is None) for part in parts}) != 1:
+            raise ValueError("Cameras of different image sizes, or with and without jitter, cannot be joined.")
+        jitters = [part.jitter for part in parts if part.jitter is not None]
         return Cameras(
             torch.cat([part.azimuth for part in parts]),
             torch.cat([part.elevation for part in parts]),
@@ -77,7 +79,7 @@ class Cameras:
             torch.cat([part.field_of_view for part in parts]),
             torch.cat([part.background for part in parts]),
             parts[0].size,
-            torch.cat(phases) if phases else None,
+            torch.cat(jitters) if jitters else None,
         )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Cameras:
@@ -88,7 +90,7 @@ class Cameras:
             change(self.field_of_view),
             change(self.background),
             self.size,
-            None if self.phase is None else change(self.phase),
+            None if self.jitter is None else change(self.jitter),
         )
 
     @property
@@ -107,7 +109,7 @@ class Cameras:
         return self.rotation[:, :, 2] * self.distance[:, None]
 
     def rays(self, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """Rays through the pixel centres; row 0 is the top of the image.
+        """Rays through the pixel centres (or where `jitter` says); row 0 is the top of the image.
 
         Args:
             rows: of the images; all H of them by default.
@@ -115,11 +117,14 @@ class Cameras:
         Returns:
             origins (B, H, W, 3) and directions (B, H, W, 3) of unit length, in the world.
         """
-        centres = (torch.arange(self.size, device=self.azimuth.device) + 0.5) * 2 / self.size - 1
-        y, x = torch.meshgrid(-centres[rows], centres, indexing="ij")
-        half_extent = torch.tan(self.field_of_view / 2)[:, None, None]
-        in_camera = torch.stack([x * half_extent, y * half_extent, -torch.ones_like(x * half_extent)], dim=-1)
-        directions = torch.einsum("bij,bhwj->bhwi", self.rotation, in_camera)
+        pixel = torch.arange(self.size, device=self.azimuth.device)
+        across, down = (0.5, 0.5) if self.jitter is None else self.jitter[:, :2, None, None].unbind(dim=1)
+        x = (pixel + across) * 2 / self.size - 1
+        y = 1 - (pixel[rows, None] + down) * 2 / self.size
+        plane = torch.stack(torch.broadcast_tensors(x, y, -torch.ones_like(x + y)), dim=-1)
+        half_extent = torch.tan(self.field_of_view / 2)
+        scale = torch.stack([half_extent, half_extent, torch.ones_like(half_extent)], dim=-1)
+        directions = torch.einsum("bij,bhwj->bhwi", self.rotation * scale[:, None], plane.expand(len(self), -1, -1, 3))
         directions = directions / directions.norm(dim=-1, keepdim=True)
         return self.position[:, None, None, :].expand_as(directions), directions
 
@@ -127,13 +132,13 @@ class Cameras:
         """(B, H, W) in [0, 1): where within its step the first sample of each ray lies.
 
         Neighbouring pixels differ by the R2 sequence (Roberts 2018): a few of them together sample depth evenly,
-        with less noise than independent numbers, and `phase` is all that has to be drawn.
+        with less noise than independent numbers, and one number an image is all that has to be drawn.
         """
-        if self.phase is None:
+        if self.jitter is None:
             return torch.full((len(self), len(range(self.size)[rows]), self.size), 0.5, device=self.azimuth.device)
         index = torch.arange(self.size, device=self.azimuth.device)
         pattern = 0.5698402910 * index[rows, None] + 0.7548776662 * index[None, :]
-        return (self.phase[:, None, None] + pattern) % 1
+        return (self.jitter[:, 2, None, None] + pattern) % 1
 
     def world_to_camera(self) -> Tensor:
         """(B, 4, 4) matrices that take homogeneous column vectors of the world into the camera's frame."""
@@ -211,7 +216,7 @@ class CameraSampler:
             field_of_view=jittered(self.field_of_view, self.field_of_view_jitter),
             background=torch.where(white < self.white_probability, 1.0, background),
             size=self.size,
-            phase=uniform(count),
+            jitter=uniform(count, 3),
         )
 
 

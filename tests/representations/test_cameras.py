@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -49,6 +50,7 @@ def test_rays_of_a_two_pixel_image_written_out():
 
 def test_rays_agree_with_the_matrices():
     cameras = CameraSampler(size=8, field_of_view_jitter=0.1)(5, torch.Generator().manual_seed(1))
+    cameras = replace(cameras, jitter=None)
     origins, directions = cameras.rays()
     points = origins + 2.5 * directions
     homogeneous = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1)
@@ -57,6 +59,33 @@ def test_rays_agree_with_the_matrices():
     centres = (torch.arange(8) + 0.5) / 4 - 1
     torch.testing.assert_close(ndc[..., 0], centres.expand(5, 8, 8), atol=1e-4, rtol=0)
     torch.testing.assert_close(ndc[..., 1], -centres[:, None].expand(5, 8, 8), atol=1e-4, rtol=0)
+
+
+def test_jitter_moves_within_the_pixel_and_the_step():
+    centred = camera(0.0, 0.0)
+    corner = replace(centred, jitter=torch.tensor([[0.0, 0.0, 0.25]]))
+    # The upper left corners of the pixels of a 2 x 2 image that spans [-1, 1] at distance 1.
+    torch.testing.assert_close(corner.rays()[1][0, 0, 0] * math.sqrt(3.0), torch.tensor([-1.0, 1.0, -1.0]))
+    torch.testing.assert_close(corner.rays()[1][0, 1, 1], torch.tensor([0.0, 0.0, -1.0]))
+    middle = replace(centred, jitter=torch.tensor([[0.5, 0.5, 0.25]]))
+    torch.testing.assert_close(middle.rays()[1], centred.rays()[1])
+    assert corner.sample_offsets()[0, 0, 0].item() == 0.25
+    assert (centred.sample_offsets() == 0.5).all()
+    drawn = CameraSampler(size=16)(3, torch.Generator().manual_seed(0))
+    offsets = drawn.sample_offsets()
+    assert ((offsets >= 0) & (offsets < 1)).all()
+    assert offsets.mean(dim=(1, 2)).tolist() == pytest.approx([0.5] * 3, abs=0.02)  # even, unlike 256 random numbers
+    torch.testing.assert_close(drawn.rays(slice(3, 7))[1], drawn.rays()[1][:, 3:7])
+    assert torch.equal(drawn.sample_offsets(slice(3, 7)), offsets[:, 3:7])
+
+
+def test_batches_of_cameras_can_be_joined():
+    one, two = turntable(1, size=4), turntable(2, size=4)
+    assert torch.equal(Cameras.concatenate([one, two]).azimuth, torch.tensor([0.0, 0.0, math.pi]))
+    with pytest.raises(ValueError, match="cannot be joined"):
+        Cameras.concatenate([one, two.resized(5)])
+    with pytest.raises(ValueError, match="cannot be joined"):
+        Cameras.concatenate([one, replace(two, jitter=torch.zeros(2, 3))])
 
 
 def test_projection_maps_near_and_far_to_minus_one_and_one():
