@@ -7,9 +7,16 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from cli import doctor, evaluate, export, generate
+from cli import distill, doctor, evaluate, export, generate, sample
 
-COMMANDS = {"generate": generate, "export": export, "evaluate": evaluate, "doctor": doctor}
+COMMANDS = {
+    "generate": generate,
+    "export": export,
+    "evaluate": evaluate,
+    "distill": distill,
+    "sample": sample,
+    "doctor": doctor,
+}
 """Each module has SUMMARY, DESCRIPTION, EXAMPLES, `add_arguments(parser)` and `run(options) -> exit code`.
 
 They import torch and diffusers only when they run, so that `--help` and misspelled options answer at once.

@@ -15,7 +15,8 @@ class Recipe:
     Attributes:
         steps: of the generator.
         batch_size: views for each step.
-        size: pixels of a view; 0 stands for the teacher's own size.
+        size: pixels along one side of a view; None stands for twice the teacher's own. Its `encode` shrinks them again,
+            so that edges are smooth and every voxel is met by some ray.
         guidance: how strongly to follow the prompt.
         times: the noise levels that are visited.
         learning_rate: a factor on the representation's own learning rates.
@@ -27,7 +28,7 @@ class Recipe:
 
     steps: int
     batch_size: int
-    size: int
+    size: int | None
     guidance: Guidance
     times: TimeRange
     learning_rate: Ramp
@@ -38,17 +39,17 @@ class Recipe:
 
 
 SMALL_TEACHER = Recipe(
-    steps=240,
+    steps=360,
     batch_size=4,
-    size=0,
-    guidance=Guidance(scale=4.0, rescale=0.5, limit=1.0),
+    size=None,
+    guidance=Guidance(scale=2.0, rescale=0.5, limit=1.0),
     # From the outline to the detail: both ends of the range fall over the run.
     times=TimeRange(Ramp(0.6, 0.05), Ramp(0.98, 0.4)),
     learning_rate=Ramp(1.0, 0.3, begin=0.7),
     grid=64,
     samples=48,
-    roughness=0.5,
-    opacity_entropy=0.3,
+    roughness=0.1,
+    opacity_entropy=100.0,
 )
 """For the embedded teacher: low guidance, since a small teacher's predictions are wrong far from what it has seen."""
 
@@ -69,7 +70,7 @@ LARGE_TEACHER = Recipe(
 LARGE_TEACHER_GUIDANCE = {"sds": 100.0, "nfsd": 7.5, "vsd": 7.5, "csd": 7.5}
 """Each paper's own guidance scale."""
 
-SMALL_TEACHER_GUIDANCE = {"sds": 4.0, "nfsd": 3.0, "vsd": 4.0, "csd": 4.0}
+SMALL_TEACHER_GUIDANCE = {"sds": 2.0, "nfsd": 2.0, "vsd": 2.0, "csd": 2.0}
 
 
 def recipe_for(method: str, preset: str, embedded: bool) -> Recipe:

@@ -135,7 +135,7 @@ def build_scene(request: Request, teacher: NeuralTeacher, device: torch.device) 
 
 def build_generator(request: Request, recipe: Recipe, teacher: NeuralTeacher) -> Any:
     """What is optimised."""
-    size = recipe.size or teacher.shape[-1]
+    size = recipe.size or 2 * teacher.shape[-1]
     if request.representation == "pixels":
         return PixelImage(size=size)
     field = DenseGrid((recipe.grid // 4, recipe.grid // 2, recipe.grid)) if request.encoding == "grid" else HashGrid()

@@ -1,0 +1,82 @@
+"""`scoresmith distill`: a teacher becomes a one- or few-step generator."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "a diffusion teacher becomes a one-step generator"
+DESCRIPTION = """Trains a student that draws in one step (or a few) what its teacher draws in fifty.
+
+The folder then is an ordinary diffusers folder: `scoresmith sample` draws from it, and so does every program that
+loads the teacher. training/ inside it holds the log (log.csv), a sheet of samples, the teacher's pairs, run.json and a
+checkpoint."""
+METHODS = (
+    "dmd", "diff-instruct", "dmd2", "add", "one-pass", "progressive", "instaflow",
+    "consistency", "ctm", "tract", "boot", "dsno", "shortcut",
+)  # fmt: skip
+EXAMPLES = """examples:
+  scoresmith distill --out outputs/student --prompt "a red chair" --prompt "a blue mug" --steps 500
+  scoresmith distill --out outputs/student --method consistency --student-steps 2
+  scoresmith distill --resume outputs/student                     continues an interrupted run exactly
+  scoresmith sample outputs/student "a blue mug" --count 16 --grid"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace the student that --out holds")
+    how = parser.add_argument_group("how")
+    how.add_argument("--method", choices=METHODS, default="dmd", help="default: dmd")
+    how.add_argument("--teacher", default="embedded", metavar="NAME", help="embedded (default), or a diffusers folder")
+    how.add_argument("--prompt", action="append", default=[], help="what the student shall draw; may be repeated")
+    how.add_argument("--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment")
+    how.add_argument("--steps", type=int, default=1000, metavar="N", help="of training (default: 1000)")
+    how.add_argument(
+        "--student-steps", type=int, choices=(1, 2, 4), default=1, help="evaluations for an image (default: 1)"
+    )
+    how.add_argument("--guidance-scale", type=float, default=2.0, metavar="G", help="that is learned (default: 2)")
+    how.add_argument(
+        "--pairs", type=int, default=512, metavar="N", help="images of the teacher for methods that need them"
+    )
+    how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
+    how.add_argument("--learning-rate", type=float, default=0.0, metavar="R", help="default: the method's")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train the student that was asked for; returns the exit code."""
+    from cli.distillation import DistillRequest, StudentFolder, distill, resume
+    from cli.errors import UserError
+    from cli.generate import checked_prompt, prompts_of
+    from cli.teachers import choose_device
+
+    device = choose_device(options.device)
+    if options.resume is not None:
+        if options.out or options.prompt or options.prompts_file:
+            raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
+        resume(StudentFolder(options.resume), device)
+        return 0
+    if options.out is None:
+        raise UserError("say where to write the student: --out DIR")
+    for name in ("steps", "pairs", "batch_size"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be positive, not {getattr(options, name)}")
+    if options.learning_rate < 0 or options.guidance_scale <= 0:
+        raise UserError("--learning-rate and --guidance-scale must be positive")
+    request = DistillRequest(
+        teacher=options.teacher,
+        prompts=[checked_prompt(prompt) for prompt in (*options.prompt, *prompts_of(options.prompts_file))],
+        method=options.method,
+        steps=options.steps,
+        student_steps=options.student_steps,
+        guidance_scale=options.guidance_scale,
+        pairs=options.pairs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+    )
+    distill(request, StudentFolder(options.out), device, overwrite=options.overwrite)
+    return 0

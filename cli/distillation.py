@@ -1,0 +1,231 @@
+"""The course of one distillation: begin or continue, train with a log and sheets of samples, write the student."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ModelMixin
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cli.errors import UserError
+from cli.pictures import write_sheet
+from cli.run_folder import write_json
+from cli.teachers import EMBEDDED, load_teacher
+from representations.cameras import CameraSampler
+from sds.checkpoint import load_checkpoint, save_checkpoint
+from sds.denoiser import Condition, NeuralTeacher
+from sds.recognition import Recogniser
+from sds.teachers.embedded import EMBEDDED_FOLDER
+from sds.teachers.folder import checked_json
+from students.folder import CARD, sample, save_student
+from students.recipes import RECIPES, Order, StudentRun
+
+CHECKPOINT_SECONDS = 60.0
+"""A run that is killed loses at most about this much work."""
+
+LOGGED_EVERY = 10
+"""Steps between two lines of the log."""
+
+SHEET = 8
+"""Prompts on the sheet of samples, in columns; three images of each."""
+
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
+
+
+@dataclass(frozen=True)
+class DistillRequest:
+    """What the user asked for: with the versions of the software, it determines a run completely.
+
+    The attributes are those of `students.recipes.Order`; no ``prompts`` stands for all that the embedded teacher knows.
+    """
+
+    teacher: str
+    prompts: list[str]
+    method: str
+    steps: int
+    student_steps: int
+    guidance_scale: float
+    pairs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class StudentFolder:
+    """The files of a student and of its training.
+
+    Attributes:
+        path: the folder, in the diffusers layout.
+    """
+
+    path: Path
+
+    @property
+    def training(self) -> Path:
+        """Everything that is no part of the student."""
+        return self.path / "training"
+
+    @property
+    def request(self) -> Path:
+        """What was asked for."""
+        return self.training / "run.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of the run."""
+        return self.training / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        """The signals of every tenth step."""
+        return self.training / "log.csv"
+
+    @property
+    def sheet(self) -> Path:
+        """What the student draws."""
+        return self.training / "samples.png"
+
+    @property
+    def pairs(self) -> Path:
+        """The teacher's pairs."""
+        return self.training / "pairs.safetensors"
+
+    def begin(self, request: DistillRequest, overwrite: bool) -> None:
+        """Make the folder ready for a new run. Raises UserError if it holds something already."""
+        if self.path.is_dir() and any(self.path.iterdir()) and not self.request.exists():
+            raise UserError(f"{self.path} is not empty and holds no student of scoresmith; choose another --out")
+        if self.request.exists() and not overwrite:
+            raise UserError(
+                f"{self.path} holds another student; continue it with --resume {self.path}, choose another --out, or "
+                "replace it with --overwrite"
+            )
+        if self.training.exists():
+            shutil.rmtree(self.training)
+        (self.path / CARD).unlink(missing_ok=True)
+        write_json(self.request, asdict(request))
+
+    def read_request(self) -> DistillRequest:
+        """What the run was asked for. Raises UserError if there is none, or one of another version."""
+        if not self.request.is_file():
+            raise UserError(f"{self.path} holds no run of `scoresmith distill` (there is no training/run.json)")
+        try:
+            return DistillRequest(**checked_json(self.request))
+        except TypeError:
+            raise UserError(f"{self.request} was written by another version of scoresmith") from None
+
+
+def distill(request: DistillRequest, folder: StudentFolder, device: torch.device, overwrite: bool = False) -> None:
+    """Train what was asked for, from the beginning."""
+    teacher = load_teacher(request.teacher, device)
+    folder.begin(request, overwrite)
+    train(request, folder, teacher)
+
+
+def resume(folder: StudentFolder, device: torch.device) -> None:
+    """Continue a run from its last checkpoint, or from the beginning if it has none."""
+    request = folder.read_request()
+    train(request, folder, load_teacher(request.teacher, device))
+
+
+def train(request: DistillRequest, folder: StudentFolder, teacher: NeuralTeacher) -> None:
+    """Take the steps that are left and write the student; its weights are whole on the disk at any moment."""
+    order = order_for(request, teacher, folder)
+    try:
+        run = RECIPES[request.method](order)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    done = 0
+    if folder.checkpoint.exists():
+        state = load_checkpoint(folder.checkpoint)
+        run.trainer.load_state_dict(state["trainer"])
+        done = int(state["steps"])
+    saved = time.monotonic()
+    with tqdm(total=request.steps, initial=done, desc=request.method, unit="step", dynamic_ncols=True) as bar:
+        while done < request.steps:
+            step = run.trainer.step()
+            done += 1
+            bar.update()
+            if done % LOGGED_EVERY == 0:
+                signals = run.signals(step)
+                log(folder.log, {"step": done, **signals})
+                bar.set_postfix({name: f"{value:.3g}" for name, value in signals.items()})
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or done == request.steps:
+                save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
+                write_student(run, request, folder, order)
+                saved = time.monotonic()
+    print(folder.path)
+
+
+def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFolder) -> Order:
+    """The request in terms of the library. Raises UserError if there is nothing to draw."""
+    texts = request.prompts or default_prompts(request.teacher)
+    known = {name: getattr(request, name) for name in asdict(request) if name not in ("teacher", "prompts")}
+    views = CameraSampler(size=1) if teacher.knows_views else None
+    return Order(teacher, texts, views, pairs_file=folder.pairs, **known)
+
+
+def default_prompts(teacher: str) -> list[str]:
+    """Every noun that the embedded teacher knows, plain and in colours. Raises UserError for other teachers."""
+    if teacher != EMBEDDED:
+        raise UserError("say what the student shall draw: --prompt or --prompts-file")
+    nouns = Recogniser.load().nouns
+    return [f"a {noun}" for noun in nouns] + [f"a {colour} {noun}" for noun in nouns for colour in COLOURS]
+
+
+def write_student(run: StudentRun, request: DistillRequest, folder: StudentFolder, order: Order) -> None:
+    """Write the student's folder and the sheet of samples."""
+    network = run.network()
+    if not isinstance(network, ModelMixin):
+        raise UserError(f"a {type(network).__name__} cannot be written as a diffusers folder")
+    source = EMBEDDED_FOLDER if request.teacher == EMBEDDED else Path(request.teacher)
+    save_student(source, network, run.card, folder.path)
+    write_sheet(folder.sheet, sample_rows(run, network, order))
+
+
+def sample_rows(run: StudentRun, network: nn.Module, order: Order) -> list[Tensor]:
+    """Three images of each of a few prompts, always from the same noise and views; rows of (prompts, 3, H, W)."""
+    rng = torch.Generator().manual_seed(0)
+    spread = range(0, len(order.texts), max(1, len(order.texts) // SHEET))
+    texts = [order.texts[i] for i in spread][:SHEET]
+    view = None if order.views is None else order.views(len(texts), rng)
+    condition = order.teacher.condition(texts, view)
+    student = WithNetwork(order.teacher, network)
+    return [
+        order.teacher.decode(sample(student, run.card, order.teacher.shape, condition, rng)).clamp(0, 1)
+        for _ in range(3)
+    ]
+
+
+@dataclass(frozen=True)
+class WithNetwork:
+    """A teacher with another network in the place of its own, as a denoiser."""
+
+    teacher: NeuralTeacher
+    network: nn.Module
+
+    @property
+    def schedule(self) -> Any:
+        """The teacher's noise levels."""
+        return self.teacher.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """What the network sees in ``x_t``."""
+        return self.teacher.denoise(self.network, x_t, t, condition)
+
+
+def log(path: Path, row: dict[str, float]) -> None:
+    """Append a line; the first one is preceded by the names of the columns."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row.keys())
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
