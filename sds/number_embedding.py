@@ -7,6 +7,23 @@ from typing import Any
 from torch import Tensor, nn
 
 
+HOSTS = ("time_embedding", "time_text_embed")
+"""Where diffusers' UNets and transformers embed the time."""
+
+
+def time_host(network: nn.Module) -> nn.Module:
+    """The module that embeds the time. Raises ValueError if the network has none of `HOSTS`."""
+    host = next((getattr(network, member) for member in HOSTS if hasattr(network, member)), None)
+    if host is None:
+        raise ValueError(f"{type(network).__name__} has no time embedding through which to tell it anything more")
+    return host
+
+
+def last_layer_of_time(network: nn.Module) -> nn.Linear:
+    """The linear layer whose output is the embedding of the time. Raises ValueError if there is no time embedding."""
+    return [module for module in time_host(network).modules() if isinstance(module, nn.Linear)][-1]
+
+
 class NumberEmbedding:
     """Tells a network further numbers, by adding an embedding of them to its embedding of the time.
 
@@ -24,22 +41,15 @@ class NumberEmbedding:
         ValueError: if the network has no time embedding to add to.
     """
 
-    HOSTS = ("time_embedding", "time_text_embed")
-    """Where diffusers' UNets and transformers embed the time."""
-
     def __init__(self, network: nn.Module, count: int, name: str) -> None:
         self.numbers: Tensor | None = None
-        host = next((getattr(network, member) for member in self.HOSTS if hasattr(network, member)), None)
-        if host is None:
-            raise ValueError(f"{type(network).__name__} has no time embedding through which to tell it anything more")
         parameter = next(network.parameters())
-        width = [module for module in host.modules() if isinstance(module, nn.Linear)][-1].out_features
-        last = nn.Linear(64, width)
+        last = nn.Linear(64, last_layer_of_time(network).out_features)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.embed = nn.Sequential(nn.Linear(count, 64), nn.SiLU(), last).to(parameter)
         network.add_module(name, self.embed)
-        host.register_forward_hook(self._add)
+        time_host(network).register_forward_hook(self._add)
 
     def _add(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         del module, inputs

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sds.denoiser import Condition, NeuralTeacher
 from sds.ramps import TimeRange
-from students.batches import Batch, Images
+from students.batches import Batch, ImageSource
 from students.generator import LatentDraw
 from students.targets import Learning
 
@@ -145,6 +145,8 @@ class Adversary:
         learning_rate: of the discriminator's Adam.
 
     Attributes:
+        gradient_size: root mean square of what the last loss asked of each number of each image, to be compared with
+            that of the score gradient.
         accuracy: share of the last real and fake images that the discriminator told right: near one half it learns
             nothing any more, at one it tells the student little.
 
@@ -155,7 +157,7 @@ class Adversary:
     def __init__(
         self,
         discriminator: Discriminator,
-        real: Images,
+        real: ImageSource,
         *,
         loss: AdversarialLoss = HINGE,
         weight: float = 1.0,
@@ -170,7 +172,7 @@ class Adversary:
         self.discriminator, self.real, self.loss = discriminator, real, loss
         self.weight, self.r1 = weight, r1
         self.optimizer = torch.optim.Adam(discriminator.heads.parameters(), lr=learning_rate, betas=(0.0, 0.99))
-        self.accuracy = 0.5
+        self.accuracy, self.gradient_size = 0.5, 0.0
 
     def __call__(self, draw: LatentDraw, x: Tensor, progress: float, rng: torch.Generator) -> Tensor:
         """One step of the discriminator; then the generator's loss on ``x``."""
@@ -180,7 +182,15 @@ class Adversary:
     def generator_loss(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Tensor:
         """One step of the discriminator against the images ``x`` (batch, ...), then their weighted loss."""
         self.update(x.detach(), condition, rng)
-        return self.weight * self.loss.generator(self.discriminator(self.discriminator.features(x, condition, rng)))
+        branch = x.view_as(x)  # so that only what flows back from here is measured
+        if branch.requires_grad:
+            branch.register_hook(self._measure)
+        return self.weight * self.loss.generator(
+            self.discriminator(self.discriminator.features(branch, condition, rng))
+        )
+
+    def _measure(self, gradient: Tensor) -> None:
+        self.gradient_size = float(gradient.square().mean().sqrt()) * len(gradient)
 
     def update(self, fake: Tensor, condition: Condition, rng: torch.Generator) -> None:
         """One step of the discriminator on fresh real images and on ``fake`` (batch, ...)."""

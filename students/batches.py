@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -63,6 +64,18 @@ def noise_batches(prompts: Prompts) -> BatchSource:
     return source
 
 
+class ImageSource(Protocol):
+    """A `BatchSource` of images that knows how many different ones it has."""
+
+    def __len__(self) -> int:
+        """The number of different images."""
+        ...
+
+    def __call__(self, count: int, rng: torch.Generator) -> Batch:
+        """``count`` of them, each with new noise."""
+        ...
+
+
 class Images:
     """Real images in memory, each with new noise whenever it is drawn: a `BatchSource`.
 
@@ -93,12 +106,32 @@ def pair_batches(pairs: Pairs, teacher: Teacher) -> BatchSource:
     """The teacher's own pairs, with the states between them."""
 
     def source(count: int, rng: torch.Generator) -> Batch:
-        chosen = torch.randint(len(pairs), (count,), generator=rng)
-        condition = pairs.condition(teacher, chosen)
-        states = pairs.states[chosen].to(next(iter(condition.tensors.values())).device)
-        return Batch(states[:, 0], condition, states[:, -1], states, pairs.times)
+        return _pairs(pairs, teacher, torch.randint(len(pairs), (count,), generator=rng))
 
     return source
+
+
+class TeacherImages:
+    """The images of the teacher's pairs, each with new noise: an `ImageSource` where there are no real images."""
+
+    def __init__(self, pairs: Pairs, teacher: Teacher) -> None:
+        self.pairs, self.teacher = pairs, teacher
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __call__(self, count: int, rng: torch.Generator) -> Batch:
+        """``count`` of the images, with replacement."""
+        batch = _pairs(self.pairs, self.teacher, torch.randint(len(self.pairs), (count,), generator=rng))
+        noise = _noise(count, self.teacher.shape, batch.condition, rng)
+        return replace(batch, noise=noise, states=None, times=None)
+
+
+def _pairs(pairs: Pairs, teacher: Teacher, chosen: Tensor) -> Batch:
+    """The pairs at the indices ``chosen``."""
+    condition = pairs.condition(teacher, chosen)
+    states = pairs.states[chosen].to(next(iter(condition.tensors.values())).device)
+    return Batch(states[:, 0], condition, states[:, -1], states, pairs.times)
 
 
 def _noise(count: int, shape: tuple[int, ...], condition: Condition, rng: torch.Generator) -> Tensor:

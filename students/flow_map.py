@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from sds.denoiser import Condition, NeuralTeacher
+from sds.denoiser import Condition, Denoiser, NeuralTeacher
 from sds.lora import full_copy
-from sds.number_embedding import NumberEmbedding
+from sds.number_embedding import NumberEmbedding, last_layer_of_time
 from sds.schedule import NoiseSchedule
 from sds.solvers import ddim_step
 
@@ -77,6 +77,41 @@ class Student(nn.Module):
                 raise ValueError("this student is told the guidance scale: use a condition of `GuidedTeacher`")
             self._guidance.numbers = condition.tensors[GUIDANCE_SCALE].clamp(min=1e-3).log()[:, None]
         return self._teacher[0].denoise(self.network, x_t, t, condition)
+
+    def plain_network(self, end: float = 0.0, guidance_scale: float = 1.0) -> nn.Module:
+        """The network in its teacher's architecture, for one end and one guidance scale.
+
+        What the student is told beside the time is added to the embedding of the time; what is always the same can be
+        added to the bias of that embedding's last layer instead.
+        """
+        network = full_copy(self._teacher[0].network)
+        weights = self.network.state_dict()
+        network.load_state_dict({name: weights[name] for name in network.state_dict()})
+        bias = last_layer_of_time(network).bias
+        with torch.no_grad():
+            if self._end is not None:
+                at_end = torch.stack(self.schedule(torch.tensor([end], dtype=torch.float64)), dim=1)
+                bias.add_(self._end.embed(at_end.to(bias))[0])
+            if self._guidance is not None:
+                bias.add_(self._guidance.embed(torch.tensor([[guidance_scale]]).log().to(bias))[0])
+        return network.eval().requires_grad_(False)
+
+
+class DenoiserAsFlowMap:
+    """A denoiser of a finished student as a flow map again: it predicts the one end that it was made for."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The denoiser's."""
+        return self.denoiser.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
+        """The denoiser's x0, whatever the end."""
+        del s
+        return self.denoiser(x_t, t, condition)
 
 
 class AverageStudent:

@@ -1,0 +1,124 @@
+"""A finished student on the disk: a folder in the diffusers layout, with its teacher's parts and its own network.
+
+Every program that can load the teacher can load the student; beside ``model_index.json`` a small ``student.json`` says
+how it wants to be sampled. The scheduler is DDIM with "trailing" times, which begin at pure noise; it is right for one
+step and for students that follow one path, and `sample` here is right for all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, ModelMixin
+from torch import Tensor
+
+from sds.checkpoint import written_whole
+from sds.denoiser import Condition, Denoiser
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
+from students.flow_map import DenoiserAsFlowMap, sample_again, sample_along
+
+NETWORKS = ("unet", "transformer")
+"""What the denoising network of a diffusers folder is called."""
+
+CARD = "student.json"
+
+
+class StudentFolderError(ValueError):
+    """A folder holds no student, or cannot take one. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class StudentCard:
+    """How a student was made, and how it wants to be sampled.
+
+    Attributes:
+        method: the recipe's name.
+        times: of its steps, falling from at most 1.
+        same_path: whether it follows one path (DDIM), or adds new noise between its steps.
+        guidance_scale: that the student has learned; nobody needs to apply it again.
+    """
+
+    method: str
+    times: Sequence[float]
+    same_path: bool
+    guidance_scale: float
+
+
+def save_student(source: Path, network: ModelMixin, card: StudentCard, out: Path) -> None:
+    """Write a student's folder.
+
+    Args:
+        source: the teacher's folder, whose other components are copied.
+        network: the student's, in the architecture of the teacher's.
+        card: see `StudentCard`.
+        out: an existing student's folder is replaced, file by file.
+
+    Raises:
+        StudentFolderError: if the source has no network, or ``out`` is the source.
+        TeacherFolderError: if the source is broken.
+    """
+    teacher = open_teacher_folder(source)
+    component = network_name(teacher)
+    if out.resolve() == teacher.path.resolve():
+        raise StudentFolderError(f"{out} is the teacher's own folder: a student needs another one")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in teacher.index:
+        if teacher.has(name) and name not in (component, "scheduler"):
+            shutil.copytree(teacher.path / name, out / name, dirs_exist_ok=True)
+    network.save_pretrained(out / component, safe_serialization=True)
+    scheduler = DDIMScheduler.from_config(
+        teacher.read_json("scheduler", "scheduler_config.json"), timestep_spacing="trailing"
+    )
+    scheduler.save_pretrained(out / "scheduler")
+    index = {**teacher.index, "scheduler": ["diffusers", "DDIMScheduler"]}
+    _write_json(out / CARD, asdict(card))
+    _write_json(out / "model_index.json", index)
+
+
+def read_card(folder: Path) -> StudentCard:
+    """What `save_student` wrote about a student. Raises StudentFolderError if the folder holds none."""
+    if not (folder / CARD).is_file():
+        raise StudentFolderError(f"{folder} holds no student (there is no {CARD}); make one with `scoresmith distill`")
+    try:
+        card = StudentCard(**checked_json(folder / CARD))
+        times = [float(time) for time in card.times]
+    except (TypeError, ValueError, TeacherFolderError) as error:
+        raise StudentFolderError(f"{folder / CARD} is damaged: {error}") from None
+    if not times or times != sorted(set(times), reverse=True) or not 0 < times[-1] <= times[0] <= 1:
+        raise StudentFolderError(f"{folder / CARD} is damaged: its times {times} do not fall within (0, 1]")
+    return card
+
+
+@torch.no_grad()
+def sample(
+    student: Denoiser, card: StudentCard, shape: tuple[int, ...], condition: Condition, rng: torch.Generator
+) -> Tensor:
+    """Draw x0 of shape (rows of ``condition``, *shape), one evaluation for each of the student's times.
+
+    ``student`` is the folder loaded as a teacher: a student is a teacher whose network knows a shorter way.
+    """
+    device = next(iter(condition.tensors.values())).device
+    noise = [torch.randn(len(condition), *shape, generator=rng).to(device) for _ in card.times]
+    flow_map = DenoiserAsFlowMap(student)
+    if card.same_path:
+        return sample_along(flow_map, noise[0], card.times, condition)
+    return sample_again(flow_map, noise, card.times, condition)
+
+
+def network_name(teacher: TeacherFolder) -> str:
+    """Which component is the denoising network. Raises StudentFolderError if there is none."""
+    for name in NETWORKS:
+        if teacher.has(name):
+            return name
+    raise StudentFolderError(f"{teacher.path} has no {' or '.join(NETWORKS)} for a student to replace")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
