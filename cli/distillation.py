@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import time
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from sds.denoiser import Condition, NeuralTeacher
 from sds.recognition import Recogniser
 from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.folder import checked_json
+from sds.teachers.hub import find_teacher_folder
 from students.folder import CARD, sample, save_student
 from students.recipes import RECIPES, Order, StudentRun
 
@@ -35,6 +36,8 @@ LOGGED_EVERY = 10
 
 SHEET = 8
 """Prompts on the sheet of samples, in columns; three images of each."""
+
+PACKAGES = ("scoresmith", "torch", "diffusers", "numpy")
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
 
@@ -98,58 +101,75 @@ class StudentFolder:
         """The teacher's pairs."""
         return self.training / "pairs.safetensors"
 
-    def begin(self, request: DistillRequest, overwrite: bool) -> None:
-        """Make the folder ready for a new run. Raises UserError if it holds something already."""
-        if self.path.is_dir() and any(self.path.iterdir()) and not self.request.exists():
-            raise UserError(f"{self.path} is not empty and holds no student of scoresmith; choose another --out")
+    def require_free(self, overwrite: bool) -> None:
+        """Make sure that a student may be written here. Raises UserError if the folder holds something already."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file; give a folder to --out")
         if self.request.exists() and not overwrite:
             raise UserError(
                 f"{self.path} holds another student; continue it with --resume {self.path}, choose another --out, or "
                 "replace it with --overwrite"
             )
-        if self.training.exists():
-            shutil.rmtree(self.training)
-        (self.path / CARD).unlink(missing_ok=True)
-        write_json(self.request, asdict(request))
+        if self.path.is_dir() and not self.request.exists() and any(self.path.iterdir()):
+            raise UserError(f"{self.path} is not empty and holds no student of scoresmith; choose another --out")
 
-    def read_request(self) -> DistillRequest:
-        """What the run was asked for. Raises UserError if there is none, or one of another version."""
+    def begin(self, request: DistillRequest) -> None:
+        """Make the folder ready for a new run. The teacher's pairs stay: whoever reads them checks whose they are."""
+        for old in (self.checkpoint, self.log, self.sheet, self.path / CARD):
+            old.unlink(missing_ok=True)
+        threads = torch.get_num_threads()
+        versions = {name: version(name) for name in PACKAGES}
+        write_json(self.request, {"request": asdict(request), "threads": threads, "versions": versions})
+
+    def read_request(self) -> tuple[DistillRequest, int]:
+        """What was asked for, and with how many threads. Raises UserError if there is no run of this version."""
         if not self.request.is_file():
             raise UserError(f"{self.path} holds no run of `scoresmith distill` (there is no training/run.json)")
         try:
-            return DistillRequest(**checked_json(self.request))
-        except TypeError:
-            raise UserError(f"{self.request} was written by another version of scoresmith") from None
+            content = checked_json(self.request)
+            return DistillRequest(**content["request"]), int(content["threads"])
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"{self.request} is damaged, or of another version of scoresmith") from None
 
 
 def distill(request: DistillRequest, folder: StudentFolder, device: torch.device, overwrite: bool = False) -> None:
-    """Train what was asked for, from the beginning."""
-    teacher = load_teacher(request.teacher, device)
-    folder.begin(request, overwrite)
-    train(request, folder, teacher)
+    """Train what was asked for, from the beginning; an old student is only removed when the new run is ready."""
+    folder.require_free(overwrite)
+    order = order_for(request, load_teacher(request.teacher, device), folder)
+    run = build(order)
+    folder.begin(request)
+    train(run, order, folder, done=0)
 
 
 def resume(folder: StudentFolder, device: torch.device) -> None:
     """Continue a run from its last checkpoint, or from the beginning if it has none."""
-    request = folder.read_request()
-    train(request, folder, load_teacher(request.teacher, device))
-
-
-def train(request: DistillRequest, folder: StudentFolder, teacher: NeuralTeacher) -> None:
-    """Take the steps that are left and write the student; its weights are whole on the disk at any moment."""
-    order = order_for(request, teacher, folder)
-    try:
-        run = RECIPES[request.method](order)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    done = 0
+    request, threads = folder.read_request()
+    torch.set_num_threads(threads)  # sums over threads round by their number
+    order = order_for(request, load_teacher(request.teacher, device), folder)
+    run, done = build(order), 0
     if folder.checkpoint.exists():
         state = load_checkpoint(folder.checkpoint)
-        run.trainer.load_state_dict(state["trainer"])
+        try:
+            run.trainer.load_state_dict(state["trainer"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise UserError(f"{folder.checkpoint} does not belong to the run of {folder.request}: {error}") from None
         done = int(state["steps"])
+    train(run, order, folder, done)
+
+
+def build(order: Order) -> StudentRun:
+    """Put the run together. Raises UserError for what the method cannot do, and for pairs of another teacher."""
+    try:
+        return RECIPES[order.method](order)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> None:
+    """Take the steps that are left and write the student."""
     saved = time.monotonic()
-    with tqdm(total=request.steps, initial=done, desc=request.method, unit="step", dynamic_ncols=True) as bar:
-        while done < request.steps:
+    with tqdm(total=order.steps, initial=done, desc=order.method, unit="step", dynamic_ncols=True) as bar:
+        while done < order.steps:
             step = run.trainer.step()
             done += 1
             bar.update()
@@ -157,17 +177,19 @@ def train(request: DistillRequest, folder: StudentFolder, teacher: NeuralTeacher
                 signals = run.signals(step)
                 log(folder.log, {"step": done, **signals})
                 bar.set_postfix({name: f"{value:.3g}" for name, value in signals.items()})
-            if time.monotonic() - saved > CHECKPOINT_SECONDS or done == request.steps:
+            if time.monotonic() - saved > CHECKPOINT_SECONDS and done < order.steps:
                 save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
-                write_student(run, request, folder, order)
+                write_sheet(folder.sheet, sample_rows(run, run.network(), order))
                 saved = time.monotonic()
+    save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
+    write_student(run, order, folder)
     print(folder.path)
 
 
 def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFolder) -> Order:
     """The request in terms of the library. Raises UserError if there is nothing to draw."""
     texts = request.prompts or default_prompts(request.teacher)
-    known = {name: getattr(request, name) for name in asdict(request) if name not in ("teacher", "prompts")}
+    known = {name: value for name, value in asdict(request).items() if name not in ("teacher", "prompts")}
     views = CameraSampler(size=1) if teacher.knows_views else None
     return Order(teacher, texts, views, pairs_file=folder.pairs, **known)
 
@@ -180,12 +202,11 @@ def default_prompts(teacher: str) -> list[str]:
     return [f"a {noun}" for noun in nouns] + [f"a {colour} {noun}" for noun in nouns for colour in COLOURS]
 
 
-def write_student(run: StudentRun, request: DistillRequest, folder: StudentFolder, order: Order) -> None:
+def write_student(run: StudentRun, order: Order, folder: StudentFolder) -> None:
     """Write the student's folder and the sheet of samples."""
-    network = run.network()
-    if not isinstance(network, ModelMixin):
-        raise UserError(f"a {type(network).__name__} cannot be written as a diffusers folder")
-    source = EMBEDDED_FOLDER if request.teacher == EMBEDDED else Path(request.teacher)
+    network, (request, _) = run.network(), folder.read_request()
+    assert isinstance(network, ModelMixin)  # teachers that `load_teacher` finds are made of them
+    source = EMBEDDED_FOLDER if request.teacher == EMBEDDED else find_teacher_folder(request.teacher).path
     save_student(source, network, run.card, folder.path)
     write_sheet(folder.sheet, sample_rows(run, network, order))
 

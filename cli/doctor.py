@@ -68,11 +68,9 @@ def device_lines() -> list[str]:
     """The device, the threads, and the back end of each hot kernel."""
     import torch
 
-    from representations.threads import free_threads
-
     told = next((n for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(n)), None)
-    why = f"{told} says so" if told else "cores that nothing else is using"
-    lines = [f"threads      {free_threads()} of {os.cpu_count()} cores ({why})"]
+    why = f"{told} says so" if told else "one a core, less busy ones if they would have to spin"
+    lines = [f"threads      {torch.get_num_threads()} of {os.cpu_count()} cores ({why})"]
     if not torch.cuda.is_available():
         reason = (
             "this torch was built without CUDA" if torch.version.cuda is None else "no NVIDIA card or driver is found"

@@ -25,17 +25,18 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate each run; returns the exit code."""
     import torch
 
-    from cli.judging import judge_for, judge_object, mesh_statistics
+    from cli.judging import judge_for, judge_surface, mesh_statistics
     from cli.loading import load_object
-    from cli.results import mesh_of
+    from cli.results import delivered, surface_of
     from cli.run_folder import RunFolder, write_json
 
     for path in options.run_folders:
         folder = RunFolder(path)
         loaded = load_object(folder, torch.device("cpu"))
         judge = judge_for(loaded.request, loaded.teacher)
-        metrics = judge_object(loaded.nerf, loaded.request, loaded.teacher, judge)
-        metrics["mesh"] = mesh_statistics(mesh_of(loaded.nerf, loaded.request))
+        surface = surface_of(loaded.nerf)
+        metrics = judge_surface(surface, loaded.request, loaded.teacher, judge)
+        metrics["mesh"] = mesh_statistics(delivered(surface, loaded.request, judge))
         write_json(folder.metrics, metrics)
         print(f"{path}: {loaded.request.prompt}")
         for section, values in metrics.items():

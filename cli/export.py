@@ -29,8 +29,9 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from cli.errors import UserError
+    from cli.judging import judge_for
     from cli.loading import load_object
-    from cli.results import mesh_of
+    from cli.results import delivered, surface_of
     from cli.run_folder import RunFolder
     from representations.export import write_mesh
 
@@ -41,5 +42,6 @@ def run(options: argparse.Namespace) -> int:
     if path.suffix.lower() != f".{options.format}":
         raise UserError(f"--out {path} does not end in .{options.format}")
     loaded = load_object(folder, torch.device("cpu"))
-    print(write_mesh(mesh_of(loaded.nerf, loaded.request, options.faces), path))
+    judge = judge_for(loaded.request, loaded.teacher)
+    print(write_mesh(delivered(surface_of(loaded.nerf, options.faces), loaded.request, judge), path))
     return 0

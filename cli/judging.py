@@ -12,14 +12,17 @@ from torch import Tensor
 from cli.scene import Request
 from representations.cameras import Cameras, turntable
 from representations.mesh import Mesh
-from representations.nerf import NeRF
+from representations.mesh_rendering import render_mesh
 from sds.denoiser import NeuralTeacher
 from sds.recognition import Recogniser
 from sds.teachers.embedded import EmbeddedTeacher
 from sds.view_agreement import view_agreement
 
 VIEWS = 8
-"""Pictures of an object that are judged: all round, slightly from above."""
+"""Pictures of an object that are judged, all round."""
+
+JUDGED_SIZE = 64
+"""Pixels of a judged picture."""
 
 ELEVATION = math.radians(15.0)
 
@@ -71,12 +74,11 @@ def judged_cameras(size: int) -> Cameras:
     return turntable(VIEWS, ELEVATION, size)
 
 
-@torch.no_grad()
-def judge_object(nerf: NeRF, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
-    """Recognition and Janus score of a radiance field, seen from all sides."""
+def judge_surface(surface: Mesh, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
+    """Recognition and Janus score of a mesh in the unit sphere, by its pictures from all sides."""
     metrics: dict[str, Any] = {}
-    cameras = judged_cameras(teacher.shape[-1] if teacher.knows_views else 64).to(nerf.occupancy.density.device)
-    images = nerf(cameras).image
+    cameras = judged_cameras(JUDGED_SIZE)
+    images = render_mesh(surface, cameras)
     if judge is not None:
         metrics["recognition"] = judge.verdict(images)
     if teacher.knows_views:

@@ -26,10 +26,11 @@ They import torch and diffusers only when they run, so that `--help` and misspel
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code, 2 for an error that is the user's to mend."""
     options = build_parser().parse_args(arguments)
-    from cli.errors import EXPECTED, one_line
     from representations.threads import choose_threads
 
-    choose_threads()
+    choose_threads()  # before anything loads torch
+    from cli.errors import EXPECTED, one_line
+
     try:
         return COMMANDS[options.command].run(options)
     except EXPECTED as error:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cli.judging import Judge, judge_object, judged_cameras, mesh_statistics
+from cli.judging import ELEVATION, Judge, judge_surface, judged_cameras, mesh_statistics
 from cli.pictures import write_sheet, write_turntable
 from cli.run_folder import RunFolder, write_json
 from cli.scene import Request, Scene
+from cli.sizes import UNKNOWN, longest_side
 from representations.cameras import Cameras, turntable
 from representations.export import write_mesh
 from representations.isosurface import extract_mesh
 from representations.mesh import Cleaning, Mesh, standing
+from representations.mesh_rendering import render_mesh
 from representations.nerf import NeRF
 from sds.sampling import sample
 
 FRAMES = 48
-FRAME_SIZE = 192
+PICTURE_SIZE = 192
 MESH_RESOLUTION = 129
 MESH_CLEANING = Cleaning(smallest_component=0.02, smoothing_steps=4)
-FRAMES_AT_ONCE = 8
 
 
 def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> None:
@@ -40,15 +41,14 @@ def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judg
 
 
 def write_object(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
-    """The files of a 3D run; the mesh first, since it is what people wait for."""
-    nerf = scene.generator
-    mesh = mesh_of(nerf, request)
+    """The files of a 3D run; the mesh first, since it is what people wait for. Pictures show the mesh."""
+    surface = surface_of(scene.generator)
+    mesh = delivered(surface, request, judge)
     write_mesh(mesh, folder.mesh)
-    metrics = judge_object(nerf, request, scene.teacher, judge) | {"mesh": mesh_statistics(mesh)}
-    write_json(folder.metrics, metrics)
-    cameras = judged_cameras(FRAME_SIZE)
-    write_sheet(folder.preview, [rendered(nerf, cameras), imagined(scene, cameras)])
-    frames = rendered(nerf, turntable(FRAMES, math.radians(15.0), FRAME_SIZE))
+    write_json(folder.metrics, judge_surface(surface, request, scene.teacher, judge) | {"mesh": mesh_statistics(mesh)})
+    cameras = judged_cameras(PICTURE_SIZE)
+    write_sheet(folder.preview, [render_mesh(surface, cameras), imagined(scene, cameras)])
+    frames = render_mesh(surface, turntable(FRAMES, ELEVATION, PICTURE_SIZE))
     return [folder.mesh, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
 
 
@@ -62,28 +62,17 @@ def write_picture(scene: Scene, request: Request, folder: RunFolder, judge: Judg
     return [folder.preview, folder.metrics]
 
 
-def mesh_of(nerf: NeRF, request: Request, faces: int | None = None) -> Mesh:
-    """The surface of a field as an object that stands on the floor, in metres.
+def surface_of(nerf: NeRF, faces: int | None = None) -> Mesh:
+    """The surface of a field, where the field is: around the origin, within the unit sphere.
 
     Raises representations.isosurface.EmptySurfaceError if there is none.
     """
-    cleaning = Cleaning(MESH_CLEANING.smallest_component, faces, MESH_CLEANING.smoothing_steps)
-    mesh = extract_mesh(nerf, MESH_RESOLUTION, cleaning=cleaning)
-    return standing(mesh, longest_side_of(request.prompt))
+    return extract_mesh(nerf, MESH_RESOLUTION, cleaning=replace(MESH_CLEANING, target_faces=faces))
 
 
-def longest_side_of(prompt: str) -> float:
-    """How long the longest side of such a thing is, in metres: the embedded teacher's catalogue knows; else 1."""
-    del prompt
-    return 1.0
-
-
-@torch.no_grad()
-def rendered(nerf: NeRF, cameras: Cameras) -> Tensor:
-    """Pictures of a field (count, 3, size, size), a few at a time."""
-    cameras = cameras.to(nerf.occupancy.density.device)
-    parts = [nerf(cameras[i : i + FRAMES_AT_ONCE]).image.cpu() for i in range(0, len(cameras), FRAMES_AT_ONCE)]
-    return torch.cat(parts)
+def delivered(surface: Mesh, request: Request, judge: Judge | None) -> Mesh:
+    """The surface as an object that stands on the floor, in metres."""
+    return standing(surface, longest_side(request.prompt, judge.noun) if judge else UNKNOWN)
 
 
 def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:

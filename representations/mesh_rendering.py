@@ -1,4 +1,4 @@
-"""Pictures of a mesh as it would be seen elsewhere: vertex colours, and light where it is wanted. Not differentiable."""
+"""Pictures of a mesh as it would be seen elsewhere: vertex colours, and light if it is wanted. Not differentiable."""
 
 from __future__ import annotations
 
@@ -47,11 +47,3 @@ def render_mesh(mesh: Mesh, cameras: Cameras, lit: bool = False) -> Tensor:
         picture[covered] = colour
         pictures.append(torch.from_numpy(picture).float().permute(2, 0, 1))
     return F.avg_pool2d(torch.stack(pictures), SUPERSAMPLING).clamp(0, 1)
-
-
-def normalised(mesh: Mesh, radius: float) -> Mesh:
-    """The mesh centred on the origin with its farthest vertex at ``radius``, as cameras expect objects."""
-    middle = (mesh.vertices.max(axis=0) + mesh.vertices.min(axis=0)) / 2
-    centred = mesh.vertices - middle
-    scale = radius / float(np.linalg.norm(centred, axis=1).max())
-    return Mesh(centred * scale, mesh.faces, mesh.colours)

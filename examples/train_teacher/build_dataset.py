@@ -65,6 +65,7 @@ def build(objects: list[CuratedObject], nouns: list[Noun], out: Path, size: int,
                 "fine_name": item.fine_name,
                 "library": item.entry.library,
                 "creator": item.entry.creator,
+                "longest_side_m": max(item.entry.size) / 100 if item.entry.size else None,
             }
             for item in objects
         ],

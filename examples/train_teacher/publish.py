@@ -25,10 +25,12 @@ def publish(run: Path, out: Path) -> None:
 
 
 def write_credits(data: Path, out: Path) -> None:
-    """Writes ``models.csv``: every model that taught the teacher, with its creator, as its licence asks for."""
+    """Writes ``models.csv``: every model that taught the teacher, with its creator, as its licence asks for, and its size."""
     described = json.loads((data / "objects.json").read_text(encoding="utf-8"))
     with (out / "models.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, ("library", "key", "noun", "fine_name", "creator"), lineterminator="\n")
+        rows = csv.DictWriter(
+            file, ("library", "key", "noun", "fine_name", "creator", "longest_side_m"), lineterminator="\n"
+        )
         rows.writeheader()
         rows.writerows({name: item[name] for name in rows.fieldnames} for item in described["objects"])
 

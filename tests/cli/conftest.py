@@ -24,5 +24,5 @@ def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything at a size that takes moments: the recipe for large teachers, the mesh and the pictures."""
     small = replace(recipes.LARGE_TEACHER, grid=16, samples=16, size=16, batch_size=2)
     monkeypatch.setattr(recipes, "LARGE_TEACHER", small)
-    monkeypatch.setattr(results, "FRAME_SIZE", 32)
+    monkeypatch.setattr(results, "PICTURE_SIZE", 32)
     monkeypatch.setattr(results, "MESH_RESOLUTION", 33)
