@@ -25,7 +25,7 @@ def publish(run: Path, out: Path) -> None:
 
 
 def write_credits(data: Path, out: Path) -> None:
-    """Writes ``models.csv``: every model that taught the teacher, with its creator, as its licence asks for, and its size."""
+    """Writes ``models.csv``: every model that taught the teacher, its creator, as licences ask for, and its size."""
     described = json.loads((data / "objects.json").read_text(encoding="utf-8"))
     with (out / "models.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.DictWriter(

@@ -17,7 +17,7 @@ from training import Average, averaged, cosine_rate, load_checkpoint, public_con
 from sds.denoiser import Condition
 from sds.schedule import cosine_schedule
 from sds.teachers.embedded import PATCH, condition_width, predict_x0, told_to_unet
-from sds.teachers.view_prior import Slots, TextEncoding, ViewPrior
+from sds.teachers.view_prior import ViewPrior
 
 _TEXT_DROP = 0.12
 
@@ -55,15 +55,11 @@ def tell(prior: ViewPrior, batch: Batch, size: int) -> Condition:
     """The condition of every picture of a batch, (G * V)."""
     views = batch.azimuth.shape[1]
     text = prior.read(batch.captions)
-    slots = prior.slots_of(text.pooled)
-
-    def each(tensor: Tensor) -> Tensor:
-        return tensor.repeat_interleave(views, dim=0)
-
+    each = torch.arange(len(batch.captions)).repeat_interleave(views)
     return told_to_unet(
         prior,
-        TextEncoding(each(text.states).float(), each(text.mask), each(text.pooled).float()),
-        Slots(each(slots.code), each(slots.colour), each(slots.log_weight)),
+        text[each],
+        prior.slots_of(text.pooled)[each],
         batch.azimuth.flatten(),
         batch.elevation.flatten(),
         batch.background.flatten(0, 1),

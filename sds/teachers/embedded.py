@@ -38,6 +38,10 @@ EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 PATCH = 4
 """Each 4 x 4 block of pixels is one position of the UNet."""
 
+_NEGLIGIBLE = 0.01
+_IMPOSSIBLE = -1e4
+"""The log probability of a candidate that was not drawn: finite, so that conditions can be interpolated."""
+
 _DEFAULT_AZIMUTH = math.radians(30)
 _DEFAULT_ELEVATION = math.radians(15)
 
@@ -80,6 +84,7 @@ def told_to_unet(
     elevation: Tensor,
     background: Tensor,
     size: int,
+    negligible: float = 0.0,
 ) -> Condition:
     """All that depends on prompt and view but not on the noisy picture.
 
@@ -90,16 +95,18 @@ def told_to_unet(
         azimuth, elevation: (B,) radians.
         background: (B, 3) in [0, 1].
         size: side of the pictures.
+        negligible: candidates of a smaller probability are left out, which saves the time to draw them.
 
     Returns:
         A condition with `candidates` (B, K, 3, size, size), `log_weight` (B, K), `states` (B, L, W), `mask` (B, L) and
         `vector` (B, `condition_width(W)`).
     """
     camera = camera_features(azimuth, elevation)
+    drawn = slots.log_weight.exp() >= negligible
     return Condition(
         {
-            "candidates": prior.candidates(slots, camera, background, size),
-            "log_weight": slots.log_weight,
+            "candidates": prior.candidates(slots, drawn, camera, background, size),
+            "log_weight": slots.log_weight.masked_fill(~drawn, _IMPOSSIBLE),
             "states": text.states,
             "mask": text.mask.to(camera.dtype),
             "vector": torch.cat([camera, background * 2 - 1, text.pooled.to(camera.dtype)], dim=1),
@@ -163,6 +170,8 @@ class EmbeddedTeacher:
         self.schedule: NoiseSchedule = cosine_schedule()
         side = int(unet.config["sample_size"]) * PATCH
         self.shape = (3, side, side)
+        self._read_prompts: tuple[str, ...] | None = None
+        self._readings: tuple[TextEncoding, Slots]
 
     @property
     def device(self) -> torch.device:
@@ -179,12 +188,21 @@ class EmbeddedTeacher:
             background = torch.ones(count, 3)
         else:
             azimuth, elevation, background = view.azimuth, view.elevation, view.background
-        text = self.view_prior.read(prompts)
-        slots = self.view_prior.slots_of(text.pooled)
+        text, slots = self._read(prompts)
         azimuth, elevation, background = (
             told.detach().to(self.device, torch.float32) for told in (azimuth, elevation, background)
         )
-        return told_to_unet(self.view_prior, text, slots, azimuth, elevation, background, self.shape[-1])
+        return told_to_unet(self.view_prior, text, slots, azimuth, elevation, background, self.shape[-1], _NEGLIGIBLE)
+
+    def _read(self, prompts: Sequence[str]) -> tuple[TextEncoding, Slots]:
+        """Reads each distinct prompt once, and not again while the same ones are asked for."""
+        distinct = tuple(dict.fromkeys(prompts))
+        if distinct != self._read_prompts:
+            text = self.view_prior.read(distinct)
+            self._read_prompts, self._readings = distinct, (text, self.view_prior.slots_of(text.pooled))
+        text, slots = self._readings
+        rows = torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)
+        return text[rows], slots[rows]
 
     @property
     def network(self) -> UNet2DConditionModel:

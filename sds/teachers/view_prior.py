@@ -50,6 +50,10 @@ class TextEncoding:
     mask: Tensor
     pooled: Tensor
 
+    def __getitem__(self, rows: Tensor) -> TextEncoding:
+        """The prompts of these rows (N,), in their order."""
+        return TextEncoding(self.states[rows], self.mask[rows], self.pooled[rows])
+
 
 @dataclass(frozen=True)
 class Slots:
@@ -64,6 +68,10 @@ class Slots:
     code: Tensor
     colour: Tensor
     log_weight: Tensor
+
+    def __getitem__(self, rows: Tensor) -> Slots:
+        """The prompts of these rows (N,), in their order."""
+        return Slots(self.code[rows], self.colour[rows], self.log_weight[rows])
 
 
 @dataclass(frozen=True)
@@ -218,11 +226,12 @@ class ViewPrior(ModelMixin, ConfigMixin):
         drawn = self.draw_layers(F.silu(self.norm(hidden))).float().view(-1, _LAYERS, side, side)
         return Layers(drawn[:, 0:3], drawn[:, 3:4], drawn[:, 4:5])
 
-    def candidates(self, slots: Slots, camera: Tensor, background: Tensor, size: int) -> Tensor:
-        """All slots' pictures.
+    def candidates(self, slots: Slots, drawn: Tensor, camera: Tensor, background: Tensor, size: int) -> Tensor:
+        """The slots' pictures.
 
         Args:
             slots: of B prompts.
+            drawn: (B, K) bool, which slots to draw; the others' pictures are gray.
             camera: (B, `CAMERA_FEATURES`).
             background: (B, 3) in [0, 1].
             size: side of the pictures.
@@ -230,13 +239,12 @@ class ViewPrior(ModelMixin, ConfigMixin):
         Returns:
             (B, K, 3, size, size) in [-1, 1].
         """
-        batch, count = slots.log_weight.shape
-        layers = self.draw(slots.code.flatten(0, 1), camera.repeat_interleave(count, dim=0))
-        pictures = layers.over(background.repeat_interleave(count, dim=0), slots.colour.flatten(0, 1))
-        pictures = pictures.clamp(0, 1) * 2 - 1
+        prompt = drawn.nonzero()[:, 0]
+        layers = self.draw(slots.code[drawn], camera[prompt])
+        pictures = layers.over(background[prompt], slots.colour[drawn]).clamp(0, 1) * 2 - 1
         if size != pictures.shape[-1]:
             pictures = F.interpolate(pictures, size=(size, size), mode="bilinear", align_corners=False)
-        return pictures.unflatten(0, (batch, count))
+        return pictures.new_zeros(*drawn.shape, 3, size, size).index_put((drawn,), pictures)
 
 
 def posterior_mean(

@@ -1,6 +1,7 @@
 """The embedded teacher: the denoiser's formula, its folder, and that what it is told matters."""
 
 import copy
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 
 from sds.denoiser import Condition
 from sds.schedule import cosine_schedule, schedule_from_diffusers
-from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher
+from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher, told_to_unet
 from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
 from sds.teachers.folder import TeacherFolderError
 from sds.teachers.view_prior import posterior_mean
@@ -82,6 +83,26 @@ def test_prompt_camera_and_background_each_change_the_answer() -> None:
     for other in (answer("horse", 0.5, 1.0), answer("red chair", 2.5, 1.0), answer("red chair", 0.5, 0.2)):
         assert float((base - other).abs().max()) > 1e-3
     torch.testing.assert_close(base, answer("a RED chair", 0.5, 1.0))
+
+
+def test_negligible_candidates_are_left_out_and_change_nothing() -> None:
+    teacher = tiny_teacher()
+    prior, camera = teacher.view_prior, (torch.tensor([0.5]), torch.tensor([0.3]), torch.ones(1, 3))
+    text = prior.read(["horse"])
+    slots = dataclasses.replace(prior.slots_of(text.pooled), log_weight=torch.tensor([[0.6, 0.4 - 1e-9, 1e-9]]).log())
+    x_t = torch.randn(1, 3, 16, 16)
+    complete, pruned = (told_to_unet(prior, text, slots, *camera, 16, negligible) for negligible in (0.0, 0.01))
+    assert float(complete.tensors["candidates"][:, 2].abs().max()) > 0
+    assert float(pruned.tensors["candidates"][:, 2].abs().max()) == 0
+    torch.testing.assert_close(teacher(x_t, times(0.7), pruned), teacher(x_t, times(0.7), complete))
+
+
+def test_prompts_are_read_again_when_they_change() -> None:
+    teacher = tiny_teacher()
+    first = teacher.condition(["horse", "red chair", "horse"], view(3))
+    other = teacher.condition(["red chair", "horse", "horse"], view(3))
+    torch.testing.assert_close(other.tensors["states"], first.tensors["states"][[1, 0, 2]])
+    torch.testing.assert_close(other.tensors["candidates"], first.tensors["candidates"][[1, 0, 2]])
 
 
 def test_rows_do_not_influence_each_other() -> None:

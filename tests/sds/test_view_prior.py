@@ -33,10 +33,21 @@ def test_candidates_have_the_size_asked_for_and_weights_sum_to_one() -> None:
     slots = prior.slots_of(text.pooled)
     camera = camera_features(torch.zeros(2), torch.zeros(2))
     for size in (8, 16):
-        candidates = prior.candidates(slots, camera, torch.ones(2, 3), size)
+        candidates = prior.candidates(slots, torch.ones(2, 3, dtype=torch.bool), camera, torch.ones(2, 3), size)
         assert candidates.shape == (2, 3, 3, size, size)
         assert float(candidates.abs().max()) <= 1
     torch.testing.assert_close(slots.log_weight.exp().sum(1), torch.ones(2))
+
+
+def test_slots_that_are_not_drawn_are_gray_and_the_others_stay_the_same() -> None:
+    prior = tiny_prior(resolution=8, slots=3)
+    slots = prior.slots_of(prior.read(["a red chair", "horse"]).pooled)
+    camera, white = camera_features(torch.tensor([0.1, 2.0]), torch.zeros(2)), torch.ones(2, 3)
+    drawn = torch.tensor([[True, False, True], [False, True, False]])
+    some = prior.candidates(slots, drawn, camera, white, 8)
+    everything = prior.candidates(slots, torch.ones_like(drawn), camera, white, 8)
+    torch.testing.assert_close(some[drawn], everything[drawn])
+    assert float(some[~drawn].abs().max()) == 0
 
 
 def test_padding_does_not_change_what_a_prompt_means() -> None:
