@@ -108,7 +108,9 @@ class _CompiledIntegral(torch.autograd.Function):
         grid = inputs[0]
         table, cells, ray_arrays, numbers = _kernel_arguments(inputs, ctx.marching)
         kernel = volume_kernels(grid.shape[3], COLOUR_CHANNELS, DENSITY_SCALE).backward
-        arrays = [tensor.contiguous().numpy() for tensor in (features, opacity, depth, *grads)]
+        # All samples together are worth the gradient dotted with the outputs; the kernel takes them off one by one.
+        worth = (features * grads[0]).sum(dim=1) + opacity * grads[1] + depth * grads[2]
+        arrays = [tensor.contiguous().numpy() for tensor in (opacity, worth, *grads)]
         parts = split(len(opacity))
         buffers = torch.zeros(len(parts), *grid.shape, dtype=grid.dtype)  # one a thread, added up in a fixed order
 

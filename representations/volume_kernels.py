@@ -69,6 +69,20 @@ def _find_corners(x: float, y: float, z: float, nodes: int, corner: Array, weigh
         weight[c] = (u if right else one - u) * (v if up else one - v) * (w if front else one - w)
 
 
+@inlined
+def _interpolate(grid: Array, corner: Array, weight: Array, channels: int, value: Array) -> None:
+    """Writes the raw values of all channels at a point into `value`."""
+    for c in range(channels):
+        value[c] = weight[0] * grid[corner[0], c]
+        for q in range(1, 8):
+            value[c] += weight[q] * grid[corner[q], c]
+
+
+@inlined
+def _sigmoid(value: float, one: float) -> float:
+    return one / (one + math.exp(-value))
+
+
 @cache
 def volume_kernels(channels: int, bounded: int, density_scale: float) -> VolumeKernels:
     """Compiles (or loads from the disk cache) the kernels.
@@ -78,7 +92,12 @@ def volume_kernels(channels: int, bounded: int, density_scale: float) -> VolumeK
         bounded: the first so many features pass through a sigmoid, the others are taken as they are.
         density_scale: density = density_scale * softplus(logit).
     """
+    return VolumeKernels(
+        _forward_kernel(channels, bounded, density_scale), _backward_kernel(channels, bounded, density_scale)
+    )
 
+
+def _forward_kernel(channels: int, bounded: int, density_scale: float) -> Callable[..., None]:
     @compiled
     def forward(
         grid: Array,
@@ -108,24 +127,30 @@ def volume_kernels(channels: int, bounded: int, density_scale: float) -> VolumeK
                 if not _is_occupied(occupancy, x, y, z, half):
                     continue
                 _find_corners(x, y, z, nodes, corner, weight)
-                for c in range(channels):
-                    value[c] = weight[0] * grid[corner[0], c]
-                    for q in range(1, 8):
-                        value[c] += weight[q] * grid[corner[q], c]
+                _interpolate(grid, corner, weight, channels, value)
                 density = scale * (max(value[0], zero) + math.log(one + math.exp(-abs(value[0]))))
                 alpha = one - math.exp(-density * step)
                 share = alpha * transmittance
                 for c in range(1, channels):
-                    total[c] += share * (one / (one + math.exp(-value[c])) if c <= bounded else value[c])
+                    total[c] += share * (_sigmoid(value[c], one) if c <= bounded else value[c])
                 total_weight += share
                 total_depth += share * t
                 transmittance *= one - alpha
                 if transmittance < stop:
                     break
-            opacity[ray] = total_weight
-            depth[ray] = total_depth
-            for c in range(1, channels):
-                features[ray, c - 1] = total[c]
+            opacity[ray], depth[ray] = total_weight, total_depth
+            features[ray] = total[1:]
+
+    return forward
+
+
+def _backward_kernel(channels: int, bounded: int, density_scale: float) -> Callable[..., None]:
+    """The gradient of the forward kernel.
+
+    With L_i what one unit of weight at sample i is worth to the loss, and tau_i = density_i * step:
+    dloss/dtau_i = transmittance_{i+1} * L_i - sum_{j > i} weight_j * L_j. In the kernel `rest` is that last sum;
+    over all samples it is the gradient dotted with the outputs.
+    """
 
     @compiled
     def backward(
@@ -137,9 +162,8 @@ def volume_kernels(channels: int, bounded: int, density_scale: float) -> VolumeK
         offsets: Array,
         step: float,
         stop: float,
-        features: Array,
         opacity: Array,
-        depth: Array,
+        rest_of_ray: Array,
         grad_features: Array,
         grad_opacity: Array,
         grad_depth: Array,
@@ -154,35 +178,22 @@ def volume_kernels(channels: int, bounded: int, density_scale: float) -> VolumeK
                 continue
             origin, direction, offset = origins[ray], directions[ray], offsets[ray]
             near, far = _span(origin, direction)
-            # With L_i what one unit of weight at sample i is worth to the loss, and tau_i = density_i * step:
-            #   dloss/dtau_i = transmittance_{i+1} * L_i - sum_{j > i} weight_j * L_j.
-            # `rest` is that last sum; over all samples it is the gradient dotted with the outputs.
-            transmittance = one
-            rest = opacity[ray] * grad_opacity[ray] + depth[ray] * grad_depth[ray]
-            for c in range(1, channels):
-                rest += features[ray, c - 1] * grad_features[ray, c - 1]
+            transmittance, rest = one, rest_of_ray[ray]
             for sample in range(math.ceil((far - near) / step - offset)):
                 t = near + (real(sample) + offset) * step
                 x, y, z = origin[0] + t * direction[0], origin[1] + t * direction[1], origin[2] + t * direction[2]
                 if not _is_occupied(occupancy, x, y, z, half):
                     continue
                 _find_corners(x, y, z, nodes, corner, weight)
-                for c in range(channels):
-                    value[c] = weight[0] * grid[corner[0], c]
-                    for q in range(1, 8):
-                        value[c] += weight[q] * grid[corner[q], c]
+                _interpolate(grid, corner, weight, channels, value)
                 decay = math.exp(-abs(value[0]))
-                density = scale * (max(value[0], zero) + math.log(one + decay))
-                alpha = one - math.exp(-density * step)
+                alpha = one - math.exp(-scale * (max(value[0], zero) + math.log(one + decay)) * step)
                 share = alpha * transmittance
                 transmittance *= one - alpha
                 worth = grad_opacity[ray] + grad_depth[ray] * t
                 for c in range(1, channels):
-                    if c <= bounded:
-                        bright = one / (one + math.exp(-value[c]))
-                        slope = bright * (one - bright)
-                    else:
-                        bright, slope = value[c], one
+                    bright = _sigmoid(value[c], one) if c <= bounded else value[c]
+                    slope = bright * (one - bright) if c <= bounded else one
                     worth += grad_features[ray, c - 1] * bright
                     grad_value[c] = share * grad_features[ray, c - 1] * slope
                 rest -= share * worth
@@ -194,4 +205,4 @@ def volume_kernels(channels: int, bounded: int, density_scale: float) -> VolumeK
                 if transmittance < stop:
                     break
 
-    return VolumeKernels(forward, backward)
+    return backward
