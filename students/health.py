@@ -17,15 +17,15 @@ from students.distillation import DistillationStep
 def critic_lag(
     teacher: Denoiser, critic: Denoiser, x: Tensor, conditions: PromptConditions, rng: torch.Generator
 ) -> float:
-    """How far the critic is behind the student, as a share of the way from what the critic to what the teacher sees.
+    """How much of what the critic does not know about the student's images points to the teacher; in [-1, 1].
 
     ::
 
-        lag = E <x - C, D - C> / E |D - C|^2          C the critic's, D the teacher's prediction at x_t
+        lag = E <x - C, D - C> / sqrt(E |x - C|^2  E |D - C|^2)       C the critic's, D the teacher's prediction at x_t
 
     A critic that knows the student's images has C = E[x | x_t], so the lag is zero. It is positive where the student
-    has moved on towards the teacher and the critic does not know it yet: then steps overshoot, and near one they drive
-    the student round its goal instead of to it. Take more critic steps, or a smaller learning rate of the student.
+    has moved on towards the teacher and the critic does not know it yet: then steps overshoot and drive the student
+    round its goal instead of to it. Take more critic steps, or a smaller learning rate of the student.
 
     Args:
         teacher, critic: denoisers of one schedule.
@@ -36,8 +36,8 @@ def critic_lag(
     t = DREAMFUSION_TIMES.sample(len(x), 0.0, rng)
     x_t = teacher.schedule.add_noise(x, torch.randn(x.shape, generator=rng).to(x), t)
     seen_by_critic = critic(x_t, t, conditions.reference or conditions.conditional)
-    way = teacher(x_t, t, conditions.conditional) - seen_by_critic
-    return float(((x - seen_by_critic) * way).mean() / way.square().mean().clamp(min=1e-12))
+    unknown, way = x - seen_by_critic, teacher(x_t, t, conditions.conditional) - seen_by_critic
+    return float((unknown * way).mean() / (unknown.square().mean() * way.square().mean()).sqrt().clamp(min=1e-12))
 
 
 def score_signals(run: ScoreDistillation, step: Step) -> dict[str, float]:

@@ -25,6 +25,9 @@ from students.prompts import Prompts, StoredView
 RECOGNITION_TIME = 0.6
 """The noise level at which a teacher is asked to prove that it is the one that made the pairs."""
 
+SIGNATURE_TOLERANCE = 5e-3
+"""Half precision changes a prediction by less than this share of its largest value."""
+
 
 class PairsError(ValueError):
     """A file of pairs is damaged, or was made by another teacher."""
@@ -152,7 +155,7 @@ def recognise(pairs: Pairs, teacher: Teacher) -> None:
         )
     said = _prediction(pairs, teacher)
     error = float((said - pairs.signature).abs().max())
-    if not error < 0.02 * max(1.0, float(pairs.signature.abs().max())):
+    if not error < SIGNATURE_TOLERANCE * max(1.0, float(pairs.signature.abs().max())):
         raise PairsError(
             f"the pairs were made by another teacher or with another guidance scale (its prediction differs by "
             f"{error:.2g}): make new ones, or name the teacher that made them"

@@ -9,6 +9,7 @@ from sds.solvers import heun
 from sds.teachers.mixture import MixtureTeacher
 from students.pairs import PairsError, load_pairs, make_pairs
 from students.prompts import Prompts, StoredView
+from students.teachers import GuidedTeacher
 from tests.closed_forms.quantiles import Quantiles
 from tests.sds.toys import ToyTeacher, views
 from tests.students.toys import null_prompt, ring, two_modes
@@ -55,6 +56,16 @@ def test_pairs_of_another_teacher_are_refused(tmp_path: Path):
         load_pairs(path, moved)
     with pytest.raises(PairsError, match="shape"):
         load_pairs(path, ring())
+
+
+def test_pairs_of_another_guidance_scale_are_refused(tmp_path: Path):
+    one = torch.eye(2)
+    plain = MixtureTeacher(torch.tensor([[-1.0], [1.0]]), torch.tensor([0.04, 0.09]), {"": torch.ones(2), "up": one[1]})
+    path = tmp_path / "pairs.safetensors"
+    make_pairs(Prompts(GuidedTeacher(plain, 2.0), ["up"]), 4, rng(), steps=4).save(path)
+    load_pairs(path, GuidedTeacher(plain, 2.0))
+    with pytest.raises(PairsError, match="guidance scale"):
+        load_pairs(path, GuidedTeacher(plain, 4.0))
 
 
 def test_damaged_and_missing_files_are_refused(tmp_path: Path):

@@ -1,0 +1,141 @@
+"""`scoresmith distill` and `scoresmith sample` from the outside: files, methods, resume, and what they refuse."""
+
+import csv
+import json
+from pathlib import Path
+
+import imageio.v3 as imageio
+import pytest
+import torch
+
+from cli import distill, distillation
+from cli.main import main
+from students.folder import read_card
+from students.recipes import RECIPES
+from tests.sds.tiny_pipelines import deepfloyd_if
+
+
+def arguments(teacher: Path, out: Path, *more: str, steps: int = 4) -> list[str]:
+    small = ["--steps", str(steps), "--pairs", "64", "--batch-size", "2"]
+    prompts = ["--prompt", "a red chair", "--prompt", "a cat"]
+    return ["distill", "--teacher", str(teacher), "--out", str(out), *prompts, *small, *more]
+
+
+@pytest.fixture(autouse=True)
+def short_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("students.recipes.PATH_STEPS", 8)
+    monkeypatch.setattr(distillation, "LOGGED_EVERY", 2)
+
+
+def unet_of(folder: Path) -> bytes:
+    return (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+
+
+def test_the_command_offers_every_recipe():
+    assert set(distill.METHODS) == set(RECIPES)
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_every_method_makes_a_student_that_draws(tiny_teacher: Path, tmp_path: Path, method: str, capsys):
+    out = tmp_path / "student"
+    assert main(arguments(tiny_teacher, out, "--method", method)) == 0
+    assert read_card(out).method == method
+    assert unet_of(out) != unet_of(tiny_teacher)
+    with (out / "training" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4"]
+    assert all(float(value) == float(value) for row in rows for value in row.values())
+    assert imageio.imread(out / "training" / "samples.png").ndim == 3
+    capsys.readouterr()
+    drawn = tmp_path / "drawn"
+    assert main(["sample", str(out), "a red chair", "--count", "3", "--out", str(drawn)]) == 0
+    assert capsys.readouterr().out.split() == [str(drawn / f"{i:04}.png") for i in range(3)]
+    assert imageio.imread(drawn / "0002.png").shape == imageio.imread(drawn / "0000.png").shape
+
+
+def test_a_seed_and_a_grid(tiny_teacher: Path, tmp_path: Path):
+    out = tmp_path / "student"
+    main(arguments(tiny_teacher, out, "--method", "one-pass", "--student-steps", "1"))
+    for name, seed in (("first", "3"), ("again", "3"), ("other", "4")):
+        assert main(["sample", str(out), "a cat", "--grid", "--seed", seed, "--out", str(tmp_path / name)]) == 0
+    pictures = [(tmp_path / name / "grid.png").read_bytes() for name in ("first", "again", "other")]
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+@pytest.mark.parametrize("method", ["dmd", "tract"])
+def test_resume_equals_never_having_stopped(tiny_teacher: Path, tmp_path: Path, monkeypatch, method: str):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    assert main(arguments(tiny_teacher, straight, "--method", method, steps=6)) == 0
+
+    monkeypatch.setattr(distillation, "CHECKPOINT_SECONDS", 0.0)
+    written = distillation.log
+
+    def interrupted(path: Path, row: dict[str, float]) -> None:
+        written(path, row)
+        if row["step"] == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(distillation, "log", interrupted)
+    assert main(arguments(tiny_teacher, stopped, "--method", method, steps=6)) == 130
+    assert not (stopped / "student.json").exists()
+    monkeypatch.setattr(distillation, "log", written)
+    assert main(["distill", "--resume", str(stopped)]) == 0
+    assert unet_of(stopped) == unet_of(straight)
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("scoresmith: ")
+    return lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--method", "progressive", "--student-steps", "2", "--steps", "0"], "--steps must be positive"),
+        (["--method", "boot", "--student-steps", "2"], "boot only teaches the jump from pure noise"),
+        (["--method", "add", "--pairs", "10"], "at least 64 real images, not 10"),
+        (["--guidance-scale", "-1"], "must be positive"),
+        (["--prompt", " "], "the prompt is empty"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_student_is_touched(
+    tiny_teacher: Path, tmp_path: Path, capsys, more: list[str], message: str
+):
+    out = tmp_path / "student"
+    assert main(arguments(tiny_teacher, out, *more)) == 2
+    assert message in error_line(capsys)
+    assert not (out / "training" / "run.json").exists()
+
+
+def test_other_peoples_folders_and_pairs_are_refused(tiny_teacher: Path, tmp_path: Path, capsys):
+    out = tmp_path / "student"
+    assert main(arguments(tiny_teacher, out, "--method", "one-pass")) == 0
+    before = unet_of(out)
+    assert main(arguments(tiny_teacher, out, "--method", "dmd")) == 2
+    assert "holds another student" in error_line(capsys)
+    other = deepfloyd_if(tmp_path / "work")
+    other.unet.conv_out.weight.data.mul_(3)
+    other.save_pretrained(tmp_path / "another")
+    assert main(arguments(tmp_path / "another", out, "--method", "dmd", "--overwrite")) == 2
+    assert "another teacher or with another guidance scale" in error_line(capsys)
+    assert unet_of(out) == before
+    assert main(arguments(tiny_teacher, out, "--method", "dmd", "--overwrite")) == 0
+    assert main(["sample", str(tiny_teacher), "a cat"]) == 2
+    assert "holds no student" in error_line(capsys)
+    assert main(["distill", "--resume", str(tmp_path / "nothing")]) == 2
+    assert "holds no run of `scoresmith distill`" in error_line(capsys)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "letter.txt").write_text("dear ...")
+    assert main(arguments(tiny_teacher, tmp_path / "foreign")) == 2
+    assert "not empty" in error_line(capsys)
+    card = json.loads((out / "student.json").read_text())
+    (out / "student.json").write_text(json.dumps({**card, "times": [0.2, 0.5]}))
+    assert main(["sample", str(out), "a cat"]) == 2
+    assert "do not fall" in error_line(capsys)
+
+
+def test_threads_of_a_run_are_kept(tiny_teacher: Path, tmp_path: Path):
+    out = tmp_path / "student"
+    assert main(arguments(tiny_teacher, out, "--method", "one-pass", steps=1)) == 0
+    assert json.loads((out / "training" / "run.json").read_text())["threads"] == torch.get_num_threads()

@@ -1,0 +1,145 @@
+"""Students on the disk: loaded by diffusers and by scoresmith, they draw exactly what they drew before."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
+
+from sds.teachers.diffusers import load_diffusers_teacher
+from sds.teachers.embedded import EmbeddedTeacher, load_embedded_teacher
+from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
+from students.flow_map import GUIDANCE_SCALE, Student, flow
+from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
+from students.prompts import StoredView
+from students.teachers import with_guidance
+from tests.sds.tiny_embedded import tiny_prior, tiny_teacher, tiny_unet
+from tests.sds.tiny_pipelines import deepfloyd_if
+from tests.students.toys import normals
+
+CARD = StudentCard("one-pass", [1.0], same_path=False, guidance_scale=2.0)
+
+
+def embedded_folder(path: Path) -> Path:
+    EmbeddedPipeline(tiny_prior(), tiny_unet(), cosine_scheduler()).save_pretrained(path)
+    return path
+
+
+def trained_a_little(student: Student) -> Student:
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter += 0.02 * torch.randn_like(parameter)
+    return student
+
+
+def view(count: int) -> StoredView:
+    return StoredView(torch.full((count,), 0.5), torch.full((count,), 0.25), torch.ones(count, 3))
+
+
+def test_a_one_step_student_through_diffusers_own_pipeline(tmp_path: Path):
+    """DiffusionPipeline with one step and no guidance draws, bit for bit, what the student draws."""
+    source = embedded_folder(tmp_path / "teacher")
+    teacher = load_embedded_teacher(source)
+    student = trained_a_little(Student(teacher))
+    save_student(source, student.plain_network(), CARD, tmp_path / "student")
+
+    prompts = ["a red chair", "a blue horse"]
+    noise = torch.randn(2, *teacher.shape, generator=torch.Generator().manual_seed(7))
+    t = torch.ones(2, dtype=torch.float64)
+    with torch.no_grad():
+        drawn = flow(student, noise, t, 0 * t, teacher.condition(prompts, view(2)))
+    expected = teacher.decode(drawn.clamp(-1, 1))
+
+    pipeline = EmbeddedPipeline.from_pretrained(tmp_path / "student")
+    assert isinstance(pipeline, DiffusionPipeline)
+    pipeline.set_progress_bar_config(disable=True)
+    images = pipeline(
+        prompts,
+        azimuth=float(torch.tensor(0.5).rad2deg()),
+        elevation=float(torch.tensor(0.25).rad2deg()),
+        guidance_scale=1.0,
+        num_inference_steps=1,
+        generator=torch.Generator().manual_seed(7),
+        output_type="pt",
+    ).images
+    torch.testing.assert_close(images, expected, rtol=0, atol=2e-5)
+
+    loaded = load_embedded_teacher(tmp_path / "student")
+    rng = torch.Generator().manual_seed(7)
+    ours = sample(loaded, read_card(tmp_path / "student"), loaded.shape, loaded.condition(prompts, view(2)), rng)
+    assert torch.equal(ours, drawn)
+
+
+def test_a_student_of_several_steps_on_one_path_is_ddim_with_trailing_times(tmp_path: Path):
+    """diffusers' scheduler and UNet classes, and no loop of ours; times differ by rounding to 1000 steps."""
+    source = embedded_folder(tmp_path / "teacher")
+    teacher = load_embedded_teacher(source)
+    student = trained_a_little(Student(teacher))
+    card = StudentCard("tract", [1.0, 0.5], same_path=True, guidance_scale=1.0)
+    save_student(source, student.plain_network(), card, tmp_path / "student")
+
+    scheduler = DDIMScheduler.from_pretrained(tmp_path / "student", subfolder="scheduler")
+    unet = UNet2DConditionModel.from_pretrained(tmp_path / "student", subfolder="unet")
+    loaded = EmbeddedTeacher(tiny_prior(), unet)
+    condition = loaded.condition(["a red chair"], view(1))
+    scheduler.set_timesteps(2)
+    assert scheduler.timesteps.tolist() == [999, 499]
+    x = torch.randn(1, *teacher.shape, generator=torch.Generator().manual_seed(1))
+    for timestep in scheduler.timesteps:
+        t = torch.full((1,), float(timestep) / 999, dtype=torch.float64)
+        x = scheduler.step(loaded(x, t, condition), timestep, x).prev_sample
+    ours = sample(loaded, card, teacher.shape, condition, torch.Generator().manual_seed(1)).clamp(-1, 1)
+    torch.testing.assert_close(x, ours, rtol=0, atol=0.02)
+
+
+def test_a_student_of_any_diffusers_folder(tmp_path: Path):
+    torch.manual_seed(0)
+    deepfloyd_if(tmp_path / "work").save_pretrained(tmp_path / "teacher")
+    teacher = load_diffusers_teacher(tmp_path / "teacher")
+    student = trained_a_little(Student(teacher))
+    save_student(tmp_path / "teacher", student.plain_network(), CARD, tmp_path / "student")
+    loaded = load_diffusers_teacher(tmp_path / "student")
+    x, t = normals(1, *teacher.shape), torch.full((1,), 0.9, dtype=torch.float64)
+    with torch.no_grad():
+        expected = student(x, t, 0 * t, teacher.condition(["a red chair"], None))
+    torch.testing.assert_close(loaded(x, t, loaded.condition(["a red chair"], None)), expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("end", [0.0, 0.4])
+def test_what_a_student_is_told_is_folded_into_its_teachers_architecture(end: float):
+    teacher = tiny_teacher()
+    student = trained_a_little(Student(teacher, told_end=True, told_guidance=True))
+    x, t, s = normals(2, *teacher.shape), torch.full((2,), 0.7).double(), torch.full((2,), end).double()
+    condition = teacher.condition(["a red chair", "a horse"], view(2))
+    told = with_guidance(type(condition)({**condition.tensors, GUIDANCE_SCALE: torch.ones(2)}), torch.full((2,), 3.0))
+    with torch.no_grad():
+        expected = student(x, t, s, told)
+        plain = student.plain_network(end, guidance_scale=3.0)
+        folded = teacher.denoise(plain, x, t, condition)
+    assert plain.state_dict().keys() == teacher.network.state_dict().keys()
+    torch.testing.assert_close(folded, expected, rtol=0, atol=1e-5)
+    other = teacher.denoise(student.plain_network(0.9, guidance_scale=1.0), x, t, condition)
+    assert not torch.allclose(other, expected, atol=1e-4)
+
+
+def test_folders_that_are_no_students(tmp_path: Path):
+    source = embedded_folder(tmp_path / "teacher")
+    with pytest.raises(StudentFolderError, match="holds no student"):
+        read_card(source)
+    network = tiny_unet()
+    with pytest.raises(StudentFolderError, match="needs another one"):
+        save_student(source, network, CARD, source)
+    save_student(source, network, CARD, tmp_path / "student")
+    assert read_card(tmp_path / "student") == CARD
+    path = tmp_path / "student" / "student.json"
+    content = json.loads(path.read_text())
+    for change in ({"times": []}, {"times": [0.5, 1.0]}, {"times": ["x"]}, {"colour": "red"}):
+        path.write_text(json.dumps({**content, **change}))
+        with pytest.raises(StudentFolderError, match="damaged"):
+            read_card(tmp_path / "student")
+    index = tmp_path / "teacher" / "model_index.json"
+    index.write_text(json.dumps({"_class_name": "X", "vae": ["diffusers", "AutoencoderKL"]}))
+    with pytest.raises(StudentFolderError, match="no unet or transformer"):
+        save_student(source, network, CARD, tmp_path / "other")
