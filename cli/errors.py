@@ -8,13 +8,22 @@ from representations.isosurface import EmptySurfaceError
 from sds.checkpoint import CheckpointError
 from sds.score import NonFiniteGradientError
 from sds.teachers.folder import TeacherFolderError
+from students.folder import StudentFolderError
 
 
 class UserError(ValueError):
     """Something about the command line or the files it names is wrong; the message says what to do."""
 
 
-EXPECTED = (UserError, TeacherFolderError, CheckpointError, NonFiniteGradientError, EmptySurfaceError, OSError)
+EXPECTED = (
+    UserError,
+    TeacherFolderError,
+    CheckpointError,
+    NonFiniteGradientError,
+    EmptySurfaceError,
+    OSError,
+    StudentFolderError,
+)
 """What is reported in one line. Anything else is a defect of scoresmith and keeps its traceback."""
 
 
