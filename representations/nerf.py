@@ -91,7 +91,8 @@ class NeRF(nn.Module):
         return self.sampler(count, generator)
 
     def forward(self, cameras: Cameras) -> Rendering:
-        """Renders; differentiable with respect to the field."""
+        """Renders, on the field's device; differentiable with respect to the field."""
+        cameras = cameras.to(self.occupancy.density.device)
         rows_at_once = max(1, self.rays_at_once // (len(cameras) * cameras.size))
         images = render_in_strips(
             lambda rows: self._render_rows(cameras, rows), cameras.size, rows_at_once, list(self.field.parameters())

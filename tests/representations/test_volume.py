@@ -2,6 +2,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from representations.cameras import CameraSampler
 from representations.rays import Marching, Rays, sphere_span
@@ -113,6 +115,23 @@ def test_threads_change_nothing_but_rounding():
     assert torch.equal(values, other_values)
     torch.testing.assert_close(gradient, other_gradient, atol=1e-12, rtol=1e-10)
     assert torch.equal(other_gradient, again)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.0, 5.0), st.floats(0.0, 0.5))
+def test_opacity_is_a_share_and_grows_with_density(seed, more, stop):
+    generator = torch.Generator().manual_seed(seed)
+    grid = torch.randn(5, 5, 5, 4, generator=generator, dtype=torch.float64) * 3 - 3
+    denser = grid.clone()
+    denser[..., 0] += more
+    marching = Marching(0.1, stop)
+    thin, thick = (render_volume(g, random_rays(4, 2), random_occupancy(), marching) for g in (grid, denser))
+    for integral in (thin, thick):
+        assert ((integral.opacity >= 0) & (integral.opacity <= 1 + 1e-12)).all()
+        assert (integral.features >= 0).all()
+        assert (integral.features <= integral.opacity[:, None] + 1e-12).all()  # premultiplied colour
+    # Where light is cut off below `stop`, what is left out may differ by as much.
+    assert (thick.opacity >= thin.opacity - stop - 1e-12).all()
 
 
 def test_rays_that_miss_see_nothing():
