@@ -23,6 +23,8 @@ _TOGETHER = 0.4
 _ANNEALED = 0.25
 """Share of the run, after that, in which the slots part: responsibilities are first soft, then nearly hard."""
 _HOT, _COLD = 0.01, 0.001
+_EXPLORED = 0.15
+"""Share of the groups that any slot may learn, falling to none: a slot that explains nothing gets another chance."""
 
 
 def error_of(layers: Layers, colour: Tensor, batch_rows: tuple[Tensor, ...]) -> Tensor:
@@ -63,7 +65,7 @@ def responsibilities(prior: ViewPrior, slots: Slots, batch: Batch, views: int, t
     return (slots.log_weight - error / views / temperature).softmax(dim=1)
 
 
-def loss_of(prior: ViewPrior, batch: Batch, temperature: float | None) -> tuple[Tensor, Tensor]:
+def loss_of(prior: ViewPrior, batch: Batch, temperature: float | None, explored: float = 0.0) -> tuple[Tensor, Tensor]:
     """Stochastic expectation maximisation: one slot a group is drawn from its responsibilities and taught the group.
 
     Without a temperature all slots are taught alike, which is fast and learns the mean picture of each caption.
@@ -77,6 +79,7 @@ def loss_of(prior: ViewPrior, batch: Batch, temperature: float | None) -> tuple[
         belief = torch.full_like(slots.log_weight, 1 / slots.log_weight.shape[1])
     else:
         belief = responsibilities(prior, slots, batch, min(views, 2), temperature)
+        belief = (1 - explored) * belief + explored / belief.shape[1]
     chosen = torch.multinomial(belief, 1)[:, 0]
     row = torch.arange(groups)
     code = slots.code[row, chosen].repeat_interleave(views, dim=0)
@@ -124,7 +127,7 @@ def train(arguments: argparse.Namespace) -> None:
         annealed = min(1.0, (progress - _TOGETHER) / _ANNEALED)
         temperature = None if together else _HOT * (_COLD / _HOT) ** annealed
         with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
-            loss, error = loss_of(prior, batch, temperature)
+            loss, error = loss_of(prior, batch, temperature, _EXPLORED * (1 - progress))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
