@@ -101,7 +101,13 @@ class HashEncoding(nn.Module):
         return len(self.levels) * self.features
 
     def forward(self, points: Tensor) -> Tensor:
-        """(P, levels * features) for points (P, 3) in [0, 1]."""
+        """(P, levels * features) for points (P, 3) in [0, 1].
+
+        Raises:
+            ValueError: if a point lies outside or is not finite.
+        """
+        if not bool(((points >= 0) & (points <= 1)).all()):
+            raise ValueError("Some points to encode are not finite or lie outside [0, 1]^3.")
         if points.device.type == "cpu":
             return _CompiledEncoding.apply(self.table, points, self.levels)
         if points.device.type == "cuda" and importlib.util.find_spec("tinycudann") is not None:

@@ -23,6 +23,12 @@ class Rays:
     directions: Tensor
     offsets: Tensor
 
+    def __post_init__(self) -> None:
+        expected = (len(self.offsets), 3)
+        if self.offsets.dim() != 1 or self.origins.shape != expected or self.directions.shape != expected:
+            shapes = [tuple(tensor.shape) for tensor in (self.origins, self.directions, self.offsets)]
+            raise ValueError(f"Rays must have shapes (R, 3), (R, 3) and (R,), not {shapes}.")
+
     def __len__(self) -> int:
         return len(self.offsets)
 

@@ -45,17 +45,29 @@ def render_volume(grid: Tensor, rays: Rays, occupancy: Tensor, marching: Marchin
         grid: (N, N, N, 1 + C) raw values, float32 or float64, C >= 3.
         rays: of the same dtype.
         occupancy: (M, M, M) bool over [-1, 1]^3, indexed [z, y, x]; samples in cells that are False are skipped.
+
+    Raises:
+        ValueError: if shapes or dtypes are others, or a ray is not finite.
     """
-    if grid.dim() != 4 or not grid.shape[0] == grid.shape[1] == grid.shape[2] or grid.shape[3] < 1 + COLOUR_CHANNELS:
-        raise ValueError(f"A grid must have shape (N, N, N, channels >= 4), not {tuple(grid.shape)}.")
-    if grid.dtype != rays.origins.dtype or grid.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"A grid and its rays must both be float32 or float64, not {grid.dtype}, {rays.origins.dtype}."
-        )
+    _require_sound_input(grid, rays, occupancy)
     if grid.device.type != "cpu":
         return render_volume_torch(grid, rays, occupancy, marching)
     outputs = _CompiledIntegral.apply(grid, rays.origins, rays.directions, rays.offsets, occupancy, marching)
     return RayIntegral(*outputs)
+
+
+def _require_sound_input(grid: Tensor, rays: Rays, occupancy: Tensor) -> None:
+    # The compiled kernels trust what they are given: an index out of bounds would read somebody else's memory.
+    if grid.dim() != 4 or not grid.shape[0] == grid.shape[1] == grid.shape[2] or grid.shape[3] < 1 + COLOUR_CHANNELS:
+        raise ValueError(f"A grid must have shape (N, N, N, channels >= 4), not {tuple(grid.shape)}.")
+    if occupancy.dim() != 3 or not occupancy.shape[0] == occupancy.shape[1] == occupancy.shape[2]:
+        raise ValueError(f"An occupancy grid must have shape (M, M, M), not {tuple(occupancy.shape)}.")
+    if grid.dtype != rays.origins.dtype or grid.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"A grid and its rays must both be float32 or float64, not {grid.dtype}, {rays.origins.dtype}."
+        )
+    if not bool(torch.isfinite(rays.origins).all() & torch.isfinite(rays.directions).all()):
+        raise ValueError("Some rays are not finite: look at the cameras that they come from.")
 
 
 def render_volume_torch(grid: Tensor, rays: Rays, occupancy: Tensor, marching: Marching) -> RayIntegral:

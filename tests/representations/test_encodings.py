@@ -85,6 +85,12 @@ def test_threads_change_nothing():
     assert torch.equal(results[0][1], results[1][1])
 
 
+@pytest.mark.parametrize("coordinate", [-0.01, 1.01, float("nan"), float("inf")])
+def test_points_outside_are_refused(coordinate):
+    with pytest.raises(ValueError, match="outside"):
+        encoding()(torch.tensor([[0.5, coordinate, 0.5]]).double())
+
+
 def test_impossible_sizes_are_refused():
     with pytest.raises(ValueError, match="base_resolution"):
         HashEncoding(base_resolution=32, finest_resolution=16)

@@ -155,6 +155,13 @@ def test_wrong_shapes_are_refused(shape):
 
 
 def test_wrong_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"\(M, M, M\)"):
+        render_volume(random_grid(), ONE_RAY, torch.ones(2, 2, 3, dtype=torch.bool), Marching())
+    nowhere = Rays(ONE_RAY.origins, ONE_RAY.directions * math.nan, ONE_RAY.offsets)
+    with pytest.raises(ValueError, match="not finite"):
+        render_volume(random_grid(), nowhere, EVERYWHERE, Marching())
+    with pytest.raises(ValueError, match="shapes"):
+        Rays(ONE_RAY.origins, ONE_RAY.directions.expand(2, 3), ONE_RAY.offsets)
     with pytest.raises(ValueError, match="both be float32 or float64"):
         render_volume(random_grid().float(), ONE_RAY, EVERYWHERE, Marching())
     with pytest.raises(ValueError, match="step"):
