@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import fast_simplification
@@ -26,7 +27,7 @@ class MeshError(ValueError):
 
 @dataclass(frozen=True)
 class Mesh:
-    """A triangle mesh. Faces wind counter-clockwise seen from outside.
+    """A triangle mesh. Faces wind counter-clockwise seen from outside. Its arrays must not be changed in place.
 
     Attributes:
         vertices: (V, 3) positions.
@@ -38,7 +39,7 @@ class Mesh:
     faces: Integers
     colours: Floats | None = None
 
-    @property
+    @cached_property
     def face_normals(self) -> Floats:
         """(F, 3) normals whose length is twice the face's area."""
         a, b, c = (self.vertices[self.faces[:, corner]] for corner in range(3))
@@ -49,7 +50,7 @@ class Mesh:
         """(F,) areas of the faces."""
         return np.linalg.norm(self.face_normals, axis=1) / 2
 
-    @property
+    @cached_property
     def normals(self) -> Floats:
         """(V, 3) unit normals, averaged over the faces around each vertex by area; +Y where they cancel."""
         total = np.zeros_like(self.vertices)
@@ -63,7 +64,7 @@ class Mesh:
         """Enclosed volume; negative if the faces wind inwards. Meaningful for closed meshes only."""
         return float(self._tetrahedra.sum())
 
-    @property
+    @cached_property
     def is_watertight(self) -> bool:
         """Whether every edge belongs to exactly two faces that wind consistently."""
         forward = _edge_keys(self.faces, len(self.vertices), reverse=False)
