@@ -26,7 +26,7 @@ def draw(prompt: str, path: Path, steps: int = 300) -> None:
         settings=Settings(
             steps=steps,
             guidance=Guidance(2.0, limit=1.0),
-            times=TimeRange(lowest=Ramp(0.6, 0.05), highest=Ramp(0.98, 0.3)),
+            times=TimeRange(lowest=Ramp(0.3, 0.1), highest=Ramp(0.98, 0.7)),
         ),
     )
     for _ in range(steps):

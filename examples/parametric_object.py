@@ -92,7 +92,7 @@ def design(prompt: str, path: Path, steps: int = 200) -> dict[str, Any]:
         settings=Settings(
             steps=steps,
             guidance=Guidance(2.0, limit=1.0),
-            times=TimeRange(lowest=Ramp(0.5, 0.05), highest=Ramp(0.98, 0.4)),
+            times=TimeRange(lowest=Ramp(0.3, 0.1), highest=Ramp(0.98, 0.7)),
         ),
     )
     for _ in range(steps):

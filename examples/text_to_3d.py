@@ -29,7 +29,7 @@ def text_to_mesh(prompt: str, path: Path, steps: int = 240) -> None:
         settings=Settings(
             steps=steps,
             guidance=Guidance(scale=2.0, limit=1.0),
-            times=TimeRange(lowest=Ramp(0.6, 0.05), highest=Ramp(0.98, 0.4)),
+            times=TimeRange(lowest=Ramp(0.3, 0.1), highest=Ramp(0.98, 0.7)),
         ),
         penalty=nerf.penalty,
     )
