@@ -39,7 +39,6 @@ class Request:
         preset: "fast" or "quality".
         steps: of the generator; 0 stands for the preset's.
         guidance_scale: None stands for the method's.
-        particles: how many objects a VSD run optimises together.
         seed: of everything random.
     """
 
@@ -52,7 +51,6 @@ class Request:
     preset: str = "fast"
     steps: int = 0
     guidance_scale: float | None = None
-    particles: int = 1
     seed: int = 0
 
     def recipe(self) -> Recipe:
