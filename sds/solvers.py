@@ -57,6 +57,27 @@ def ddim_target(schedule: NoiseSchedule, x_t: Tensor, x_s: Tensor, t: Tensor, s:
     return (x_s - scale(kept, x_t) * x_t) / scale(gained, x_t)
 
 
+def ancestral_step(schedule: NoiseSchedule, x_t: Tensor, x0: Tensor, noise: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """A sample of q(x_s | x_t, x0), what lies between a noisy and the clean image (Ho et al. 2020, equation 7).
+
+    With a = alpha_t / alpha_s and b^2 = sigma_t^2 - a^2 sigma_s^2, the noise added from s to t, it is the Gaussian::
+
+        mean (a sigma_s^2 x_t + alpha_s b^2 x0) / sigma_t^2,     variance sigma_s^2 b^2 / sigma_t^2
+
+    Args:
+        schedule: the noise levels.
+        x_t, x0: shape (batch, ...).
+        noise: standard normal, same shape.
+        t, s: shape (batch,), s <= t, and some noise at t.
+    """
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule(t), schedule(s)
+    a = alpha_t / alpha_s.clamp(min=torch.finfo(torch.float64).tiny)
+    between = (sigma_t**2 - (a * sigma_s) ** 2).clamp(min=0)
+    of_x_t, of_x0 = a * sigma_s**2 / sigma_t**2, alpha_s * between / sigma_t**2
+    spread = sigma_s * between.sqrt() / sigma_t
+    return scale(of_x_t, x_t) * x_t + scale(of_x0, x_t) * x0 + scale(spread, x_t) * noise
+
+
 def _ddim_coefficients(schedule: NoiseSchedule, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
     """The shares of x_t and of x0 in x_s, each of shape (batch,)."""
     (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule(t), schedule(s)

@@ -27,6 +27,9 @@ from sds.solvers import ddim_step
 GUIDANCE_SCALE = "guidance_scale"
 """The name under which a condition carries the guidance scale, shape (batch,), of a student that is told it."""
 
+LATENT = "latent"
+"""The name under which a condition carries further noise, shape (batch, count), of a student that is told some."""
+
 
 class FlowMap(Protocol):
     """Predicts the clean image whose DDIM step from ``t`` leads to the path's state at ``s``."""
@@ -54,14 +57,19 @@ class Student(nn.Module):
         told_end: tell the network ``s`` too. Only methods that ask for many ends of one path need it; a student
             without it keeps the teacher's architecture to the letter.
         told_guidance: tell the network the guidance scale that the condition carries (Meng et al. 2023).
+        latent: how many numbers of noise the network is told beside x_t, so that its x0 is a sample and no mean (Xiao
+            et al. 2022); `with_latent` draws them.
     """
 
-    def __init__(self, teacher: NeuralTeacher, *, told_end: bool = False, told_guidance: bool = False) -> None:
+    def __init__(
+        self, teacher: NeuralTeacher, *, told_end: bool = False, told_guidance: bool = False, latent: int = 0
+    ) -> None:
         super().__init__()
         self.network = full_copy(teacher.network)
         self._teacher = (teacher,)  # in a tuple, so that it never becomes a submodule
         self._end = NumberEmbedding(self.network, 2, "student_end") if told_end else None
         self._guidance = NumberEmbedding(self.network, 1, "student_guidance") if told_guidance else None
+        self._latent = NumberEmbedding(self.network, latent, "student_latent") if latent else None
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -69,21 +77,27 @@ class Student(nn.Module):
         return self._teacher[0].schedule
 
     def forward(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
-        """See `FlowMap`. Raises ValueError if it is told the guidance and the condition does not carry any."""
+        """See `FlowMap`. Raises ValueError if the condition does not carry what this student is told."""
         if self._end is not None:
             self._end.numbers = torch.stack(self.schedule(s), dim=1)
         if self._guidance is not None:
             if GUIDANCE_SCALE not in condition.tensors:
                 raise ValueError("this student is told the guidance scale: use a condition of `GuidedTeacher`")
             self._guidance.numbers = condition.tensors[GUIDANCE_SCALE].clamp(min=1e-3).log()[:, None]
+        if self._latent is not None:
+            if LATENT not in condition.tensors:
+                raise ValueError("this student is told further noise: draw some by `with_latent`")
+            self._latent.numbers = condition.tensors[LATENT]
         return self._teacher[0].denoise(self.network, x_t, t, condition)
 
     def plain_network(self, end: float = 0.0, guidance_scale: float = 1.0) -> nn.Module:
         """The network in its teacher's architecture, for one end and one guidance scale.
 
         What the student is told beside the time is added to the embedding of the time; what is always the same can be
-        added to the bias of that embedding's last layer instead.
+        added to the bias of that embedding's last layer instead. Raises ValueError if it is told noise, which is not.
         """
+        if self._latent is not None:
+            raise ValueError("a student that is told further noise does not fit into its teacher's architecture")
         network = full_copy(self._teacher[0].network)
         weights = self.network.state_dict()
         network.load_state_dict({name: weights[name] for name in network.state_dict()})
@@ -95,6 +109,13 @@ class Student(nn.Module):
             if self._guidance is not None:
                 bias.add_(self._guidance.embed(torch.tensor([[guidance_scale]]).log().to(bias))[0])
         return network.eval().requires_grad_(False)
+
+
+def with_latent(condition: Condition, count: int, rng: torch.Generator) -> Condition:
+    """``condition`` with ``count`` numbers of fresh noise for each image."""
+    like = next(iter(condition.tensors.values()))
+    noise = torch.randn(len(condition), count, generator=rng)
+    return Condition({**condition.tensors, LATENT: noise.to(like.device)})
 
 
 class DenoiserAsFlowMap:

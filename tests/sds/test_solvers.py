@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sds.denoiser import Condition
 from sds.schedule import DegenerateNoiseLevelError, NoiseSchedule, cosine_schedule, flow_schedule
-from sds.solvers import Solver, ddim, ddim_step, ddim_target, even_times, heun, solve, trajectory
+from sds.solvers import Solver, ancestral_step, ddim, ddim_step, ddim_target, even_times, heun, solve, trajectory
 from sds.teachers.mixture import MixtureTeacher
 from tests.closed_forms.quantiles import Quantiles
 
@@ -136,3 +136,29 @@ def test_even_times():
     assert [t.tolist() for t in grid] == [[1.0, 0.5], [0.75, 0.5], [0.5, 0.5], [0.25, 0.5], [0.0, 0.5]]
     with pytest.raises(ValueError, match="one step or more"):
         even_times(times(1.0), times(0.0), 0)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_ancestral_steps_are_the_forward_process_backwards(name: str):
+    """Given x0 and x_t, x_s has the moments of x0 -> x_s -> x_t conditioned on both, and x_t's noise is not kept."""
+    schedule, count = SCHEDULES[name], 200_000
+    t, s = times(0.8), times(0.5)
+    x0 = torch.full((count, 1), 0.7, dtype=torch.float64)
+    first, second, third = torch.randn(3, count, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = ([c.item() for c in schedule(time)] for time in (t, s))
+    x_s = alpha_s * x0 + sigma_s * first
+    step = alpha_t / alpha_s
+    x_t = step * x_s + math.sqrt(sigma_t**2 - (step * sigma_s) ** 2) * second
+    again = ancestral_step(schedule, x_t, x0, third, t.expand(count), s.expand(count))
+    for sample in (x_s, again):
+        assert sample.mean().item() == pytest.approx(alpha_s * 0.7, abs=0.01 * max(1, sigma_s))
+        assert sample.std().item() == pytest.approx(sigma_s, rel=0.01)
+        covariance = ((sample - sample.mean()) * (x_t - x_t.mean())).mean().item()
+        assert covariance == pytest.approx(step * sigma_s**2, rel=0.02)
+
+
+def test_an_ancestral_step_to_the_image_is_the_image_and_one_of_no_length_stays():
+    schedule, x = cosine_schedule(), torch.ones(2, 3, dtype=torch.float64)
+    t = times(0.7, 1.0)
+    torch.testing.assert_close(ancestral_step(schedule, x, 5 * x, 9 * x, t, 0 * t), 5 * x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(ancestral_step(schedule, x, 5 * x, 9 * x, t[:1], t[:1]), x, rtol=0, atol=1e-12)
