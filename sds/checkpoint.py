@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -39,8 +40,10 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write ``state``, nested containers of tensors and plain values. Raises OSError if the disk is full."""
+    buffer = io.BytesIO()  # torch.save into a file would report a full disk as an internal error
+    torch.save(state, buffer)
     with written_whole(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

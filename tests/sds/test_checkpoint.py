@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,17 +35,25 @@ def test_an_error_leaves_the_old_file_and_no_litter(tmp_path: Path):
     assert os.listdir(tmp_path) == ["file.txt"]
 
 
-def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_disk_that_takes_no_more_leaves_the_old_checkpoint(tmp_path: Path):
+    """A real limit on the size of files, in a process of its own."""
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"step": 1})
-
-    def no_space(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", no_space)
-    with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(path, {"step": 2})
+    program = """
+import resource, signal, sys, torch
+from pathlib import Path
+from sds.checkpoint import save_checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    save_checkpoint(Path(sys.argv[1]), {"step": 2, "weights": torch.zeros(100_000)})
+except OSError as error:
+    print("refused", error.errno)
+"""
+    finished = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert finished.stdout.startswith("refused")
     assert load_checkpoint(path) == {"step": 1}
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
 
 class Malicious:
