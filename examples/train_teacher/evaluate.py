@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from captions import COLOURS, read_held_out
 from dataset import ViewDataset
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 from train_recogniser import ceiling
 
@@ -25,6 +25,7 @@ from sds.teachers.embedded_pipeline import EmbeddedPipeline
 
 AZIMUTHS = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0, 270.0, 315.0)
 _BATCH = 32
+_LABEL_HEIGHT = 12
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,13 @@ class Request:
 
 
 class Sampler:
-    """Draws many pictures with one pipeline, 25 DDIM steps each, over white, 15 degrees from above."""
+    """Draws many pictures with one pipeline, over white, 15 degrees from above."""
 
-    def __init__(self, folder: Path, guidance_scale: float, seed: int) -> None:
+    def __init__(self, folder: Path, guidance_scale: float, steps: int, seed: int) -> None:
         self.pipeline = EmbeddedPipeline.from_pretrained(folder)
         self.pipeline.set_progress_bar_config(disable=True)
         self.guidance_scale = guidance_scale
+        self.steps = steps
         self.generator = torch.Generator().manual_seed(seed)
 
     def draw(self, requests: list[Request]) -> Tensor:
@@ -53,6 +55,7 @@ class Sampler:
                 [request.prompt for request in part],
                 azimuth=[request.azimuth for request in part],
                 guidance_scale=self.guidance_scale,
+                num_inference_steps=self.steps,
                 generator=self.generator,
                 output_type="pt",
             )
@@ -121,6 +124,8 @@ def camera_obeyed(sampler: Sampler, data: ViewDataset) -> dict[str, object]:
         for azimuth, index in zip(AZIMUTHS, nearest, strict=True):
             difference = float(angles[index]) - np.radians(azimuth)
             right[azimuth].append(bool(np.cos(difference) > np.cos(np.pi / 4)))
+    if not right[0.0]:
+        return {}
     return {
         "objects": len(right[0.0]),
         "within 45 degrees": float(np.mean([np.mean(hits) for hits in right.values()])),
@@ -141,46 +146,52 @@ def pairs(
 
 
 def sheet(sampler: Sampler, prompts: list[str], columns: int, path: Path) -> None:
-    """A contact sheet: every prompt from four sides, `columns` prompts a row, doubled in size."""
+    """A contact sheet: every prompt from four sides, doubled in size under its words, `columns` prompts a row."""
     sides = (30.0, 120.0, 210.0, 300.0)
     pictures = sampler.draw([Request(prompt, side) for prompt in prompts for side in sides])
     pictures = F.interpolate(pictures, scale_factor=2, mode="nearest")
     size = pictures.shape[-1]
-    rows = -(-len(prompts) // columns)
-    canvas = np.full((rows * size, columns * (4 * size + 8), 3), 255, np.uint8)
-    for i, picture in enumerate(pictures):
-        prompt, side = divmod(i, 4)
-        top, left = prompt // columns * size, prompt % columns * (4 * size + 8) + side * size
-        canvas[top : top + size, left : left + size] = (picture * 255).round().byte().permute(1, 2, 0).numpy()
+    width, height = len(sides) * size + 8, size + _LABEL_HEIGHT
+    canvas = Image.new("RGB", (columns * width, -(-len(prompts) // columns) * height), "white")
+    pen = ImageDraw.Draw(canvas)
+    for i, prompt in enumerate(prompts):
+        left, top = i % columns * width, i // columns * height
+        pen.text((left, top), prompt, fill="black")
+        for j in range(len(sides)):
+            pixels = (pictures[i * len(sides) + j] * 255).round().byte().permute(1, 2, 0).numpy()
+            canvas.paste(Image.fromarray(pixels), (left + j * size, top + _LABEL_HEIGHT))
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(canvas).save(path, optimize=True)
+    canvas.save(path, quality=85)
+
+
+def pairs_of_same_nouns(held_out: list[tuple[str, str]], generator: np.random.Generator) -> list[tuple[str, str]]:
+    """For each held-out (colour, noun) pair one of the same noun that training does show."""
+    shown = []
+    for _, noun in held_out:
+        colours = [colour for colour in COLOURS if (colour, noun) not in held_out]
+        shown.append((str(generator.choice(colours)), noun))
+    return shown
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, object]:
-    """All measurements."""
+    """All measurements; those for which the data set has nothing to show are left out."""
     recogniser = Recogniser.load(arguments.teacher)
-    sampler = Sampler(arguments.teacher, arguments.guidance_scale, arguments.seed)
+    sampler = Sampler(arguments.teacher, arguments.guidance_scale, arguments.steps, arguments.seed)
     size = sampler.pipeline.unet.config["sample_size"] * 4
     data = ViewDataset(arguments.data, size, held_out=True)
-    held_out = sorted(read_held_out(arguments.held_out))
-    writer_nouns = {noun.name for noun in data.nouns}
-    held_out = [pair for pair in held_out if pair[1] in writer_nouns]
-    generator = np.random.default_rng(arguments.seed)
-    seen = []
-    while len(seen) < len(held_out):
-        pair = (str(generator.choice(list(COLOURS))), held_out[len(seen)][1])
-        if pair not in held_out:
-            seen.append(pair)
-    result: dict[str, object] = {
-        "real renders of unseen views (ceiling)": ceiling(recogniser, data, np.random.default_rng(1), size),
-        **by_noun(sampler, recogniser, data),
-        "camera": camera_obeyed(sampler, data),
-        "coloured prompts held out of training": pairs(sampler, recogniser, held_out),
-        "coloured prompts of the same nouns seen in training": pairs(sampler, recogniser, seen),
-    }
     nouns = [noun.name for noun in data.nouns]
-    sheet(sampler, nouns, 4, arguments.sheets / "nouns.png")
-    sheet(sampler, [f"{colour} {noun}" for colour, noun in held_out], 4, arguments.sheets / "held_out_pairs.png")
+    result: dict[str, object] = {
+        "real renders of unseen views (ceiling)": ceiling(recogniser, data, size, arguments.measured),
+        **by_noun(sampler, recogniser, data),
+    }
+    sheet(sampler, nouns, 8, arguments.sheets / "nouns.jpg")
+    if camera := camera_obeyed(sampler, data):
+        result["camera"] = camera
+    if held_out := sorted(pair for pair in read_held_out(arguments.held_out) if pair[1] in nouns):
+        shown = pairs_of_same_nouns(held_out, np.random.default_rng(arguments.seed))
+        result["coloured prompts held out of training"] = pairs(sampler, recogniser, held_out)
+        result["coloured prompts of the same nouns seen in training"] = pairs(sampler, recogniser, shown)
+        sheet(sampler, [f"{colour} {noun}" for colour, noun in held_out], 8, arguments.sheets / "held_out_pairs.jpg")
     return result
 
 
@@ -192,6 +203,8 @@ def main() -> None:
     parser.add_argument("--sheets", type=Path, required=True, help="where metrics.json and the sheets go")
     parser.add_argument("--held-out", type=Path, default=Path(__file__).parent / "held_out.csv")
     parser.add_argument("--guidance-scale", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=20, help="DDIM steps")
+    parser.add_argument("--measured", type=int, default=5120, help="real renders for the ceiling")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     result = evaluate(arguments)

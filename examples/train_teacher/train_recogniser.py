@@ -57,18 +57,19 @@ def pictures_and_labels(data: ViewDataset, batch: Batch, index: dict[str, int]) 
 
 
 @torch.no_grad()
-def ceiling(recogniser: Recogniser, data: ViewDataset, generator: np.random.Generator, size: int) -> dict[str, float]:
-    """How often real renders of unseen views are recognised, at `size` pixels: first, and among the first five."""
+def ceiling(recogniser: Recogniser, data: ViewDataset, size: int, count: int) -> dict[str, float]:
+    """How often `count` real renders of unseen views are recognised, at `size` pixels: first, among the first five."""
+    generator = np.random.default_rng(1)
     writer = CaptionWriter(data.nouns)
     index = {noun: i for i, noun in enumerate(recogniser.nouns)}
-    first, five, count = 0, 0, 0
-    for _ in range(40):
-        pictures, labels = pictures_and_labels(data, data.sample(64, 2, writer, generator), index)
+    ranks = []
+    for _ in range(0, count, 128):
+        pictures, labels = pictures_and_labels(data, data.sample(min(count, 128), 1, writer, generator), index)
         pictures = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
         logits = recogniser.logits(pictures)
-        rank = (logits > logits.gather(1, labels[:, None])).sum(1)
-        first, five, count = first + int((rank == 0).sum()), five + int((rank < 5).sum()), count + len(rank)
-    return {"top1": first / count, "top5": five / count}
+        ranks.append((logits > logits.gather(1, labels[:, None])).sum(1))
+    rank = torch.cat(ranks)
+    return {"top1": float((rank == 0).float().mean()), "top5": float((rank < 5).float().mean())}
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -101,7 +102,7 @@ def train(arguments: argparse.Namespace) -> None:
     recogniser.load_state_dict(average.values)
     recogniser.eval().requires_grad_(False)
     held_out = ViewDataset(arguments.data, 64, held_out=True)
-    result = {f"{size}px": ceiling(recogniser, held_out, np.random.default_rng(1), size) for size in (32, 48, 64)}
+    result = {f"{size}px": ceiling(recogniser, held_out, size, arguments.measured) for size in (32, 48, 64)}
     print(json.dumps(result))
     recogniser.to(torch.float16).save_pretrained(arguments.out / "recogniser")
 
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the teacher's folder")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--measured", type=int, default=5120, help="renders to measure on")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=2)
     train(parser.parse_args())

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import json
 import sys
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "train_teacher"
 sys.path.insert(0, str(PROGRAM))
@@ -20,6 +22,7 @@ from captions import COLOURS, CaptionWriter, jittered, read_held_out  # noqa: E4
 from catalogue import CatalogueEntry, read_catalogues, read_mesh_folder  # noqa: E402
 from curation import Noun, Repaint, curate, read_nouns  # noqa: E402
 from dataset import ViewDataset, random_backgrounds  # noqa: E402
+from evaluate import colour_of  # noqa: E402
 from meshes import OBJECT_RADIUS, load_mesh  # noqa: E402
 from render import LayeredRenderer, ViewAngles, sample_views  # noqa: E402
 from training import Average, cosine_rate, load_checkpoint, save_checkpoint  # noqa: E402
@@ -156,6 +159,15 @@ def test_backgrounds_are_white_gray_or_coloured() -> None:
     assert gray.mean() == pytest.approx(0.55, abs=0.05)
 
 
+def test_the_colour_of_a_picture_is_that_of_its_object() -> None:
+    picture = torch.ones(3, 16, 16)
+    assert colour_of(picture) == "white"
+    for name, colour in COLOURS.items():
+        for shade in (1.0, 0.7):
+            picture[:, 4:12, 4:12] = shade * torch.tensor(colour)[:, None, None]
+            assert colour_of(picture) == name or (name in ("white", "gray") and shade < 1)
+
+
 def test_average_and_rate() -> None:
     module = torch.nn.Linear(1, 1, bias=False)
     module.weight.data.fill_(0.0)
@@ -187,7 +199,15 @@ def test_training_stops_resumes_and_publishes(data: Path, tmp_path: Path) -> Non
     teacher = tmp_path / "teacher"
     run("publish.py", "--run", tmp_path / "run", "--data", data, "--out", teacher)
     assert (teacher / "models.csv").read_text().splitlines()[1].split(",")[1:3] == ["ball-1.ply", "ball"]
-    run("train_recogniser.py", "--data", data, "--out", teacher, "--steps", 2, "--batch", 4)
+    run("train_recogniser.py", "--data", data, "--out", teacher, "--steps", 2, "--batch", 4, "--measured", 32)
+    held_out = tmp_path / "held_out.csv"
+    held_out.write_text("colour,noun\nblue,ball\n")
+    measured = ("--held-out", held_out, "--measured", 32, "--steps", 2)
+    run("evaluate.py", "--data", data, "--teacher", teacher, "--sheets", tmp_path, *measured)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert 0 <= metrics["samples"]["top1"] <= metrics["samples"]["top5"] <= 1
+    assert 0 <= metrics["coloured prompts held out of training"]["colour"] <= 1
+    assert Image.open(tmp_path / "nouns.jpg").size == (8 * (4 * 32 + 8), 32 + 12)
     from sds.recognition import Recogniser
     from sds.teachers.embedded import load_embedded_teacher
 
