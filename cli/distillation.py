@@ -97,6 +97,11 @@ class StudentFolder:
         return self.training / "samples.png"
 
     @property
+    def metrics(self) -> Path:
+        """What `scoresmith evaluate` has measured."""
+        return self.training / "metrics.json"
+
+    @property
     def pairs(self) -> Path:
         """The teacher's pairs."""
         return self.training / "pairs.safetensors"
@@ -115,7 +120,7 @@ class StudentFolder:
 
     def begin(self, request: DistillRequest) -> None:
         """Make the folder ready for a new run. The teacher's pairs stay: whoever reads them checks whose they are."""
-        for old in (self.checkpoint, self.log, self.sheet, self.path / CARD):
+        for old in (self.checkpoint, self.log, self.sheet, self.metrics, self.path / CARD):
             old.unlink(missing_ok=True)
         threads = torch.get_num_threads()
         versions = {name: version(name) for name in PACKAGES}

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-SUMMARY = "measure a run: recognition, Janus score, mesh statistics"
+SUMMARY = "measure a run or a student"
 DESCRIPTION = """Measures what a run made, prints a table and writes metrics.json.
 
 recognition   by a small classifier that has seen renders of real models only, never anything generated; strict: the
               noun of the prompt must come first among all nouns it knows
 Janus score   share of side and back views that look clearly more like the front to the teacher; 0 is best
-mesh          counts, size in metres, whether it is watertight"""
+mesh          counts, size in metres, whether it is watertight
+
+A student is measured beside fifty steps of its teacher: fidelity (Frechet and kernel distance, precision), diversity
+(recall, distinctness of images of one prompt) and speed."""
 EXAMPLES = """example:
-  scoresmith evaluate outputs/armchair outputs/cactus"""
+  scoresmith evaluate outputs/armchair outputs/cactus
+  scoresmith evaluate outputs/student"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("run_folders", type=Path, nargs="+", metavar="DIR", help="folders of runs")
+    parser.add_argument("run_folders", type=Path, nargs="+", metavar="DIR", help="folders of runs, or of students")
 
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate each run; returns the exit code."""
     import torch
 
+    from cli.distillation import StudentFolder
     from cli.judging import judge_for, judge_surface, mesh_statistics
     from cli.loading import load_object
     from cli.results import delivered, surface_of
     from cli.run_folder import RunFolder, write_json
+    from cli.student_metrics import measure_student
+    from students.folder import CARD
 
     for path in options.run_folders:
+        if (path / CARD).exists():
+            metrics = measure_student(path, torch.device("cpu"))
+            write_json(StudentFolder(path).metrics, metrics)
+            print_metrics(str(path), metrics)
+            continue
         folder = RunFolder(path)
         loaded = load_object(folder, torch.device("cpu"))
         judge = judge_for(loaded.request, loaded.teacher)
@@ -38,11 +51,16 @@ def run(options: argparse.Namespace) -> int:
         metrics = judge_surface(surface, loaded.request, loaded.teacher, judge)
         metrics["mesh"] = mesh_statistics(delivered(surface, loaded.request, judge))
         write_json(folder.metrics, metrics)
-        print(f"{path}: {loaded.request.prompt}")
-        for section, values in metrics.items():
-            for name, value in values.items():
-                print(f"  {section:12} {name.replace('_', ' '):24} {shown(value)}")
+        print_metrics(f"{path}: {loaded.request.prompt}", metrics)
     return 0
+
+
+def print_metrics(title: str, metrics: dict[str, dict[str, Any]]) -> None:
+    """A table for people."""
+    print(title)
+    for section, values in metrics.items():
+        for name, value in values.items():
+            print(f"  {section:12} {name.replace('_', ' '):24} {shown(value)}")
 
 
 def shown(value: object) -> str:
