@@ -8,7 +8,7 @@ import torch
 
 from cli.errors import UserError
 from cli.run_folder import RunFolder
-from cli.scene import Request, build_generator
+from cli.scene import Request, build_generator, with_mind_made_up
 from cli.teachers import load_teacher
 from representations.nerf import NeRF
 from sds.checkpoint import load_checkpoint
@@ -42,4 +42,4 @@ def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:
         nerf.load_state_dict(state["generator"])
     except (KeyError, RuntimeError) as error:
         raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
-    return LoadedObject(request, nerf, teacher)
+    return LoadedObject(request, nerf, with_mind_made_up(teacher, request))

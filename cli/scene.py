@@ -20,6 +20,7 @@ from sds.engine import ScoreDistillation, Settings
 from sds.guidance import PromptConditions
 from sds.prompts import BAD_IMAGE, Directions, PromptSet, condition_for
 from sds.score import METHODS
+from sds.teachers.embedded import EmbeddedTeacher
 
 NEGATIVE_FOR_EMBEDDED = ""
 """The embedded teacher knows no words for a bad image: NFSD compares with its null prompt."""
@@ -39,7 +40,7 @@ class Request:
         preset: "fast" or "quality".
         steps: of the generator; 0 stands for the preset's.
         guidance_scale: None stands for the method's.
-        seed: of everything random.
+        seed: of everything random; also which of the objects that the prompt may mean is made.
     """
 
     prompt: str
@@ -94,6 +95,7 @@ def build_scene(request: Request, teacher: NeuralTeacher, device: torch.device) 
     """Put a run together. A function of its arguments alone, so that a checkpoint can be continued."""
     recipe = request.recipe()
     torch.manual_seed(request.seed)
+    teacher = with_mind_made_up(teacher, request)
     embedded = request.teacher == EMBEDDED
     prompts = PromptSet(
         request.prompt,
@@ -115,7 +117,7 @@ def build_scene(request: Request, teacher: NeuralTeacher, device: torch.device) 
         generator,
         teacher,
         told,
-        torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15),
+        torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True),
         Settings(
             steps=recipe.steps,
             batch_size=recipe.batch_size,
@@ -129,6 +131,13 @@ def build_scene(request: Request, teacher: NeuralTeacher, device: torch.device) 
         penalty=getattr(generator, "penalty", None),
     )
     return Scene(generator, distillation, recipe, prompts, teacher)
+
+
+def with_mind_made_up(teacher: NeuralTeacher, request: Request) -> NeuralTeacher:
+    """The embedded teacher thinking of one object only, another for another seed; any other teacher as it is."""
+    if isinstance(teacher, EmbeddedTeacher):
+        return teacher.with_one_object(request.prompt, request.seed)
+    return teacher
 
 
 def build_generator(request: Request, recipe: Recipe, teacher: NeuralTeacher) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-
 HOSTS = ("time_embedding", "time_text_embed")
 """Where diffusers' UNets and transformers embed the time."""
 

@@ -13,7 +13,7 @@ The gate g in [0, 1] closes where the candidates leave nothing open, such as the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -39,6 +39,9 @@ PATCH = 4
 """Each 4 x 4 block of pixels is one position of the UNet."""
 
 _NEGLIGIBLE = 0.01
+_LIKELY_ENOUGH = 0.05
+"""The smallest probability of a candidate that is worth being made."""
+
 _IMPOSSIBLE = -1e4
 """The log probability of a candidate that was not drawn: finite, so that conditions can be interpolated."""
 
@@ -160,11 +163,15 @@ class EmbeddedTeacher:
     Args:
         view_prior: the view prior.
         unet: the UNet.
+        chosen: for some prompts, which of the view prior's candidates is meant; for all others any of them may be.
     """
 
     knows_views = True
 
-    def __init__(self, view_prior: ViewPrior, unet: UNet2DConditionModel) -> None:
+    def __init__(
+        self, view_prior: ViewPrior, unet: UNet2DConditionModel, chosen: Mapping[str, int] | None = None
+    ) -> None:
+        self.chosen = dict(chosen or {})
         self.view_prior = view_prior.eval().requires_grad_(False)
         self.unet = unet.eval().requires_grad_(False)
         self.schedule: NoiseSchedule = cosine_schedule()
@@ -194,12 +201,34 @@ class EmbeddedTeacher:
         )
         return told_to_unet(self.view_prior, text, slots, azimuth, elevation, background, self.shape[-1], _NEGLIGIBLE)
 
+    @torch.no_grad()
+    def with_one_object(self, prompt: str, number: int = 0) -> EmbeddedTeacher:
+        """The same teacher with its mind made up: of the objects that ``prompt`` may mean it thinks of one only.
+
+        "A round table" has one leg or four. A score that may mean either asks every view for something else, and thin
+        parts fade between the two; a table with one leg is as clear a request as any.
+
+        Args:
+            prompt: whose candidates to choose from.
+            number: 0 chooses the likeliest, 1 the next, and so on, over and over among those that are likely enough.
+        """
+        weight = self.view_prior.slots_of(self.view_prior.read([prompt]).pooled).log_weight[0].exp()
+        order = weight.argsort(descending=True)
+        likely = max(1, int((weight >= _LIKELY_ENOUGH).sum()))
+        chosen = {**self.chosen, prompt: int(order[number % likely])}
+        return EmbeddedTeacher(self.view_prior, self.unet, chosen)
+
     def _read(self, prompts: Sequence[str]) -> tuple[TextEncoding, Slots]:
         """Reads each distinct prompt once, and not again while the same ones are asked for."""
         distinct = tuple(dict.fromkeys(prompts))
         if distinct != self._read_prompts:
             text = self.view_prior.read(distinct)
-            self._read_prompts, self._readings = distinct, (text, self.view_prior.slots_of(text.pooled))
+            slots = self.view_prior.slots_of(text.pooled)
+            for row, prompt in enumerate(distinct):
+                if prompt in self.chosen:
+                    slots.log_weight[row] = _IMPOSSIBLE
+                    slots.log_weight[row, self.chosen[prompt]] = 0.0
+            self._read_prompts, self._readings = distinct, (text, slots)
         text, slots = self._readings
         rows = torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)
         return text[rows], slots[rows]

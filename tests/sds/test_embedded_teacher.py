@@ -97,6 +97,20 @@ def test_negligible_candidates_are_left_out_and_change_nothing() -> None:
     torch.testing.assert_close(teacher(x_t, times(0.7), pruned), teacher(x_t, times(0.7), complete))
 
 
+def test_a_teacher_with_one_object_in_mind_sees_that_candidate_only() -> None:
+    teacher = tiny_teacher()
+    weight = teacher.condition(["red ball"], view(1)).tensors["log_weight"][0].exp()
+    order = weight.argsort(descending=True).tolist()
+    likely = [candidate for candidate in order if weight[candidate] >= 0.05]
+    for number in range(2 * len(likely)):
+        decided = teacher.with_one_object("red ball", number).condition(["red ball", ""], view(2)).tensors["log_weight"]
+        assert decided[0].exp().argmax() == likely[number % len(likely)]
+        torch.testing.assert_close(decided[0].exp().sum(), torch.tensor(1.0))
+        torch.testing.assert_close(decided[1], teacher.condition([""], view(1)).tensors["log_weight"][0])
+    untouched = teacher.condition(["red ball"], view(1)).tensors["log_weight"][0].exp()
+    torch.testing.assert_close(untouched, weight)
+
+
 def test_prompts_are_read_again_when_they_change() -> None:
     teacher = tiny_teacher()
     first = teacher.condition(["horse", "red chair", "horse"], view(3))
