@@ -49,7 +49,7 @@ SMALL_TEACHER = Recipe(
     learning_rate=Ramp(1.0, 0.3, begin=0.7),
     grid=64,
     samples=48,
-    roughness=0.5,
+    roughness=1.0,
     opacity_entropy=100.0,
 )
 """For the embedded teacher: low guidance, since a small teacher's predictions are wrong far from what it has seen."""

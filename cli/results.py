@@ -25,7 +25,7 @@ from sds.sampling import sample
 FRAMES = 48
 PICTURE_SIZE = 192
 MESH_RESOLUTION = 129
-MESH_CLEANING = Cleaning(smallest_component=0.02, smoothing_steps=4)
+MESH_CLEANING = Cleaning(smallest_component=0.01, smoothing_steps=4)
 
 
 def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> None:

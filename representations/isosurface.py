@@ -15,6 +15,10 @@ from representations.nerf import NeRF
 from representations.rays import Rays, sample_distances
 from representations.voxels import node_positions, sample_grid
 
+COVERED = 0.35
+"""The opacity from which on a ray counts as stopped. Less than a half, because chair legs and spokes, thinner than a
+pixel of the teacher's, never become quite opaque."""
+
 _SMALLEST_DENSITY = 1e-3
 _SPHERE_RADIUS = 0.998
 _SPHERE_SLOPE = 50.0
@@ -53,7 +57,8 @@ def silhouette_threshold(density: Tensor, cameras: Cameras, opacity: Tensor, can
 
     Volume rendering has no surface: a thin leg may be drawn by less density than the inside of a cushion. What the
     teacher judged is the picture, so the threshold is the one for which "some point on the ray is denser" agrees
-    best (by intersection over union, summed over all pixels) with "the ray is more than half opaque".
+    best (by intersection over union, summed over all pixels) with "the ray is covered", that is, more opaque than
+    `COVERED`.
 
     Args:
         density: (R, R, R) at the nodes over [-1, 1]^3, indexed [z, y, x].
@@ -62,11 +67,11 @@ def silhouette_threshold(density: Tensor, cameras: Cameras, opacity: Tensor, can
         candidates: thresholds to try, evenly in log density.
 
     Raises:
-        EmptySurfaceError: if no ray is even half opaque, or the field is not finite.
+        EmptySurfaceError: if no ray is covered, or the field is not finite.
     """
     if not bool(torch.isfinite(density).all()):
         raise EmptySurfaceError("The field has no surface: its density is not finite everywhere (training diverged).")
-    covered = opacity > 0.5
+    covered = opacity > COVERED
     if not bool(covered.any()):
         raise EmptySurfaceError(
             f"The field has no surface: its densest place has density {density.max():.2g}, and no ray is more than "

@@ -4,7 +4,7 @@ import torch
 
 from representations.cameras import turntable
 from representations.fields import Blob, DenseGrid
-from representations.isosurface import EmptySurfaceError, extract_mesh, silhouette_threshold, trace_surface
+from representations.isosurface import COVERED, EmptySurfaceError, extract_mesh, silhouette_threshold, trace_surface
 from representations.mesh import Cleaning, problems
 from representations.nerf import NeRF
 from representations.rays import Marching
@@ -47,10 +47,10 @@ def test_threshold_reproduces_the_outline():
         opacity = nerf(cameras).opacity[:, 0]
     density = nerf.density_grid(65)
     threshold = silhouette_threshold(density, cameras, opacity)
-    # By symmetry the outline is a circle: the mesh must be as wide as the ray that is just half opaque is far out.
+    # By symmetry the outline is a circle: the mesh must be as wide as the ray that just counts as covered is far out.
     origins, directions = cameras.rays()
     miss_distance = torch.linalg.cross(origins, directions).norm(dim=-1)
-    outline_radius = miss_distance[opacity > 0.5].max().item()
+    outline_radius = miss_distance[opacity > COVERED].max().item()
     mesh = trace_surface(density, threshold)
     assert np.linalg.norm(mesh.vertices, axis=1).mean() == pytest.approx(outline_radius, abs=0.04)
 
