@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,13 @@ class ViewDataset:
             shade=is_painted * layers[:, :, 6:7],
             opacity=layers[:, :, 7:8],
         )
+
+
+def without_some_words(batch: Batch, share: float, generator: np.random.Generator) -> Batch:
+    """The batch with the captions of a random share of its groups left empty, so that the null prompt is learnt too."""
+    empty = generator.random(len(batch.captions)) < share
+    captions = ["" if drop else caption for caption, drop in zip(batch.captions, empty, strict=True)]
+    return replace(batch, captions=captions)
 
 
 def random_backgrounds(count: int, generator: np.random.Generator) -> NDArray[np.float32]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from captions import CaptionWriter, read_held_out
-from dataset import Batch, ViewDataset
+from dataset import Batch, ViewDataset, without_some_words
 from torch import Tensor
-from training import Average, cosine_rate, load_checkpoint, public_config, save_checkpoint
+from training import Report, Trainer
 
 from sds.teachers.view_prior import Layers, Slots, ViewPrior, camera_features
 from sds.teachers.vocabulary import words_to_learn
@@ -102,54 +101,19 @@ def train(arguments: argparse.Namespace) -> None:
     words = words_to_learn(writer.all_words([item["fine_name"] for item in data.objects]))
     arguments.out.mkdir(parents=True, exist_ok=True)
     prior = ViewPrior(words=words, width=arguments.width, slots=arguments.slots, resolution=arguments.size)
-    average = Average(prior)
-    optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    checkpoint = arguments.out / "prior.pt"
-    step = 0
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, generator)
-        prior.load_state_dict(state["prior"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = int(state["step"])
-    print(f"{sum(p.numel() for p in prior.parameters()) / 1e6:.1f}M parameters, from step {step}", flush=True)
-    saved = started = time.monotonic()
-    reported: list[float] = []
-    while step < arguments.steps:
-        progress = step / arguments.steps
+    trainer = Trainer(prior, arguments.out / "prior.pt", arguments.steps, arguments.rate, 0.999, generator)
+    report = Report()
+    while trainer.unfinished:
+        progress = trainer.progress
         together = progress < _TOGETHER
         groups, views = (arguments.groups * arguments.views, 1) if together else (arguments.groups, arguments.views)
-        batch = data.sample(groups, views, writer, generator)
-        for i in np.flatnonzero(generator.random(groups) < _TEXT_DROP):
-            batch.captions[i] = ""
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, arguments.steps, arguments.rate)
+        batch = without_some_words(data.sample(groups, views, writer, generator), _TEXT_DROP, generator)
         annealed = min(1.0, (progress - _TOGETHER) / _ANNEALED)
         temperature = None if together else _HOT * (_COLD / _HOT) ** annealed
         with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
             loss, error = loss_of(prior, batch, temperature, _EXPLORED * (1 - progress))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
-        optimizer.step()
-        average.update(prior)
-        reported.append(float(error))
-        step += 1
-        if step % 200 == 0:
-            pictures = 200 * arguments.groups * arguments.views / (time.monotonic() - started)
-            print(f"step {step}  error {np.mean(reported):.5f}  {pictures:.0f} pictures/s", flush=True)
-            reported.clear()
-            started = time.monotonic()
-        if time.monotonic() - saved > 120 or step == arguments.steps:
-            state = {
-                "prior": prior.state_dict(),
-                "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "config": public_config(prior),
-                "step": step,
-            }
-            save_checkpoint(checkpoint, state, generator)
-            saved = time.monotonic()
+        trainer.learn(loss)
+        report.add(trainer.step, groups * views, error=error)
 
 
 def main() -> None:

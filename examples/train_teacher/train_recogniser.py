@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from captions import CaptionWriter
 from dataset import Batch, ViewDataset
 from torch import Tensor
-from training import Average, cosine_rate
+from training import Report, Trainer, averaged
 
 from sds.recognition import Recogniser
 
@@ -73,38 +72,29 @@ def ceiling(recogniser: Recogniser, data: ViewDataset, size: int, count: int) ->
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Trains, writes ``recogniser/`` into the output folder and prints the ceiling."""
+    """Trains, writes ``recogniser/`` into the teacher's folder and prints the ceiling."""
     torch.manual_seed(arguments.seed)
     generator = np.random.default_rng(arguments.seed)
     data = ViewDataset(arguments.data, 64)
     writer = CaptionWriter(data.nouns)
     recogniser = Recogniser(names=names_of_nouns(data)).to(memory_format=torch.channels_last)
     index = {noun: i for i, noun in enumerate(recogniser.nouns)}
-    average = Average(recogniser, 0.998)
-    optimizer = torch.optim.AdamW(recogniser.parameters(), lr=1e-3, weight_decay=0.02, fused=True)
-    started, losses = time.monotonic(), []
-    for step in range(arguments.steps):
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = arguments.checkpoint or arguments.out.with_name(arguments.out.name + "-recogniser.pt")
+    trainer = Trainer(recogniser, checkpoint, arguments.steps, arguments.rate, 0.998, generator)
+    report = Report()
+    while trainer.unfinished:
         pictures, labels = pictures_and_labels(data, data.sample(arguments.batch, 1, writer, generator), index)
         pictures = degraded(pictures, generator).to(memory_format=torch.channels_last)
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, arguments.steps, arguments.rate)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
             logits = recogniser.logits(pictures)
         loss = F.cross_entropy(logits, labels, label_smoothing=0.05)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average.update(recogniser)
-        losses.append(loss.item())
-        if (step + 1) % 200 == 0:
-            speed = (step + 1) * arguments.batch / (time.monotonic() - started)
-            print(f"step {step + 1}  loss {np.mean(losses[-200:]):.3f}  {speed:.0f} pictures/s", flush=True)
-    recogniser.load_state_dict(average.values)
-    recogniser.eval().requires_grad_(False)
+        trainer.learn(loss)
+        report.add(trainer.step, arguments.batch, loss=loss.detach())
+    best = averaged(checkpoint, Recogniser)
     held_out = ViewDataset(arguments.data, 64, held_out=True)
-    result = {f"{size}px": ceiling(recogniser, held_out, size, arguments.measured) for size in (32, 48, 64)}
-    print(json.dumps(result))
-    recogniser.to(torch.float16).save_pretrained(arguments.out / "recogniser")
+    print(json.dumps({f"{size}px": ceiling(best, held_out, size, arguments.measured) for size in (32, 48, 64)}))
+    best.to(torch.float16).save_pretrained(arguments.out / "recogniser")
 
 
 def main() -> None:
@@ -114,6 +104,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the teacher's folder")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument(
+        "--checkpoint", type=Path, help="where to keep the state; beside the teacher's folder if not said"
+    )
+    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--measured", type=int, default=5120, help="renders to measure on")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=2)

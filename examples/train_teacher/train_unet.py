@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from captions import CaptionWriter, read_held_out
-from dataset import Batch, ViewDataset
+from dataset import Batch, ViewDataset, without_some_words
 from diffusers import UNet2DConditionModel
 from torch import Tensor
-from training import Average, averaged, cosine_rate, load_checkpoint, public_config, save_checkpoint
+from training import Report, Trainer, averaged
 
 from sds.denoiser import Condition
 from sds.schedule import cosine_schedule
@@ -20,6 +19,8 @@ from sds.teachers.embedded import PATCH, condition_width, predict_x0, told_to_un
 from sds.teachers.view_prior import ViewPrior
 
 _TEXT_DROP = 0.12
+_SMALLEST_VARIANCE = 0.06
+"""Errors of x0 are weighted by 1 / (sigma^2 + this): what little noise hides must be right, but not to the last bit."""
 
 
 def new_unet(size: int, channels: tuple[int, ...], text_width: int) -> UNet2DConditionModel:
@@ -67,6 +68,27 @@ def tell(prior: ViewPrior, batch: Batch, size: int) -> Condition:
     )
 
 
+def loss_of(
+    unet: UNet2DConditionModel, prior: ViewPrior, batch: Batch, size: int, noises: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The weighted squared error of x0 at random times, `noises` of them for each picture.
+
+    Returns:
+        The loss, and for reporting the mean squared errors below and above t = 0.5.
+    """
+    schedule = cosine_schedule()
+    condition = Condition.concatenate([tell(prior, batch, size)] * noises)
+    x0 = (batch.picture.flatten(0, 1) * 2 - 1).repeat(noises, 1, 1, 1)
+    t = sample_times(len(x0))
+    x_t = schedule.add_noise(x0, torch.randn_like(x0), t)
+    alpha, sigma = schedule(t)
+    denoised = predict_x0(unet, prior.spread, x_t, alpha, sigma, schedule.timestep(t), condition)
+    error = (denoised.float() - x0).square().mean((1, 2, 3))
+    loss = (error / (sigma**2 + _SMALLEST_VARIANCE).float()).mean()
+    reported = error.detach()
+    return loss, reported[t < 0.5].mean(), reported[t >= 0.5].mean()
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Runs or resumes the stage."""
     torch.manual_seed(arguments.seed)
@@ -74,72 +96,22 @@ def train(arguments: argparse.Namespace) -> None:
     data = ViewDataset(arguments.data, arguments.size)
     writer = CaptionWriter(data.nouns, read_held_out(arguments.held_out))
     prior = averaged(arguments.out / "prior.pt", ViewPrior)
-    channels = tuple(int(word) for word in arguments.channels.split(","))
-    unet = new_unet(arguments.size, channels, prior.config["text_width"]).to(memory_format=torch.channels_last)
-    average = Average(unet, 0.9985)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    schedule = cosine_schedule()
-    checkpoint = arguments.out / "unet.pt"
-    step = 0
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, generator)
-        unet.load_state_dict(state["unet"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = int(state["step"])
-    elif arguments.warm_start:
-        warm = torch.load(arguments.warm_start, weights_only=True, map_location="cpu")
-        unet.load_state_dict(warm["average"]["values"])
-        average = Average(unet, 0.9985)
-    print(f"{sum(p.numel() for p in unet.parameters()) / 1e6:.1f}M parameters, from step {step}", flush=True)
-    saved = started = time.monotonic()
-    low: list[float] = []
-    high: list[float] = []
-    while step < arguments.steps:
+    if arguments.warm_start:
+        unet = averaged(arguments.warm_start, UNet2DConditionModel).train().requires_grad_(True)
+    else:
+        channels = tuple(int(word) for word in arguments.channels.split(","))
+        unet = new_unet(arguments.size, channels, prior.config["text_width"])
+    unet = unet.to(memory_format=torch.channels_last)
+    trainer = Trainer(unet, arguments.out / "unet.pt", arguments.steps, arguments.rate, 0.9985, generator)
+    report = Report()
+    while trainer.unfinished:
         batch = data.sample(arguments.groups, arguments.views, writer, generator)
-        for i in np.flatnonzero(generator.random(arguments.groups) < _TEXT_DROP):
-            batch.captions[i] = ""
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, arguments.steps, arguments.rate)
+        batch = without_some_words(batch, _TEXT_DROP, generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
-            condition = tell(prior, batch, arguments.size)
-        repeats = arguments.noises
-        condition = Condition.concatenate([condition] * repeats)
-        x0 = (batch.picture.flatten(0, 1) * 2 - 1).repeat(repeats, 1, 1, 1)
-        t = sample_times(len(x0))
-        x_t = schedule.add_noise(x0, torch.randn_like(x0), t)
-        alpha, sigma = schedule(t)
-        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
-            denoised = predict_x0(unet, prior.spread, x_t, alpha, sigma, schedule.timestep(t), condition)
-        error = (denoised.float() - x0).square().mean((1, 2, 3))
-        weight = (1 / (sigma**2 + 0.06)).float()
-        loss = (weight * error).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
-        average.update(unet)
-        low.append(float(error.detach()[t < 0.5].mean()))
-        high.append(float(error.detach()[t >= 0.5].mean()))
-        step += 1
-        if step % 100 == 0:
-            pictures = 100 * len(x0) / (time.monotonic() - started)
-            print(
-                f"step {step}  error t<.5 {np.nanmean(low):.5f}  t>.5 {np.nanmean(high):.5f}  {pictures:.0f} img/s",
-                flush=True,
-            )
-            low.clear(), high.clear()
-            started = time.monotonic()
-        if time.monotonic() - saved > 120 or step == arguments.steps:
-            state = {
-                "unet": unet.state_dict(),
-                "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "config": public_config(unet),
-                "step": step,
-            }
-            save_checkpoint(checkpoint, state, generator)
-            saved = time.monotonic()
+            loss, low, high = loss_of(unet, prior, batch, arguments.size, arguments.noises)
+        trainer.learn(loss)
+        pictures = arguments.groups * arguments.views * arguments.noises
+        report.add(trainer.step, pictures, below_half=low, above_half=high)
 
 
 def main() -> None:

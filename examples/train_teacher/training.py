@@ -1,17 +1,22 @@
-"""What both training stages share: checkpoints that survive a crash, an averaged copy of the weights, the step size."""
+"""What all training stages share: one step of learning, checkpoints that survive a crash, an averaged copy, reports."""
 
 from __future__ import annotations
 
 import ast
 import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+_SECONDS_BETWEEN_CHECKPOINTS = 120
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Average:
@@ -45,6 +50,109 @@ class Average:
         self.steps, self.values = state["steps"], state["values"]
 
 
+class Trainer:
+    """A network in training. Made again with the same checkpoint, it goes on where it was, randomness included.
+
+    Args:
+        network: what learns; a diffusers module, whose configuration is stored with it.
+        checkpoint: file to go on from, if it exists, and to write every two minutes and at the end.
+        steps: how many steps the whole run has.
+        peak_rate: the largest step size of AdamW.
+        decay: of the averaged weights.
+        generator: the run's source of randomness beside torch's own.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        checkpoint: Path,
+        steps: int,
+        peak_rate: float,
+        decay: float,
+        generator: np.random.Generator,
+    ) -> None:
+        self.network = network
+        self.steps = steps
+        self.step = 0
+        self.average = Average(network, decay)
+        self._checkpoint = checkpoint
+        self._peak_rate = peak_rate
+        self._generator = generator
+        self._optimizer = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+        self._saved = time.monotonic()
+        if checkpoint.exists():
+            self._restore()
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        print(f"{parameters / 1e6:.1f}M parameters, from step {self.step}", flush=True)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are steps left."""
+        return self.step < self.steps
+
+    @property
+    def progress(self) -> float:
+        """The share of the run that is done."""
+        return self.step / self.steps
+
+    def learn(self, loss: Tensor) -> None:
+        """One step down the gradient of `loss`, and a checkpoint if one is due."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = cosine_rate(self.step, self.steps, self._peak_rate)
+        self._optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimizer.step()
+        self.average.update(self.network)
+        self.step += 1
+        if not self.unfinished or time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
+            self._save()
+
+    def _save(self) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "config": public_config(self.network),
+            "step": self.step,
+        }
+        save_checkpoint(self._checkpoint, state, self._generator)
+        self._saved = time.monotonic()
+
+    def _restore(self) -> None:
+        state = load_checkpoint(self._checkpoint, self._generator)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step = int(state["step"])
+
+
+class Report:
+    """Prints the means of what was measured since the last line, and the speed.
+
+    Args:
+        every: steps between two lines.
+    """
+
+    def __init__(self, every: int = 200) -> None:
+        self._every = every
+        self._started = time.monotonic()
+        self._pictures = 0
+        self._values: dict[str, list[float]] = {}
+
+    def add(self, step: int, pictures: int, **measured: Tensor | float) -> None:
+        """Takes note of one step's numbers (nan: nothing to measure); prints a line when it is time."""
+        self._pictures += pictures
+        for name, value in measured.items():
+            self._values.setdefault(name, []).append(float(value))
+        if step % self._every:
+            return
+        means = "  ".join(f"{name} {np.nanmean(values):.5f}" for name, values in self._values.items())
+        speed = self._pictures / (time.monotonic() - self._started)
+        print(f"step {step}  {means}  {speed:.0f} pictures/s", flush=True)
+        self._started, self._pictures, self._values = time.monotonic(), 0, {}
+
+
 def public_config(module: Any) -> dict[str, Any]:
     """The constructor arguments of a diffusers module, without the entries that diffusers keeps for itself."""
     return {key: value for key, value in module.config.items() if not key.startswith("_")}
@@ -54,9 +162,6 @@ def cosine_rate(step: int, steps: int, peak: float, warmup: int = 300) -> float:
     """Step size: rises linearly for `warmup` steps, then falls along a cosine to 2 % of the peak at `steps`."""
     progress = min(step / max(steps, 1), 1.0)
     return peak * min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def averaged(checkpoint: Path, network: Callable[..., Network]) -> Network:

@@ -16,7 +16,9 @@ def run(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str) -> None:
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
 
 
-@pytest.mark.parametrize("name", ["custom_score_gradient.py", "fourier_image.py", "parametric_object.py"])
+@pytest.mark.parametrize(
+    "name", ["custom_score_gradient.py", "fourier_image.py", "one_step_student.py", "parametric_object.py"]
+)
 def test_examples_that_draw_a_picture(name: str, tmp_path: Path, monkeypatch, capsys):
     path = tmp_path / "picture.png"
     run(monkeypatch, name, "a red chair", "--out", str(path), "--steps", "3")
@@ -33,5 +35,6 @@ def test_text_to_3d(tmp_path: Path, monkeypatch):
 
 
 def test_every_example_is_tested():
-    tested = {"custom_score_gradient.py", "fourier_image.py", "parametric_object.py", "text_to_3d.py"}
+    pictures = {"custom_score_gradient.py", "fourier_image.py", "one_step_student.py", "parametric_object.py"}
+    tested = pictures | {"text_to_3d.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

@@ -21,11 +21,13 @@ from build_dataset import HELD_OUT_VIEWS  # noqa: E402 - the programs of an exam
 from captions import COLOURS, CaptionWriter, jittered, read_held_out  # noqa: E402
 from catalogue import CatalogueEntry, read_catalogues, read_mesh_folder  # noqa: E402
 from curation import Noun, Repaint, curate, read_nouns  # noqa: E402
-from dataset import ViewDataset, random_backgrounds  # noqa: E402
+from dataset import ViewDataset, random_backgrounds, without_some_words  # noqa: E402
 from evaluate import colour_of  # noqa: E402
 from meshes import OBJECT_RADIUS, load_mesh  # noqa: E402
 from render import LayeredRenderer, ViewAngles, sample_views  # noqa: E402
-from training import Average, cosine_rate, load_checkpoint, save_checkpoint  # noqa: E402
+from training import Average, Trainer, cosine_rate, load_checkpoint, save_checkpoint  # noqa: E402
+
+from tests.sds.tiny_embedded import tiny_prior  # noqa: E402
 
 
 def entry(path: Path, size: tuple[float, float, float] | None = None) -> CatalogueEntry:
@@ -188,6 +190,37 @@ def test_checkpoints_restore_randomness_and_replace_whole(tmp_path: Path) -> Non
     assert generator.random() == expected[0]
     torch.testing.assert_close(torch.rand(1), expected[1])
     assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+
+def train_a_little(checkpoint: Path, until: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Runs up to step `until` of 4 on random targets; returns the weights and their average."""
+    torch.manual_seed(5)
+    generator = np.random.default_rng(5)
+    prior = tiny_prior()
+    trainer = Trainer(prior, checkpoint, steps=4, peak_rate=0.01, decay=0.9, generator=generator)
+    while trainer.unfinished and trainer.step < until:
+        target = torch.randn(()) + generator.random()
+        trainer.learn((prior.slots_of(prior.read(["red chair"]).pooled).code.mean() - target).square())
+    return prior.slot.detach().clone(), trainer.average.values["slot"].clone()
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training._SECONDS_BETWEEN_CHECKPOINTS", -1)  # a checkpoint after every step
+    never_stopped = train_a_little(tmp_path / "one.pt", until=4)
+    train_a_little(tmp_path / "two.pt", until=2)
+    resumed = train_a_little(tmp_path / "two.pt", until=4)
+    for a, b in zip(resumed, never_stopped, strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(never_stopped[0], tiny_prior().slot)
+
+
+def test_empty_captions_are_a_share_of_all(data: Path) -> None:
+    dataset = ViewDataset(data, 16)
+    generator = np.random.default_rng(0)
+    batch = dataset.sample(200, 1, CaptionWriter(dataset.nouns), generator)
+    thinned = without_some_words(batch, 0.25, generator)
+    assert np.mean([caption == "" for caption in thinned.captions]) == pytest.approx(0.25, abs=0.1)
+    assert {a for a, b in zip(thinned.captions, batch.captions, strict=True) if a != b} == {""}
 
 
 def test_training_stops_resumes_and_publishes(data: Path, tmp_path: Path) -> None:
