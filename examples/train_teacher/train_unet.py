@@ -98,6 +98,7 @@ def train(arguments: argparse.Namespace) -> None:
     prior = averaged(arguments.out / "prior.pt", ViewPrior)
     if arguments.warm_start:
         unet = averaged(arguments.warm_start, UNet2DConditionModel).train().requires_grad_(True)
+        unet.register_to_config(sample_size=arguments.size // PATCH)
     else:
         channels = tuple(int(word) for word in arguments.channels.split(","))
         unet = new_unet(arguments.size, channels, prior.config["text_width"])

@@ -27,7 +27,8 @@ from sds.teachers.vocabulary import PAD, Vocabulary
 _AZIMUTH_HARMONICS = 8
 CAMERA_FEATURES = 2 * _AZIMUTH_HARMONICS + 6 + 16
 _LAYERS = 5
-_CORRELATED = 8.0
+_CORRELATED = 1 / 128
+"""The share of a picture's pixels that err as one: 8 of them at 32 x 32."""
 
 
 def camera_features(azimuth: Tensor, elevation: Tensor) -> Tensor:
@@ -263,7 +264,8 @@ def posterior_mean(
         (B, 3, H, W).
     """
     scaled = alpha[:, None, None].to(x_t.dtype)
-    variance = (alpha**2 * _CORRELATED * residual**2 + sigma**2)[:, None].to(x_t.dtype)
+    correlated = _CORRELATED * x_t.shape[-2] * x_t.shape[-1]
+    variance = (alpha**2 * correlated * residual**2 + sigma**2)[:, None].to(x_t.dtype)
     difference = x_t.flatten(1)[:, None] - scaled * candidates.flatten(2)
     log_likelihood = -difference.square().sum(2) / (2 * variance)
     posterior = (log_weight.to(x_t.dtype) + log_likelihood).softmax(dim=1)

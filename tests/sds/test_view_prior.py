@@ -72,8 +72,8 @@ def test_posterior_mean_by_hand_and_certain_without_noise() -> None:
     alpha, sigma = torch.tensor([0.6]), torch.tensor([0.8])
     x_t = torch.full((1, 3, 2, 2), 0.1)
     mean = posterior_mean(x_t, alpha, sigma, candidates, log_weight, 0.2)
-    # 12 numbers; squared distances (0.1 + 0.3)^2 and (0.1 - 0.3)^2; variance 8 * 0.36 * 0.04 + 0.64.
-    gap = 12 * (0.16 - 0.04) / (2 * (8 * 0.36 * 0.04 + 0.64))
+    # 12 numbers; squared distances (0.1 + 0.3)^2 and (0.1 - 0.3)^2; variance c * 0.36 * 0.04 + 0.64, c = 4 / 128.
+    gap = 12 * (0.16 - 0.04) / (2 * (4 / 128 * 0.36 * 0.04 + 0.64))
     share = 1 / (1 + math.exp(-gap))
     torch.testing.assert_close(mean, torch.full((1, 3, 2, 2), 0.5 * share - 0.5 * (1 - share)))
     big = torch.cat([candidates[:, :1].expand(1, 1, 3, 2, 2), candidates[:, 1:]], 1).repeat(1, 1, 1, 16, 16)
