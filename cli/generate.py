@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=("sds", "nfsd", "vsd", "csd"),
         default="sds",
-        help="the score gradient: sds (default), nfsd (less noise), vsd (more variety; trains a critic), csd",
+        help="the score gradient: sds (default, the steadiest), nfsd (less noise), vsd (trains a critic), "
+        "csd (guidance alone: colours run wild)",
     )
     how.add_argument(
         "--representation", choices=("nerf", "pixels"), default="nerf", help="a 3D object (default), or one flat image"

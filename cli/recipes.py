@@ -71,7 +71,8 @@ LARGE_TEACHER = Recipe(
 LARGE_TEACHER_GUIDANCE = {"sds": 100.0, "nfsd": 7.5, "vsd": 7.5, "csd": 7.5}
 """Each paper's own guidance scale."""
 
-SMALL_TEACHER_GUIDANCE = {"sds": 2.0, "nfsd": 2.0, "vsd": 2.0, "csd": 2.0}
+SMALL_TEACHER_GUIDANCE = {"sds": 2.0, "nfsd": 1.5, "vsd": 1.0, "csd": 1.0}
+"""Where nothing but the critic or the null prompt holds colours in place, more guidance than this makes them drift."""
 
 
 def recipe_for(method: str, preset: str, embedded: bool) -> Recipe:
@@ -80,8 +81,8 @@ def recipe_for(method: str, preset: str, embedded: bool) -> Recipe:
     scale = (SMALL_TEACHER_GUIDANCE if embedded else LARGE_TEACHER_GUIDANCE)[method]
     recipe = replace(recipe, guidance=replace(recipe.guidance, scale=scale))
     if method == "nfsd":
-        # Only t < 0.2 pulls an image back (sds.score.nfsd): keep a share of the visits there all along.
-        recipe = replace(recipe, times=TimeRange(Ramp(0.02, 0.02), recipe.times.highest))
+        # Only t < 0.2 pulls an image back (sds.score.nfsd): visit it all along, and more often towards the end.
+        recipe = replace(recipe, times=TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.3)))
     if preset == "quality":
         recipe = replace(recipe, steps=3 * recipe.steps, batch_size=2 * recipe.batch_size, samples=2 * recipe.samples)
     return recipe
