@@ -36,6 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--student-steps", type=int, choices=(1, 2, 4), default=1, help="evaluations for an image (default: 1)"
     )
+    how.add_argument(
+        "--start",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="noise level in (0, 1] that the student is told to begin with (default: 1), of dmd, diff-instruct, dmd2 "
+        "and add. With 0.9 noise decides what a prompt leaves open, but only `scoresmith sample` knows how to begin",
+    )
     how.add_argument("--guidance-scale", type=float, default=2.0, metavar="G", help="that is learned (default: 2)")
     how.add_argument(
         "--pairs", type=int, default=512, metavar="N", help="images of the teacher for methods that need them"
@@ -64,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
     for name in ("steps", "pairs", "batch_size"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be positive, not {getattr(options, name)}")
+    if not 0 < options.start <= 1:
+        raise UserError(f"--start must lie in (0, 1], not {options.start}")
     if options.learning_rate < 0 or options.guidance_scale <= 0:
         raise UserError("--learning-rate and --guidance-scale must be positive")
     request = DistillRequest(
@@ -72,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
         method=options.method,
         steps=options.steps,
         student_steps=options.student_steps,
+        start=options.start,
         guidance_scale=options.guidance_scale,
         pairs=options.pairs,
         batch_size=options.batch_size,

@@ -54,6 +54,7 @@ class DistillRequest:
     method: str
     steps: int
     student_steps: int
+    start: float
     guidance_scale: float
     pairs: int
     batch_size: int

@@ -51,6 +51,9 @@ class Order:
         method: a key of `RECIPES`.
         steps: of training, in all stages together.
         student_steps: evaluations that the student takes for an image.
+        start: the noise level in (0, 1] that the student is told to begin with. Below 1 what it is given is still pure
+            noise, but it looks for an image in it, and noise decides what a prompt leaves open. Only methods that match
+            distributions are free to choose it (Luo et al. 2023 do).
         guidance_scale: that the student learns.
         pairs: how many of the teacher's pairs methods use that need pairs or images.
         pairs_file: where they are kept, and looked for first; None keeps none.
@@ -65,6 +68,7 @@ class Order:
     method: str
     steps: int = 1000
     student_steps: int = 1
+    start: float = 1.0
     guidance_scale: float = 2.0
     pairs: int = 512
     pairs_file: Path | None = None
@@ -84,8 +88,8 @@ class Order:
 
     @property
     def times(self) -> list[float]:
-        """Of the student's steps, even from pure noise."""
-        return [1 - i / self.student_steps for i in range(self.student_steps)]
+        """Of the student's steps, even from the start."""
+        return [self.start * (1 - i / self.student_steps) for i in range(self.student_steps)]
 
     def rate(self, default: float) -> float:
         """The learning rate: the user's, or else ``default``."""
@@ -189,7 +193,9 @@ def matching(order: Order, engine: Callable[[FewStepGenerator, MatchingSettings]
 def regression(
     order: Order, stages: Sequence[StageBuilder], *, told_end: bool = False, same_path: bool = False, rate: float = 2e-4
 ) -> StudentRun:
-    """A student that is trained by regression, by the guided teacher."""
+    """A student that is trained by regression, by the guided teacher. Raises ValueError for a start other than 1."""
+    if order.start != 1:
+        raise ValueError(f"{order.method} follows the teacher's paths, which begin at pure noise: start at 1")
     torch.manual_seed(order.seed)
     student = Student(order.teacher, told_end=told_end)
     settings = DistillationSettings(order.batch_size, order.rate(rate), smoothing=0.99, seed=order.seed)

@@ -96,6 +96,8 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--method", "boot", "--student-steps", "2"], "boot only teaches the jump from pure noise"),
         (["--method", "add", "--pairs", "10"], "at least 64 real images, not 10"),
         (["--guidance-scale", "-1"], "must be positive"),
+        (["--start", "1.5"], "--start must lie in (0, 1]"),
+        (["--method", "consistency", "--start", "0.8"], "consistency follows the teacher's paths"),
         (["--prompt", " "], "the prompt is empty"),
     ],
 )
@@ -133,6 +135,14 @@ def test_other_peoples_folders_and_pairs_are_refused(tiny_teacher: Path, tmp_pat
     (out / "student.json").write_text(json.dumps({**card, "times": [0.2, 0.5]}))
     assert main(["sample", str(out), "a cat"]) == 2
     assert "do not fall" in error_line(capsys)
+
+
+def test_a_student_may_begin_below_pure_noise(tiny_teacher: Path, tmp_path: Path):
+    out = tmp_path / "student"
+    options = ["--method", "diff-instruct", "--start", "0.8", "--student-steps", "2"]
+    assert main(arguments(tiny_teacher, out, *options, steps=2)) == 0
+    assert read_card(out).times == [0.8, 0.4]
+    assert main(["sample", str(out), "a cat", "--count", "1", "--out", str(tmp_path / "drawn")]) == 0
 
 
 def test_threads_of_a_run_are_kept(tiny_teacher: Path, tmp_path: Path):
