@@ -1,7 +1,7 @@
 # Two commands for everybody: `make demo` makes a mesh, `make test` checks everything.
 
 PYTHON ?= python3
-PROMPT ?= a red armchair
+PROMPT ?= a teddy bear
 # On Linux, PyPI's torch brings several gigabytes of CUDA. Without an NVIDIA card, let
 #   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # fetch the small build instead.
