@@ -56,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--steps", type=int, default=0, metavar="N", help="steps (default: the preset's)")
     how.add_argument("--guidance-scale", type=float, metavar="G", help="how strongly to follow the prompt")
     how.add_argument("--negative", default="", metavar="PROMPT", help="what to move away from")
+    how.add_argument(
+        "--perp-neg",
+        action="store_true",
+        help="push away from the views that a camera does not see (teachers that are told views in words)",
+    )
     how.add_argument("--seed", type=int, default=0, metavar="N", help="another seed is another object (default: 0)")
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
 
@@ -83,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
         Request(
             prompt=prompt,
             negative=options.negative,
+            perp_neg=options.perp_neg,
             method=options.method,
             representation=options.representation,
             encoding=options.encoding,
@@ -104,6 +110,8 @@ def run(options: argparse.Namespace) -> int:
         folder.require_free(options.overwrite)
     device = choose_device(options.device)
     teacher = load_teacher(options.teacher, device)
+    if options.perp_neg and (teacher.knows_views or options.representation != "nerf"):
+        raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
     for request in requests:
         for warning in warnings_about(request.prompt, teacher):
             print(f"scoresmith: warning: {warning}", file=sys.stderr)

@@ -18,7 +18,7 @@ from sds.critic import Critic, CriticSettings
 from sds.denoiser import NeuralTeacher, View
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import PromptConditions
-from sds.prompts import BAD_IMAGE, Directions, PromptSet, condition_for
+from sds.prompts import BAD_IMAGE, Directions, PerpNeg, PromptSet, condition_for
 from sds.score import METHODS
 from sds.teachers.embedded import EmbeddedTeacher
 
@@ -33,6 +33,7 @@ class Request:
     Attributes:
         prompt: what to make.
         negative: a prompt to be told in place of the null prompt, or "".
+        perp_neg: whether to push away from the view prompts that do not apply to a camera.
         method: a row of `sds.score.METHODS`.
         representation: "nerf" or "pixels".
         encoding: of a radiance field, "grid" or "hash".
@@ -45,6 +46,7 @@ class Request:
 
     prompt: str
     negative: str = ""
+    perp_neg: bool = False
     method: str = "sds"
     representation: str = "nerf"
     encoding: str = "grid"
@@ -102,6 +104,7 @@ def build_scene(request: Request, teacher: NeuralTeacher, device: torch.device) 
         # "chair, side view" is no class: a teacher of classes is not told views in words
         directions=Directions() if getattr(teacher, "takes_sentences", True) else None,
         unconditional=request.negative,
+        perp_neg=PerpNeg() if request.perp_neg else None,
         negative=(NEGATIVE_FOR_EMBEDDED if embedded else BAD_IMAGE) if request.method == "nfsd" else None,
     )
     generator = build_generator(request, recipe, teacher).to(device)

@@ -50,7 +50,7 @@ def test_a_run_leaves_everything_it_promises(tiny_teacher: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "more", [["--method", "vsd"], ["--method", "nfsd"], ["--method", "csd"], ["--encoding", "hash"]]
+    "more", [["--method", "vsd"], ["--method", "nfsd"], ["--method", "csd"], ["--encoding", "hash"], ["--perp-neg"]]
 )
 def test_every_method_and_encoding_runs(tiny_teacher: Path, tmp_path: Path, more: list[str]):
     assert main(arguments(tiny_teacher, tmp_path / "out", *more, steps=2)) == 0
@@ -157,6 +157,7 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["generate", "a\x00b", "--out", "OUT"], "cannot be printed"),
         (["generate", "a ball", "--steps", "-1", "--out", "OUT"], "--steps"),
         (["generate", "a ball", "--teacher", "no/such/folder", "--out", "OUT"], "no/such/folder"),
+        (["generate", "a ball", "--perp-neg", "--out", "OUT"], "--perp-neg"),
         (["generate", "a cup", "a  Cup", "--out", "OUT"], "one folder"),
         (["generate", "a ball", "--resume", "OUT"], "give no prompt"),
         (["generate", "--resume", "OUT"], "holds no run"),
