@@ -27,7 +27,7 @@ def sds_then_csd(t: Tensor, progress: float) -> Baseline:
 
 def draw(prompt: str, path: Path, steps: int = 300) -> None:
     """Write a picture of ``prompt`` to ``path``."""
-    teacher = load_embedded_teacher()
+    teacher = load_embedded_teacher().with_one_object(prompt)
     image = PixelImage(size=teacher.shape[-1])
     distillation = ScoreDistillation(
         image,

@@ -14,9 +14,9 @@ from sds.ramps import Ramp, TimeRange
 from sds.teachers.embedded import load_embedded_teacher
 
 
-def draw(prompt: str, path: Path, steps: int = 300) -> None:
+def draw(prompt: str, path: Path, steps: int = 800) -> None:
     """Write a picture of ``prompt`` to ``path``."""
-    teacher = load_embedded_teacher()
+    teacher = load_embedded_teacher().with_one_object(prompt)
     image = FourierImage(teacher.shape[-1], torch.Generator().manual_seed(0))
     distillation = ScoreDistillation(
         image,
@@ -39,7 +39,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prompt", nargs="?", default="a red sports car")
     parser.add_argument("--out", type=Path, default=Path("car.png"))
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=800)
     options = parser.parse_args()
     draw(options.prompt, options.out, options.steps)
     print(options.out)

@@ -1,7 +1,7 @@
 """Any nn.Module that turns a draw into an image can be optimised: here a table of a dozen numbers.
 
-A top and four legs, softly edged boxes: width, depth and thickness of the top; thickness, height and spread of the
-legs; the colour of the top and that of the legs. What the teacher says about its pictures flows into these numbers.
+A top and four legs, softly edged boxes: width, depth, thickness and height of the top; thickness, length and spread of
+the legs; the colour of the top and that of the legs. What the teacher says about its pictures flows into these numbers.
 """
 
 import argparse
@@ -33,9 +33,10 @@ class Table(nn.Module):
         super().__init__()
         self.sampler = CameraSampler(size=size)
         # All lengths are half-extents in object units, kept positive by a softplus.
-        self.top = nn.Parameter(inverse_softplus(torch.tensor([0.4, 0.1, 0.4])))  # width, thickness, depth
-        self.leg = nn.Parameter(inverse_softplus(torch.tensor([0.12, 0.2])))  # thickness, height
-        self.spread = nn.Parameter(torch.tensor(0.5))  # where the legs stand, as a share of the top
+        self.top = nn.Parameter(inverse_softplus(torch.tensor([0.5, 0.06, 0.5])))  # width, thickness, depth
+        self.height = nn.Parameter(torch.tensor(0.2))  # of the top above the middle of the picture
+        self.leg = nn.Parameter(inverse_softplus(torch.tensor([0.06, 0.3])))  # thickness, length
+        self.spread = nn.Parameter(torch.tensor(0.8))  # where the legs stand, as a share of the top
         self.colours = nn.Parameter(torch.zeros(2, 3))  # of the top and of the legs
 
     def draw(self, count: int, rng: torch.Generator) -> Cameras:
@@ -59,12 +60,13 @@ class Table(nn.Module):
 
     def look(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Density (...) and colour (..., 3) at points (..., 3)."""
-        top, (thickness, height) = F.softplus(self.top), F.softplus(self.leg)
+        top, (thickness, length) = F.softplus(self.top), F.softplus(self.leg)
+        points = torch.stack([points[..., 0], points[..., 1] - self.height, points[..., 2]], dim=-1)
         in_top = box(points, top)
         # Four legs by symmetry: one box in the positive quadrant of |x| and |z|.
         folded = torch.stack([points[..., 0].abs(), points[..., 1], points[..., 2].abs()], dim=-1)
-        stands = torch.stack([self.spread * top[0], -top[1] - height, self.spread * top[2]])
-        in_leg = box(folded - stands, torch.stack([thickness, height, thickness]))
+        stands = torch.stack([self.spread * top[0], -top[1] - length, self.spread * top[2]])
+        in_leg = box(folded - stands, torch.stack([thickness, length, thickness]))
         share = (in_top / (in_top + in_leg + 1e-6))[..., None]
         colour = share * self.colours[0].sigmoid() + (1 - share) * self.colours[1].sigmoid()
         return 40 * torch.maximum(in_top, in_leg), colour
@@ -82,13 +84,13 @@ def inverse_softplus(x: Tensor) -> Tensor:
 
 def design(prompt: str, path: Path, steps: int = 200) -> dict[str, Any]:
     """Write pictures of the best table for ``prompt`` to ``path``; returns its numbers."""
-    teacher = load_embedded_teacher()
+    teacher = load_embedded_teacher().with_one_object(prompt)
     table = Table(teacher.shape[-1])
     distillation = ScoreDistillation(
         table,
         teacher,
         told=lambda cameras: condition_for(teacher, PromptSet(prompt), cameras, len(cameras)),
-        optimizer=torch.optim.Adam(table.parameters(), lr=0.02),
+        optimizer=torch.optim.Adam(table.parameters(), lr=0.01),
         settings=Settings(
             steps=steps,
             guidance=Guidance(2.0, limit=1.0),

@@ -19,7 +19,7 @@ from sds.teachers.embedded import load_embedded_teacher
 
 def text_to_mesh(prompt: str, path: Path, steps: int = 240) -> None:
     """Write a mesh of ``prompt`` to ``path``."""
-    teacher = load_embedded_teacher()
+    teacher = load_embedded_teacher().with_one_object(prompt)
     nerf = NeRF(sampler=CameraSampler(size=teacher.shape[-1]))
     distillation = ScoreDistillation(
         nerf,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 _COLOUR_CORRELATION = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
-class FlatImage(nn.Module):
+class FlatImage(nn.Module, ABC):
     """Anything that is one image however often it is drawn; subclasses say which image."""
 
     learning_rate = 0.05
@@ -28,9 +29,9 @@ class FlatImage(nn.Module):
         image = self.image()
         return image.expand(draw, *image.shape[1:])
 
+    @abstractmethod
     def image(self) -> Tensor:
         """(1, 3, H, W) the image in [0, 1]."""
-        raise NotImplementedError
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with a learning rate that suits them, for any torch optimiser."""
