@@ -12,7 +12,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 def test_the_ten_lines_of_python_run():
     (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len([line for line in program.splitlines() if line.strip()]) <= 12
+    assert len([line for line in program.splitlines() if line.strip()]) <= 13
     names: dict[str, object] = {}
     exec(compile(program.replace("240", "2"), "README.md", "exec"), names)
     assert names["distillation"].done == 2
