@@ -90,7 +90,16 @@ def rasterize(
 
 
 @numba.njit(cache=True, fastmath=False)
-def _fill(vertices, faces, uv, opaque, texture, face_out, barycentric_out, depth_out):  # type: ignore[no-untyped-def]
+def _fill(
+    vertices: NDArray[np.float32],
+    faces: NDArray[np.int32],
+    uv: NDArray[np.float32],
+    opaque: NDArray[np.bool_],
+    texture: NDArray[np.int32],
+    face_out: NDArray[np.int32],
+    barycentric_out: NDArray[np.float32],
+    depth_out: NDArray[np.float32],
+) -> None:
     height, width = face_out.shape
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
