@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
             continue
         folder = RunFolder(path)
         loaded = load_object(folder, torch.device("cpu"))
-        judge = judge_for(loaded.request, loaded.teacher)
+        judge = judge_for(loaded.request)
         surface = surface_of(loaded.nerf)
         metrics = judge_surface(surface, loaded.request, loaded.teacher, judge)
         metrics["mesh"] = mesh_statistics(delivered(surface, loaded.request, judge))

@@ -42,6 +42,6 @@ def run(options: argparse.Namespace) -> int:
     if path.suffix.lower() != f".{options.format}":
         raise UserError(f"--out {path} does not end in .{options.format}")
     loaded = load_object(folder, torch.device("cpu"))
-    judge = judge_for(loaded.request, loaded.teacher)
+    judge = judge_for(loaded.request)
     print(write_mesh(delivered(surface_of(loaded.nerf, options.faces), loaded.request, judge), path))
     return 0

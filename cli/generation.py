@@ -35,9 +35,7 @@ def generate(
 ) -> None:
     """Make what was asked for, from the beginning."""
     folder.begin(describe(request, device), overwrite)
-    scene = build_scene(request, teacher, device)
-    optimise(scene, request, folder)
-    write_results(scene, request, folder, judge_for(request, teacher))
+    finish(build_scene(request, teacher, device), request, folder)
 
 
 def resume(folder: RunFolder, device: torch.device) -> None:
@@ -56,14 +54,19 @@ def resume(folder: RunFolder, device: torch.device) -> None:
             raise UserError(
                 f"{folder.checkpoint} does not belong to the run that run.json describes: {error}"
             ) from None
-    optimise(scene, request, folder)
-    write_results(scene, request, folder, judge_for(request, teacher))
+    finish(scene, request, folder)
 
 
-def optimise(scene: Scene, request: Request, folder: RunFolder) -> None:
+def finish(scene: Scene, request: Request, folder: RunFolder) -> None:
+    """Do what is left of a run."""
+    judge = judge_for(request)
+    optimise(scene, request, folder, judge)
+    write_results(scene, request, folder, judge)
+
+
+def optimise(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> None:
     """Run the loop to its end, with checkpoints; what the bar shows is how well the object is recognised."""
     distillation = scene.distillation
-    judge = judge_for(request, scene.teacher)
     started, saved = time.monotonic(), time.monotonic()
     before = float(folder.read_configuration()["seconds"]["optimisation"])
     bar = tqdm(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from cli.scene import Request
+from cli.teachers import small_teacher_folder
 from representations.cameras import Cameras, turntable
 from representations.mesh import Mesh
 from representations.mesh_rendering import render_mesh
 from sds.denoiser import NeuralTeacher
 from sds.recognition import Recogniser
-from sds.teachers.embedded import EmbeddedTeacher
 from sds.view_agreement import view_agreement
 
 VIEWS = 8
@@ -34,10 +35,12 @@ class Judge:
     Attributes:
         recogniser: a classifier trained on renders of real models.
         noun: what the prompt speaks of.
+        folder: of the teacher that the classifier belongs to.
     """
 
     recogniser: Recogniser
     noun: str
+    folder: Path
 
     @torch.no_grad()
     def recognition(self, images: Tensor) -> float:
@@ -60,13 +63,14 @@ class Judge:
         }
 
 
-def judge_for(request: Request, teacher: NeuralTeacher) -> Judge | None:
-    """The judge of a prompt, or None if it speaks of nothing that the classifier knows."""
-    if not isinstance(teacher, EmbeddedTeacher):
+def judge_for(request: Request) -> Judge | None:
+    """The judge of a prompt: None if the teacher has no classifier, or it knows nothing that the prompt speaks of."""
+    folder = small_teacher_folder(request.teacher)
+    if folder is None or not (folder / "recogniser").is_dir():
         return None
-    recogniser = Recogniser.load()
+    recogniser = Recogniser.load(folder)
     noun = recogniser.noun_of(request.prompt)
-    return None if noun is None else Judge(recogniser, noun)
+    return None if noun is None else Judge(recogniser, noun, folder)
 
 
 def judged_cameras(size: int) -> Cameras:

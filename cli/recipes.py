@@ -52,7 +52,7 @@ SMALL_TEACHER = Recipe(
     roughness=1.0,
     opacity_entropy=100.0,
 )
-"""For the embedded teacher: low guidance, since a small teacher's predictions are wrong far from what it has seen."""
+"""For the embedded teacher and its kind: low guidance, since they predict badly far from what they have seen."""
 
 LARGE_TEACHER = Recipe(
     steps=10_000,
@@ -75,10 +75,10 @@ SMALL_TEACHER_GUIDANCE = {"sds": 2.0, "nfsd": 1.5, "vsd": 1.0, "csd": 1.0}
 """Where nothing but the critic or the null prompt holds colours in place, more guidance than this makes them drift."""
 
 
-def recipe_for(method: str, preset: str, embedded: bool) -> Recipe:
-    """The recipe of a method in a preset ("fast" or "quality")."""
-    recipe = SMALL_TEACHER if embedded else LARGE_TEACHER
-    scale = (SMALL_TEACHER_GUIDANCE if embedded else LARGE_TEACHER_GUIDANCE)[method]
+def recipe_for(method: str, preset: str, small: bool) -> Recipe:
+    """The recipe of a method in a preset ("fast" or "quality"), for a small teacher or a large one."""
+    recipe = SMALL_TEACHER if small else LARGE_TEACHER
+    scale = (SMALL_TEACHER_GUIDANCE if small else LARGE_TEACHER_GUIDANCE)[method]
     recipe = replace(recipe, guidance=replace(recipe.guidance, scale=scale))
     if method == "nfsd":
         # Only t < 0.2 pulls an image back (sds.score.nfsd): visit it all along, and more often towards the end.

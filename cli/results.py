@@ -72,7 +72,7 @@ def surface_of(nerf: NeRF, faces: int | None = None) -> Mesh:
 
 def delivered(surface: Mesh, request: Request, judge: Judge | None) -> Mesh:
     """The surface as an object that stands on the floor, in metres."""
-    return standing(surface, longest_side(request.prompt, judge.noun) if judge else UNKNOWN)
+    return standing(surface, longest_side(request.prompt, judge.noun, judge.folder) if judge else UNKNOWN)
 
 
 def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:

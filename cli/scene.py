@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from cli.recipes import Recipe, recipe_for
-from cli.teachers import EMBEDDED
+from cli.teachers import EMBEDDED, small_teacher_folder
 from representations.cameras import Cameras, CameraSampler
 from representations.fields import DenseGrid, HashGrid
 from representations.nerf import NeRF, PenaltyWeights
@@ -58,7 +58,7 @@ class Request:
 
     def recipe(self) -> Recipe:
         """The preset's recipe with what the user changed."""
-        recipe = recipe_for(self.method, self.preset, self.teacher == EMBEDDED)
+        recipe = recipe_for(self.method, self.preset, small_teacher_folder(self.teacher) is not None)
         if self.steps:
             recipe = replace(recipe, steps=self.steps)
         if self.guidance_scale is not None:
@@ -98,14 +98,14 @@ def build_scene(request: Request, teacher: NeuralTeacher, device: torch.device) 
     recipe = request.recipe()
     torch.manual_seed(request.seed)
     teacher = with_mind_made_up(teacher, request)
-    embedded = request.teacher == EMBEDDED
+    bad_image = NEGATIVE_FOR_EMBEDDED if isinstance(teacher, EmbeddedTeacher) else BAD_IMAGE
     prompts = PromptSet(
         request.prompt,
         # "chair, side view" is no class: a teacher of classes is not told views in words
         directions=Directions() if getattr(teacher, "takes_sentences", True) else None,
         unconditional=request.negative,
         perp_neg=PerpNeg() if request.perp_neg else None,
-        negative=(NEGATIVE_FOR_EMBEDDED if embedded else BAD_IMAGE) if request.method == "nfsd" else None,
+        negative=bad_image if request.method == "nfsd" else None,
     )
     generator = build_generator(request, recipe, teacher).to(device)
     critic = Critic(teacher, CriticSettings()) if request.method == "vsd" else None

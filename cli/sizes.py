@@ -7,14 +7,13 @@ import statistics
 from functools import cache
 from pathlib import Path
 
-from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.vocabulary import words_of
 
 UNKNOWN = 1.0
 """Metres along the longest side of a thing that is not on the list."""
 
 
-def longest_side(prompt: str, noun: str | None, folder: Path = EMBEDDED_FOLDER) -> float:
+def longest_side(prompt: str, noun: str | None, folder: Path) -> float:
     """Metres along the longest side: the median of the models whose own name the prompt speaks of, else of its noun's.
 
     Args:

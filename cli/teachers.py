@@ -9,7 +9,7 @@ import torch
 from cli.errors import UserError
 from sds.denoiser import NeuralTeacher
 from sds.teachers.diffusers import load_diffusers_teacher
-from sds.teachers.embedded import EmbeddedTeacher, load_embedded_teacher
+from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher
 
 EMBEDDED = "embedded"
 """The name of the teacher that travels inside the package."""
@@ -28,12 +28,17 @@ def load_teacher(name: str, device: torch.device) -> NeuralTeacher:
 
     Raises sds.teachers.folder.TeacherFolderError if there is no such teacher or it is broken.
     """
+    small = small_teacher_folder(name)
+    if small is not None:
+        return load_embedded_teacher(small, device=device)
+    return load_diffusers_teacher(name, device, allow_download=not Path(name).exists())
+
+
+def small_teacher_folder(name: str) -> Path | None:
+    """The folder of the embedded teacher, or of one that was trained like it on other meshes; None for any other."""
     if name == EMBEDDED:
-        return load_embedded_teacher(device=device)
-    folder = Path(name)
-    if (folder / "view_prior").is_dir():
-        return load_embedded_teacher(folder, device=device)
-    return load_diffusers_teacher(name, device, allow_download=not folder.exists())
+        return EMBEDDED_FOLDER
+    return Path(name) if (Path(name) / "view_prior").is_dir() else None
 
 
 def warnings_about(prompt: str, teacher: NeuralTeacher) -> list[str]:

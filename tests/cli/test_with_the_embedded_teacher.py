@@ -9,6 +9,8 @@ import trimesh
 
 from cli import recipes
 from cli.main import main
+from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
+from tests.sds.tiny_embedded import tiny_teacher
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +87,18 @@ def test_a_teacher_without_a_part_is_named(tmp_path: Path, capsys: pytest.Captur
     assert code == 2
     assert str(tmp_path / "teacher") in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_teacher_of_ones_own_is_treated_like_the_embedded_one(tmp_path: Path):
+    """The recipe for small teachers; judged by its own classifier, of which it has none; not by the shipped one's."""
+    teacher = tiny_teacher()
+    folder = tmp_path / "teacher"
+    EmbeddedPipeline(teacher.view_prior, teacher.unet, cosine_scheduler()).save_pretrained(folder)
+    options = ["--teacher", str(folder), "--out", str(tmp_path / "out"), "--steps", "2"]
+    assert main(["generate", "a red chair", *options]) == 0
+    configuration = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert configuration["recipe"]["guidance"]["scale"] == recipes.SMALL_TEACHER_GUIDANCE["sds"]
+    assert configuration["recipe"]["batch_size"] == recipes.SMALL_TEACHER.batch_size
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert "recognition" not in metrics
+    assert "sides" in metrics
