@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from representations.cameras import Cameras, turntable
 from representations.mesh import Cleaning, Mesh, clean
-from representations.nerf import NeRF
 from representations.rays import Rays, sample_distances
 from representations.voxels import node_positions, sample_grid
+
+if TYPE_CHECKING:
+    from representations.nerf import NeRF
 
 COVERED = 0.35
 """The opacity from which on a ray counts as stopped. Less than a half, because chair legs and spokes, thinner than a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from representations.cameras import Cameras, CameraSampler
 from representations.fields import DenseGrid, Field
+from representations.isosurface import extract_mesh
+from representations.mesh import Cleaning, Mesh
 from representations.occupancy import OccupancyGrid
 from representations.rays import Marching, Rays
+from representations.rendering import Rendering
 from representations.shading import Shading, headlight
 from representations.two_pass import render_in_strips
 from representations.volume import COLOUR_CHANNELS
@@ -20,24 +23,12 @@ from representations.voxels import node_positions
 OCCUPANCY_INTERVAL = 16
 """Steps between looks at which cells hold anything."""
 
+SURFACE_RESOLUTION = 129
+"""Nodes along one side of the grid on which `NeRF.surface` is traced."""
+
+SURFACE_CLEANING = Cleaning(smallest_component=0.01, smoothing_steps=4)
+
 _POINTS_AT_ONCE = 2**18
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """What B cameras see.
-
-    Attributes:
-        image: (B, 3, H, W) colour over the cameras' background, in [0, 1].
-        opacity: (B, 1, H, W) in [0, 1].
-        depth: (B, 1, H, W) mean distance along the ray where anything is seen, else 0.
-        normal: (B, 3, H, W) unit outward normals in the world where anything is seen; None unless shading needed them.
-    """
-
-    image: Tensor
-    opacity: Tensor
-    depth: Tensor
-    normal: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -120,6 +111,10 @@ class NeRF(nn.Module):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with learning rates that suit them, for any torch optimiser."""
         return self.field.parameter_groups()
+
+    def surface(self, faces: int | None = None) -> Mesh:
+        """The field's coloured surface, or simplified to about so many faces; see `representations.solid.Solid`."""
+        return extract_mesh(self, SURFACE_RESOLUTION, cleaning=replace(SURFACE_CLEANING, target_faces=faces))
 
     @torch.no_grad()
     def density_grid(self, resolution: int) -> Tensor:
