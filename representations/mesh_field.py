@@ -1,0 +1,252 @@
+"""A textured surface seen by cameras: `forward(cameras) -> Rendering`, as of a `NeRF`, but sharp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from representations.cameras import Cameras, CameraSampler
+from representations.differentiable_rasterizer import Fragments, rasterize_fragments
+from representations.distance_grid import DistanceGrid
+from representations.fields import DenseGrid, Field
+from representations.mesh import Cleaning, Mesh, clean
+from representations.mesh_penalties import edge_variation, edge_vertices, laplacian_energy, normal_deviation
+from representations.mesh_topology import twin_edges, undirected_edges
+from representations.rendering import Rendering
+from representations.shading import Shading, headlight
+from representations.signed_distance import signed_distances
+from representations.solid import Solid
+
+SURFACE_CLEANING = Cleaning(smallest_component=0.01)
+
+_POINTS_AT_ONCE = 2**18
+
+
+class Triangles(Protocol):
+    """A surface as it is at the moment."""
+
+    @property
+    def vertices(self) -> Tensor:
+        """(V, 3), perhaps differentiable."""
+        ...
+
+    def triangles(self) -> NDArray[np.int32]:
+        """(F, 3), counter-clockwise seen from outside."""
+        ...
+
+
+class Shape(Protocol):
+    """What a `MeshField` has its surface from: a `DistanceGrid`, or a `FixedShape`."""
+
+    cell: float
+    """The length in which a penalty measures distances."""
+
+    def __call__(self) -> Triangles:
+        """The surface at the moment."""
+        ...
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters with learning rates that suit them; none if the surface is fixed."""
+        ...
+
+
+@dataclass(frozen=True)
+class MeshRendering(Rendering):
+    """What cameras see of a mesh, and the mesh that they saw.
+
+    Attributes:
+        vertices: (V, 3), differentiable.
+        faces: (F, 3).
+    """
+
+    vertices: Tensor
+    faces: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class MeshPenaltyWeights:
+    """How strongly `MeshField.penalty` pulls; see `representations.mesh_penalties`.
+
+    Attributes:
+        laplacian, normals, edges: on the surface.
+        roughness: on steps in colour.
+    """
+
+    laplacian: float = 1.0
+    normals: float = 1.0
+    edges: float = 0.0
+    roughness: float = 1.0
+
+
+class MeshField(nn.Module):
+    """A surface, the field that holds its colours, and how it is looked at.
+
+    Args:
+        shape: where the surface is; a `DistanceGrid` by default.
+        texture: the colour at each point of it (and a density, which is ignored); a `DenseGrid` by default.
+        sampler: how `draw` places cameras.
+        penalty_weights: see `MeshPenaltyWeights`.
+        shading: from `representations/shading.py`; None shows the bare colour.
+    """
+
+    def __init__(
+        self,
+        shape: Shape | None = None,
+        texture: Field | None = None,
+        sampler: CameraSampler | None = None,
+        penalty_weights: MeshPenaltyWeights | None = None,
+        shading: Shading | None = None,
+    ):
+        super().__init__()
+        self.shape: Shape = shape or DistanceGrid()
+        self.texture: Field = texture or DenseGrid()
+        self.sampler = sampler or CameraSampler()
+        self.penalty_weights = penalty_weights or MeshPenaltyWeights()
+        self.shading = shading
+
+    def draw(self, count: int, generator: torch.Generator) -> Cameras:
+        """Cameras to be trained on. A rendering is a function of them and the parameters, and of nothing else."""
+        return self.sampler(count, generator)
+
+    def forward(self, cameras: Cameras) -> MeshRendering:
+        """Renders; differentiable in the texture by the colours, and in the shape by silhouettes and shading.
+
+        The pixel's jitter is ignored: silhouettes are blended, so nothing depends on where in a pixel a sample lies.
+
+        Raises:
+            representations.isosurface.EmptySurfaceError: if the surface has vanished.
+        """
+        surface = self.shape()
+        vertices, faces = surface.vertices, surface.triangles()
+        cameras = cameras.to(vertices.device)
+        seen = rasterize_fragments(projected(vertices, cameras), faces, cameras.size)
+        points = seen.interpolate(vertices)
+        # A texture that moved the surface would move it along itself, where nothing changes on the screen.
+        colour = self.texture(points.detach()).colour
+        view = seen.pixels // cameras.size**2
+        normal = None
+        if self.shading is not None:
+            normal = F.normalize(seen.interpolate(vertex_normals(vertices, faces)), dim=1)
+            colour = _shaded(self.shading, colour, normal, view, cameras)
+        shown = torch.cat([colour, torch.ones_like(colour[:, :1])], dim=1)
+        behind = torch.cat([cameras.background, torch.zeros_like(cameras.background[:, :1])], dim=1)
+        image, opacity = seen.antialiased(seen.images(shown, behind.to(shown))).permute(0, 3, 1, 2).split([3, 1], dim=1)
+        depth = (points - cameras.position[view]).norm(dim=1, keepdim=True)
+        return MeshRendering(
+            image,
+            opacity,
+            _placed(seen, depth),
+            None if normal is None else _placed(seen, normal),
+            vertices,
+            faces,
+        )
+
+    def penalty(self, rendering: MeshRendering, progress: float) -> Tensor:
+        """A scalar that keeps surface and texture plain. It does not depend on `progress`, the share that is over."""
+        del progress
+        weights, vertices = self.penalty_weights, rendering.vertices
+        total = weights.roughness * self.texture.roughness() if weights.roughness else vertices.new_zeros(())
+        if not vertices.requires_grad:
+            return total
+        twins = twin_edges(rendering.faces, len(vertices))
+        edges = undirected_edges(rendering.faces, twins)
+        beside = np.stack([edges // 3, twins[edges] // 3], axis=1)[twins[edges] >= 0]
+        faces = torch.from_numpy(rendering.faces).long().to(vertices.device)
+        ends = edge_vertices(torch.from_numpy(edges).long().to(faces), faces)
+        if weights.laplacian:
+            total = total + weights.laplacian * laplacian_energy(vertices, ends, self.shape.cell)
+        if weights.normals:
+            pairs = torch.from_numpy(beside).long().to(faces)
+            total = total + weights.normals * normal_deviation(vertices, faces, pairs)
+        if weights.edges:
+            total = total + weights.edges * edge_variation(vertices, ends)
+        return total
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters with learning rates that suit them, for any torch optimiser."""
+        return self.shape.parameter_groups() + self.texture.parameter_groups()
+
+    @torch.no_grad()
+    def surface(self, faces: int | None = None) -> Mesh:
+        """The coloured surface; see `representations.solid.Solid`."""
+        surface = self.shape()
+        mesh = Mesh(surface.vertices.cpu().double().numpy(), surface.triangles().astype(np.int64))
+        mesh = clean(mesh, Cleaning(SURFACE_CLEANING.smallest_component, faces, SURFACE_CLEANING.smoothing_steps))
+        points = torch.from_numpy(mesh.vertices).to(surface.vertices)
+        return Mesh(mesh.vertices, mesh.faces, self.color_at(points).cpu().double().numpy())
+
+    @torch.no_grad()
+    def color_at(self, points: Tensor) -> Tensor:
+        """(P, 3) colour in [0, 1] at points (P, 3)."""
+        return torch.cat([self.texture(part).colour for part in points.split(_POINTS_AT_ONCE)])
+
+    def seen_color(self, points: Tensor, normals: Tensor) -> Tensor:
+        """(P, 3) colour that a camera straight above the surface sees: that of the point."""
+        del normals
+        return self.color_at(points)
+
+
+def begin_with(field: MeshField, solid: Solid, steps: int = 60) -> None:
+    """Give a mesh field, whose shape is a `DistanceGrid`, the surface and the colours of another representation."""
+    assert isinstance(field.shape, DistanceGrid)
+    mesh = solid.surface()
+    field.shape.begin_with(torch.from_numpy(signed_distances(mesh, field.shape.nodes)))
+    fit_texture(field.texture, mesh, solid.seen_color, field.shape.cell, steps)
+
+
+def fit_texture(
+    texture: Field, mesh: Mesh, colour: Callable[[Tensor, Tensor], Tensor], thickness: float, steps: int = 60
+) -> None:
+    """Teach a texture the colours of a surface, the same throughout a thin layer around it.
+
+    Args:
+        texture: what learns.
+        mesh: the surface.
+        colour: of points (P, 3) with unit normals (P, 3) on it.
+        thickness: half that of the layer.
+        steps: of Adam; every step sees all vertices, each somewhere in the layer.
+    """
+    like = next(iter(texture.parameters()))
+    points, normals = (torch.from_numpy(array.copy()).to(like) for array in (mesh.vertices, mesh.normals))
+    wanted = colour(points, normals).clamp(0, 1).to(like)
+    optimizer = torch.optim.Adam(texture.parameter_groups(), betas=(0.9, 0.99), eps=1e-15)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        offset = (2 * torch.rand(len(points), 1, generator=rng) - 1).to(points) * thickness
+        optimizer.zero_grad(set_to_none=True)
+        (texture(points + offset * normals).colour - wanted).square().sum().backward()
+        optimizer.step()
+
+
+def projected(vertices: Tensor, cameras: Cameras) -> Tensor:
+    """(B, V, 4) vertices (V, 3) in the cameras' clip space."""
+    matrix = (cameras.projection() @ cameras.world_to_camera()).to(vertices)
+    return torch.einsum("bij,vj->bvi", matrix[:, :, :3], vertices) + matrix[:, None, :, 3]
+
+
+def vertex_normals(vertices: Tensor, faces: NDArray[np.int32]) -> Tensor:
+    """(V, 3) unit normals, averaged over the faces around each vertex by area."""
+    corners = torch.from_numpy(faces).long().to(vertices.device)
+    a, b, c = (vertices[corners[:, corner]] for corner in range(3))
+    normal = torch.linalg.cross(b - a, c - a)
+    total = torch.zeros_like(vertices).index_add(0, corners.T.reshape(-1), normal.repeat(3, 1))
+    return F.normalize(total, dim=1)
+
+
+def _shaded(shading: Shading, colour: Tensor, normal: Tensor, view: Tensor, cameras: Cameras) -> Tensor:
+    """Fragments' colours (P, 3) in the light of their own view, as images of one pixel each."""
+    light = headlight(cameras)
+    of_fragment = type(light)(light.direction[view], light.ambient, light.diffuse)
+    return shading(colour[:, :, None, None], normal[:, :, None, None], of_fragment)[:, :, 0, 0]
+
+
+def _placed(seen: Fragments, values: Tensor) -> Tensor:
+    """(B, C, H, W) images of fragments' values (P, C), zero elsewhere."""
+    return seen.images(values, values.new_zeros(len(seen.seen), values.shape[1])).permute(0, 3, 1, 2)
