@@ -7,10 +7,11 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from cli import distill, doctor, evaluate, export, generate, sample
+from cli import distill, doctor, evaluate, export, generate, sample, view
 
 COMMANDS = {
     "generate": generate,
+    "view": view,
     "export": export,
     "evaluate": evaluate,
     "distill": distill,

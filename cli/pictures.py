@@ -41,6 +41,29 @@ def sheet(rows: list[Tensor], size: int) -> Tensor:
     return canvas
 
 
+def pictures_of_sheet(path: Path, rows: int) -> list[list[bytes]]:
+    """The pictures that `write_sheet` has put together, row by row, as PNG files.
+
+    Args:
+        path: of the sheet.
+        rows: that it has. Its cells are squares, so this says how many are in a row.
+    """
+    whole = imageio.imread(path)
+    cell = whole.shape[0] // rows
+    return [
+        [
+            imageio.imwrite("<bytes>", cut(whole, row * cell, column * cell, cell), extension=".png")
+            for column in range(whole.shape[1] // cell)
+        ]
+        for row in range(rows)
+    ]
+
+
+def cut(sheet: np.ndarray, top: int, left: int, cell: int) -> np.ndarray:
+    """The picture of the cell at a corner, without its margin."""
+    return sheet[top + MARGIN : top + cell - MARGIN, left + MARGIN : left + cell - MARGIN]
+
+
 def write_turntable(path_of: Callable[[str], Path], frames: Tensor, frames_per_second: int = 24) -> list[Path]:
     """Write frames (count, 3, height, width) in [0, 1] as an MP4 and a looping GIF; returns their paths.
 

@@ -43,6 +43,16 @@ class RunFolder:
         return self.path / "checkpoint.pt"
 
     @property
+    def curves(self) -> Path:
+        """What happened step by step."""
+        return self.path / "curves.csv"
+
+    @property
+    def report(self) -> Path:
+        """The page of the run, with everything inside."""
+        return self.path / "report.html"
+
+    @property
     def mesh(self) -> Path:
         """The result."""
         return self.path / "mesh.glb"
@@ -83,8 +93,8 @@ class RunFolder:
     def begin(self, configuration: dict[str, Any], overwrite: bool) -> None:
         """Make the folder ready for a new run: `require_free`, then remove an old run and write run.json."""
         self.require_free(overwrite)
-        results = (self.mesh, self.preview, self.metrics, self.turntable(".mp4"), self.turntable(".gif"))
-        for old in (self.checkpoint, *results):
+        results = (self.mesh, self.preview, self.metrics, self.turntable(".mp4"), self.turntable(".gif"), self.report)
+        for old in (self.checkpoint, self.curves, *results):
             old.unlink(missing_ok=True)
         write_json(self.configuration, configuration)
 
@@ -116,8 +126,13 @@ class RunFolder:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` for people and programs to read."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as it is, on every system: UTF-8, with the line ends that it has."""
     with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_bytes(text.encode())
 
 
 def folder_name(prompt: str) -> str:

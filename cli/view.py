@@ -1,0 +1,40 @@
+"""`scoresmith view`: a run or a model in the browser."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "look at a run or a model in the browser"
+DESCRIPTION = """Opens a page with the model to turn: its colours, lit, as wireframe, its normals, its size in metres.
+
+For a run it also shows the views beside what the teacher would draw, the curves, the prompt and the recipe; for a
+distilled student its samples and curves. The page is at 127.0.0.1 only, needs no network, and ends with Ctrl-C.
+Every run has the same page as a file of its own, report.html."""
+EXAMPLES = """examples:
+  scoresmith view outputs/armchair
+  scoresmith view chair.obj
+  scoresmith view outputs/armchair --port 8000 --no-browser       for example, to tunnel it to another machine"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("path", type=Path, metavar="RUN-OR-FILE", help="the folder of a run, or a file with a model")
+    parser.add_argument("--port", type=int, metavar="N", help="of the page (default: 8270, or any free one)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until Ctrl-C; returns the exit code."""
+    from cli.viewer.pages import resources_for
+    from cli.viewer.server import PageServer, open_browser
+
+    with PageServer(resources_for(options.path), options.port) as server:
+        print(f"{server.address}  (Ctrl-C ends)", flush=True)
+        if not options.no_browser:
+            open_browser(server.address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0

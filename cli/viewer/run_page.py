@@ -1,0 +1,206 @@
+"""What the page of a run shows: the object, what the teacher thought of it, the curves, and how it was made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cli.curves import read_curves
+from cli.pictures import pictures_of_sheet
+from cli.run_folder import RunFolder, write_text
+from cli.viewer.markup import Markup, element, joined
+from cli.viewer.page import Page, data_address, definitions, html_of, section, viewer
+from cli.viewer.run_curves import curves_section
+from cli.viewer.words import duration, flattened, lengths_in_words, percent, side_in_words, with_article
+
+LARGEST_INLINE_MODEL = 24 * 2**20
+"""Bytes of a GLB file that are written into a report; a larger one would make a page that browsers struggle with."""
+
+LINKED = ("mesh.glb", "turntable.mp4", "turntable.gif", "preview.png", "curves.csv", "metrics.json", "run.json")
+"""Files of a run that its page links to."""
+
+
+def write_report(folder: RunFolder) -> Path:
+    """Write report.html, the page of a finished run with everything inside; returns its path."""
+    write_text(folder.report, html_of(run_page(folder, inline_model(folder.mesh))))
+    return folder.report
+
+
+def inline_model(path: Path) -> bytes | None:
+    """The model, if there is one and it is small enough to be written into a page."""
+    if not path.is_file() or path.stat().st_size > LARGEST_INLINE_MODEL:
+        return None
+    return path.read_bytes()
+
+
+def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
+    """The page of a run, whatever of it is there yet.
+
+    Args:
+        folder: of the run.
+        model: see `Page.model`; None shows the turntable instead.
+
+    Raises:
+        UserError: if the folder holds no run, or its run.json is damaged.
+    """
+    configuration = folder.read_configuration()
+    metrics = read_metrics(folder.metrics)
+    prompt = str(configuration["prompt"])
+    files = [name for name in LINKED if (folder.path / name).is_file()]
+    body = joined(
+        page_header(prompt, summary(configuration, metrics, finished=folder.metrics.is_file())),
+        element(
+            "main",
+            element(
+                "div",
+                stage(folder, model, prompt, metrics),
+                element("aside", verdict(metrics), definitions(facts(configuration, metrics)), file_links(files)),
+                class_="hero" if folder.mesh.is_file() else "hero flat",
+            ),
+            views_section(folder, metrics),
+            curves_section(read_curves(folder.curves)),
+            details_section(configuration),
+        ),
+        page_footer(configuration),
+    )
+    return Page(f"{prompt} · scoresmith", body, model)
+
+
+def page_header(title: str, sentence: str) -> Markup:
+    """The top of a page."""
+    return element("header", element("h1", title), element("p", sentence))
+
+
+def page_footer(configuration: dict[str, Any]) -> Markup:
+    """The bottom of a page: which version made it, and the keys."""
+    version = configuration.get("versions", {}).get("scoresmith", "")
+    keys = "Keys on the object: arrows turn it, + and - zoom, 1 to 4 change what is shown, space turns, Home resets."
+    return element("footer", element("p", keys), element("p", f"scoresmith {version}"))
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """What was measured; nothing if it was not, or cannot be read."""
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return metrics if isinstance(metrics, dict) else {}
+
+
+def summary(configuration: dict[str, Any], metrics: dict[str, Any], finished: bool) -> str:
+    """One sentence under the prompt."""
+    seconds = sum(configuration.get("seconds", {}).values())
+    if not finished:
+        return "This run has not finished; scoresmith generate --resume continues it."
+    recipe, request = configuration.get("recipe", {}), configuration.get("request", {})
+    what = "A flat picture" if request.get("representation") == "pixels" else "A 3D object"
+    del metrics, recipe
+    return f"{what}, made by score distillation in {duration(seconds)}."
+
+
+def stage(folder: RunFolder, model: bytes | str | None, prompt: str, metrics: dict[str, Any]) -> Markup:
+    """The model; or the turntable, or what a flat run made."""
+    turntable = folder.turntable(".gif")
+    moving = data_address(turntable.read_bytes(), "image/gif") if turntable.is_file() else None
+    if model is not None:
+        return viewer(moving, size_in_words(metrics), prompt)
+    if moving is not None:
+        note = element("p", "The model is too large for this page; scoresmith view shows it.", class_="notice")
+        return element("section", element("div", element("img", src=moving, alt=prompt), note, class_="stage"))
+    if not folder.preview.is_file():
+        return Markup("")
+    made = pictures_of_sheet(folder.preview, rows=2)[0][0]
+    picture = element("img", src=data_address(made, "image/png"), alt=prompt)
+    return element("section", element("div", picture, class_="stage"))
+
+
+def verdict(metrics: dict[str, Any]) -> Markup:
+    """What a classifier that never saw anything generated says."""
+    recognition = metrics.get("recognition")
+    if not recognition:
+        return Markup("")
+    noun, share = str(recognition["noun"]), float(recognition["views_recognised"])
+    sentence = f"of the views are recognised as {with_article(noun)}"
+    return element("p", element("strong", percent(share)), " ", sentence, class_="verdict")
+
+
+def facts(configuration: dict[str, Any], metrics: dict[str, Any]) -> dict[str, str]:
+    """The numbers beside the object; those of them that there are."""
+    request, recipe = configuration.get("request", {}), configuration.get("recipe", {})
+    rows: dict[str, str] = {}
+    if "recognition" in metrics and metrics["recognition"].get("looks_most_like"):
+        rows["Looks most like"] = ", ".join(metrics["recognition"]["looks_most_like"])
+    if "sides" in metrics:
+        rows["Second faces"] = f"{percent(metrics['sides']['janus_score'])} of side and back views look like the front"
+    mesh = metrics.get("mesh", {})
+    if mesh:
+        rows["Size"] = size_in_words(metrics)
+        rows["Mesh"] = mesh_in_words(mesh)
+    rows["Method"] = f"{str(request.get('method', '')).upper()}, seed {request.get('seed', 0)}"
+    rows["Teacher"] = str(request.get("teacher", ""))
+    if "steps" in recipe:
+        rows["Steps"] = f"{recipe['steps']:,}"
+    times = {name: duration(seconds) for name, seconds in configuration.get("seconds", {}).items()}
+    rows["Time"] = ", ".join(f"{name} {words}" for name, words in times.items())
+    return rows
+
+
+def size_in_words(metrics: dict[str, Any]) -> str:
+    """Width, height and depth in metres, or in smaller units where those are easier to read."""
+    size = metrics.get("mesh", {}).get("size_m")
+    return "" if not size else lengths_in_words([float(size[axis]) for axis in "xyz"])
+
+
+def mesh_in_words(mesh: dict[str, Any]) -> str:
+    """How many faces, in how many pieces, and whether they close."""
+    pieces = int(mesh["components"])
+    closed = "watertight" if mesh["watertight"] else "not watertight"
+    return f"{mesh['faces']:,} faces, {'one piece' if pieces == 1 else f'{pieces} pieces'}, {closed}"
+
+
+def file_links(names: list[str]) -> Markup:
+    """Links to files that lie beside the page."""
+    return element("p", *(element("a", name, href=name) for name in names), class_="files")
+
+
+def views_section(folder: RunFolder, metrics: dict[str, Any]) -> Markup:
+    """What was made beside what the teacher would draw from the same sides."""
+    if not folder.preview.is_file() or not folder.mesh.is_file():
+        return Markup("")
+    made, imagined = pictures_of_sheet(folder.preview, rows=2)
+    probabilities = metrics.get("recognition", {}).get("probabilities", [])
+    views = []
+    for i, pair in enumerate(zip(made, imagined, strict=True)):
+        side = side_in_words(360 * i / len(made))
+        pictures = [
+            element("img", src=data_address(pair[0], "image/png"), alt=f"The object, {side}"),
+            element("img", src=data_address(pair[1], "image/png"), alt=f"What the teacher would draw, {side}"),
+        ]
+        seen = [recognition_bar(float(probabilities[i]))] if i < len(probabilities) else []
+        views.append(element("figure", *pictures, element("figcaption", side, *seen)))
+    explanation = "Above, the object; below, what the teacher would draw from the same side if it drew by itself." + (
+        " The bars say how surely a classifier recognises each view." if probabilities else ""
+    )
+    return section("Views", explanation, element("div", *views, class_="views"))
+
+
+def recognition_bar(probability: float) -> Markup:
+    """A probability as a bar and a number."""
+    return joined(element("meter", value=round(probability, 4), min=0, max=1), element("b", percent(probability)))
+
+
+def details_section(configuration: dict[str, Any]) -> Markup:
+    """Everything else that run.json says, folded."""
+    parts = {
+        "Request": configuration.get("request", {}),
+        "Recipe": configuration.get("recipe", {}),
+        "Versions": configuration.get("versions", {}),
+        "Machine": {name: configuration[name] for name in ("device", "threads") if name in configuration},
+    }
+    folded = [
+        element("details", element("summary", name), definitions(dict(flattened(values))))
+        for name, values in parts.items()
+        if values
+    ]
+    return section("How it was made", "", *folded)
