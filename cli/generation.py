@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from cli.curves import CurveLog, CurvePoint
 from cli.errors import UserError
 from cli.judging import Judge, judge_for
 from cli.results import write_results
@@ -19,7 +20,7 @@ from cli.scene import Request, Scene, build_scene
 from cli.teachers import load_teacher
 from sds.checkpoint import load_checkpoint, save_checkpoint
 from sds.denoiser import NeuralTeacher
-from sds.engine import image_of
+from sds.engine import Step, image_of
 
 CHECKPOINT_SECONDS = 15.0
 """A run that is killed loses at most about this much work."""
@@ -69,6 +70,7 @@ def optimise(scene: Scene, request: Request, folder: RunFolder, judge: Judge | N
     distillation = scene.distillation
     started, saved = time.monotonic(), time.monotonic()
     before = float(folder.read_configuration()["seconds"]["optimisation"])
+    curves = CurveLog(folder.curves, distillation.done)
     bar = tqdm(
         total=scene.recipe.steps,
         initial=distillation.done,
@@ -86,21 +88,36 @@ def optimise(scene: Scene, request: Request, folder: RunFolder, judge: Judge | N
         while distillation.done < scene.recipe.steps:
             step = scene.step()
             bar.update()
+            point = curve_point(scene, request, judge, step)
+            curves.add(point)
             if distillation.done % JUDGED_EVERY == 0:
-                bar.set_postfix_str(progress_note(judge, scene, step))
+                bar.set_postfix_str(progress_note(point))
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 save()
                 saved = time.monotonic()
     save()
 
 
-def progress_note(judge: Judge | None, scene: Scene, step: Any) -> str:
+def curve_point(scene: Scene, request: Request, judge: Judge | None, step: Step) -> CurvePoint:
+    """What is noted of a step; every `JUDGED_EVERY` steps also how surely the noun is recognised."""
+    done = scene.distillation.done
+    judged = judge if done % JUDGED_EVERY == 0 else None
+    return CurvePoint(
+        step=done,
+        stage=request.representation,
+        gradient_size=step.gradient_size,
+        distance=step.distance,
+        learning_rate=step.learning_rate,
+        critic_loss=step.critic_loss,
+        recognition=judged.recognition(image_of(step.rendering).detach()) if judged else None,
+    )
+
+
+def progress_note(point: CurvePoint) -> str:
     """A number that means something: how well the noun is recognised, or how near the picture is to the teacher's."""
-    image = image_of(step.rendering).detach()
-    if judge is not None:
-        return f"recognised {100 * judge.recognition(image):.0f}%"
-    apart = (scene.teacher.encode(image) - step.guided).square().mean().sqrt()
-    return f"differs from the teacher's wish by {float(apart):.3f}"
+    if point.recognition is not None:
+        return f"recognised {100 * point.recognition:.0f}%"
+    return f"differs from the teacher's wish by {point.distance:.3f}"
 
 
 def describe(request: Request, device: torch.device) -> dict[str, Any]:

@@ -50,15 +50,20 @@ class Judge:
 
     @torch.no_grad()
     def verdict(self, images: Tensor) -> dict[str, Any]:
-        """How often the noun is the first, or among the first five, of all nouns; and what is seen instead."""
+        """How often the noun is the first, or among the first five, of all nouns; and what is seen instead.
+
+        "probabilities" are the noun's in each image, "probability" is that of all images together.
+        """
         rank = self.recogniser.rank(images.cpu(), self.noun)
-        total = self.recogniser.logits(images.cpu()).softmax(1).mean(0)
+        each = self.recogniser.logits(images.cpu()).softmax(1)
+        total, noun = each.mean(0), self.recogniser.nouns.index(self.noun)
         return {
             "noun": self.noun,
-            "recognised": bool(int(total.argmax()) == self.recogniser.nouns.index(self.noun)),
+            "recognised": bool(int(total.argmax()) == noun),
             "views_recognised": float((rank == 0).float().mean()),
             "views_among_first_five": float((rank < 5).float().mean()),
-            "probability": float(total[self.recogniser.nouns.index(self.noun)]),
+            "probability": float(total[noun]),
+            "probabilities": [round(float(view[noun]), 4) for view in each],
             "looks_most_like": [self.recogniser.nouns[int(i)] for i in total.topk(3).indices],
         }
 

@@ -14,6 +14,7 @@ from cli.pictures import write_sheet, write_turntable
 from cli.run_folder import RunFolder, write_json
 from cli.scene import Request, Scene
 from cli.sizes import UNKNOWN, longest_side
+from cli.viewer.run_page import write_report
 from representations.cameras import Cameras, turntable
 from representations.export import write_mesh
 from representations.isosurface import extract_mesh
@@ -36,6 +37,7 @@ def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judg
     else:
         written = write_picture(scene, request, folder, judge)
     folder.note_seconds("results", time.monotonic() - started)
+    written.append(write_report(folder))
     for path in written:
         print(path)
 

@@ -93,6 +93,8 @@ class Step:
         rendering: what the generator returned.
         guided: what the teacher would like to see instead, in the teacher's x, shape (batch, ...).
         gradient_size: root mean square of the score gradient.
+        distance: root mean square of what there is minus ``guided``.
+        learning_rate: the factor on the optimiser's own learning rates.
         critic_loss: of the last critic update, or None.
     """
 
@@ -100,6 +102,8 @@ class Step:
     rendering: Any
     guided: Tensor
     gradient_size: float
+    distance: float
+    learning_rate: float
     critic_loss: float | None
 
 
@@ -173,10 +177,12 @@ class ScoreDistillation:
             loss = loss + self.penalty(rendering, self.progress)
         for term in self.terms:
             loss = loss + term(draw, x, self.progress, self.rng)
-        self._descend(loss)
+        learning_rate = settings.learning_rate(self.progress)
+        self._descend(loss, learning_rate)
         self.done += 1
-        size = float(score.gradient.square().mean().sqrt())
-        return Step(draw, rendering, score.guided, size, critic_loss)
+        size = root_mean_square(score.gradient)
+        distance = root_mean_square(x.detach() - score.guided)
+        return Step(draw, rendering, score.guided, size, distance, learning_rate, critic_loss)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `step` changes: continuing from it equals never having stopped."""
@@ -212,7 +218,7 @@ class ScoreDistillation:
             loss = self.critic.update(x, told, self.rng)
         return loss
 
-    def _descend(self, loss: Tensor) -> None:
+    def _descend(self, loss: Tensor, learning_rate: float) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -221,12 +227,16 @@ class ScoreDistillation:
                 f"the gradient of the generator's parameters is not finite at step {self.done}: "
                 "lower the learning rate, or look at the last checkpoint for what went wrong"
             )
-        factor = self.settings.learning_rate(self.progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+            group["lr"] = group["initial_lr"] * learning_rate
         self.optimizer.step()
 
 
 def image_of(rendering: Any) -> Tensor:
     """The image of whatever a generator returned: itself, or its ``image``."""
     return rendering if isinstance(rendering, Tensor) else rendering.image
+
+
+def root_mean_square(tensor: Tensor) -> float:
+    """The root of the mean square of all elements."""
+    return float(tensor.square().mean().sqrt())

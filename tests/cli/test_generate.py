@@ -15,6 +15,7 @@ import torch
 import trimesh
 
 from cli import generation
+from cli.curves import read_curves
 from cli.main import main
 from cli.run_folder import folder_name
 from cli.scene import Scene
@@ -34,7 +35,7 @@ def test_a_run_leaves_everything_it_promises(tiny_teacher: Path, tmp_path: Path)
     out = tmp_path / "ball"
     assert main(arguments(tiny_teacher, out)) == 0
     names = {"mesh.glb", "turntable.mp4", "turntable.gif", "preview.png", "run.json", "metrics.json", "checkpoint.pt"}
-    assert {path.name for path in out.iterdir()} == names
+    assert {path.name for path in out.iterdir()} == names | {"curves.csv", "report.html"}
     mesh = trimesh.load(out / "mesh.glb", force="mesh")
     assert mesh.is_watertight
     assert mesh.volume > 0
@@ -98,6 +99,8 @@ def test_resume_equals_never_having_stopped(tiny_teacher: Path, tmp_path: Path, 
     resumed = load_checkpoint(broken / "checkpoint.pt")["generator"]
     assert all(torch.equal(resumed[name], tensor) for name, tensor in expected.items())
     assert (broken / "mesh.glb").read_bytes() == (straight / "mesh.glb").read_bytes()
+    assert (broken / "curves.csv").read_bytes() == (straight / "curves.csv").read_bytes()
+    assert [point.step for point in read_curves(broken / "curves.csv")] == list(range(1, 21))
 
 
 def test_kill_leaves_a_whole_checkpoint_from_which_the_run_continues(tiny_teacher: Path, tmp_path: Path):
