@@ -19,7 +19,9 @@ EXAMPLES = """examples:
   scoresmith distill --out outputs/student --prompt "a red chair" --prompt "a blue mug" --steps 500
   scoresmith distill --out outputs/student --method consistency --student-steps 2
   scoresmith distill --resume outputs/student                     continues an interrupted run exactly
-  scoresmith sample outputs/student "a blue mug" --count 16 --grid"""
+  scoresmith sample outputs/student "a blue mug" --count 16 --grid
+  ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m cli.main distill --processes 2 --out outputs/student
+                                                                  two processes share each batch"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--learning-rate", type=float, default=0.0, metavar="R", help="default: the method's")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
+    how.add_argument(
+        "--processes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how many processes torchrun has started for this run: any other number is refused (default: not checked)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,13 +68,13 @@ def run(options: argparse.Namespace) -> int:
     from cli.distillation import DistillRequest, StudentFolder, distill, resume
     from cli.errors import UserError
     from cli.generate import checked_prompt, prompts_of
-    from cli.teachers import choose_device
+    from cli.processes import joined_processes
 
-    device = choose_device(options.device)
     if options.resume is not None:
         if options.out or options.prompt or options.prompts_file:
             raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
-        resume(StudentFolder(options.resume), device)
+        with joined_processes(options.device, options.processes) as device:
+            resume(StudentFolder(options.resume), device)
         return 0
     if options.out is None:
         raise UserError("say where to write the student: --out DIR")
@@ -89,5 +98,6 @@ def run(options: argparse.Namespace) -> int:
         learning_rate=options.learning_rate,
         seed=options.seed,
     )
-    distill(request, StudentFolder(options.out), device, overwrite=options.overwrite)
+    with joined_processes(options.device, options.processes) as device:
+        distill(request, StudentFolder(options.out), device, overwrite=options.overwrite)
     return 0

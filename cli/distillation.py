@@ -21,12 +21,14 @@ from cli.teachers import EMBEDDED, load_teacher
 from representations.cameras import CameraSampler
 from sds.checkpoint import load_checkpoint, save_checkpoint
 from sds.denoiser import Condition, NeuralTeacher
+from sds.processes import first_process_says, is_first_process, process_count
 from sds.recognition import Recogniser
 from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.folder import checked_json
 from sds.teachers.hub import find_teacher_folder
 from students.folder import CARD, sample, save_student
 from students.recipes import RECIPES, Order, StudentRun
+from students.teachers import TeacherInShares
 
 CHECKPOINT_SECONDS = 60.0
 """A run that is killed loses at most about this much work."""
@@ -142,8 +144,10 @@ def distill(request: DistillRequest, folder: StudentFolder, device: torch.device
     """Train what was asked for, from the beginning; an old student is only removed when the new run is ready."""
     folder.require_free(overwrite)
     order = order_for(request, load_teacher(request.teacher, device), folder)
+    first_process_says(True)  # all have looked at the folder before one writes
     run = build(order)
-    folder.begin(request)
+    if is_first_process():
+        folder.begin(request)
     train(run, order, folder, done=0)
 
 
@@ -153,7 +157,7 @@ def resume(folder: StudentFolder, device: torch.device) -> None:
     torch.set_num_threads(threads)  # sums over threads round by their number
     order = order_for(request, load_teacher(request.teacher, device), folder)
     run, done = build(order), 0
-    if folder.checkpoint.exists():
+    if first_process_says(folder.checkpoint.exists()):
         state = load_checkpoint(folder.checkpoint)
         try:
             run.trainer.load_state_dict(state["trainer"])
@@ -173,23 +177,28 @@ def build(order: Order) -> StudentRun:
 
 def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> None:
     """Take the steps that are left and write the student."""
-    saved = time.monotonic()
-    with tqdm(total=order.steps, initial=done, desc=order.method, unit="step", dynamic_ncols=True) as bar:
+    saved, writes = time.monotonic(), is_first_process()
+    with tqdm(
+        total=order.steps, initial=done, desc=order.method, unit="step", dynamic_ncols=True, disable=not writes
+    ) as bar:
         while done < order.steps:
             step = run.trainer.step()
             done += 1
             bar.update()
             if done % LOGGED_EVERY == 0:
                 signals = run.signals(step)
-                log(folder.log, {"step": done, **signals})
+                if writes:
+                    log(folder.log, {"step": done, **signals})
                 bar.set_postfix({name: f"{value:.3g}" for name, value in signals.items()})
-            if time.monotonic() - saved > CHECKPOINT_SECONDS and done < order.steps:
+            if writes and time.monotonic() - saved > CHECKPOINT_SECONDS and done < order.steps:
                 save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
                 write_sheet(folder.sheet, sample_rows(run, run.network(), order))
                 saved = time.monotonic()
-    save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
-    write_student(run, order, folder)
-    print(folder.path)
+    if writes:
+        save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
+        write_student(run, order, folder)
+        print(folder.path)
+    first_process_says(True)  # nobody leaves while another may still wait for an answer
 
 
 def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFolder) -> Order:
@@ -197,6 +206,8 @@ def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFo
     texts = request.prompts or default_prompts(request.teacher)
     known = {name: value for name, value in asdict(request).items() if name not in ("teacher", "prompts")}
     views = CameraSampler(size=1) if teacher.knows_views else None
+    if process_count() > 1:
+        teacher = TeacherInShares(teacher)
     return Order(teacher, texts, views, pairs_file=folder.pairs, **known)
 
 

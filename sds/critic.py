@@ -17,6 +17,7 @@ from torch import Tensor
 from sds.denoiser import Condition, NeuralTeacher, View
 from sds.lora import full_copy, lora_copy
 from sds.number_embedding import NumberEmbedding
+from sds.processes import in_shares
 from sds.ramps import DREAMFUSION_TIMES, TimeRange
 from sds.schedule import NoiseSchedule
 
@@ -121,6 +122,9 @@ class Critic:
         self.updates = int(state["updates"])
 
     def _denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        return in_shares(self._predict, x_t, t, condition, weights=list(self.network.parameters()))
+
+    def _predict(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         if self.view is not None:
             self.view.numbers = condition.tensors.get(VIEW_FEATURES)
         return self.teacher.denoise(self.network, x_t, t, condition)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sds.denoiser import Condition, NeuralTeacher
+from sds.processes import in_shares_each
 from sds.ramps import TimeRange
 from students.batches import Batch, ImageSource
 from students.generator import LatentDraw
@@ -91,10 +92,13 @@ class NetworkFeatures:
         """See `Features`."""
         t = self.times.sample(len(x), 0.0, rng)
         noise = torch.randn(x.shape, generator=rng).to(x)
+        return in_shares_each(self._seen, self.teacher.schedule.add_noise(x, noise, t), t, condition)
+
+    def _seen(self, x_t: Tensor, t: Tensor, condition: Condition) -> Sequence[Tensor]:
         seen: list[Tensor] = []
         hooks = [module.register_forward_hook(lambda _m, _i, output: seen.append(output)) for module in self.modules]
         try:
-            self.teacher.denoise(self.network, self.teacher.schedule.add_noise(x, noise, t), t, condition)
+            self.teacher.denoise(self.network, x_t, t, condition)
         finally:
             for hook in hooks:
                 hook.remove()

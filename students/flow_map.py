@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, Denoiser, NeuralTeacher
 from sds.lora import full_copy
 from sds.number_embedding import NumberEmbedding, last_layer_of_time
+from sds.processes import in_shares
 from sds.schedule import NoiseSchedule
 from sds.solvers import ddim_step
 
@@ -78,6 +79,9 @@ class Student(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
         """See `FlowMap`. Raises ValueError if the condition does not carry what this student is told."""
+        return in_shares(self._predict, x_t, t, s, condition, weights=list(self.network.parameters()))
+
+    def _predict(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
         if self._end is not None:
             self._end.numbers = torch.stack(self.schedule(s), dim=1)
         if self._guidance is not None:

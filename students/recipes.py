@@ -19,6 +19,7 @@ from sds.critic import Critic, CriticSettings
 from sds.denoiser import NeuralTeacher
 from sds.engine import ScoreDistillation
 from sds.guidance import Guidance
+from sds.processes import first_process_says, is_first_process
 from sds.ramps import Ramp, TimeRange
 from students.adversarial import Adversary, Discriminator, NetworkFeatures
 from students.adversarial_distillation import AddSettings, add
@@ -148,11 +149,11 @@ def obtained_pairs(order: Order, keep: Sequence[int] = ()) -> Pairs:
 
     Raises students.pairs.PairsError if the file holds pairs of another teacher or another guidance scale.
     """
-    if order.pairs_file is not None and order.pairs_file.exists():
+    if order.pairs_file is not None and first_process_says(order.pairs_file.exists()):
         return load_pairs(order.pairs_file, order.guided.teacher)
     rng = torch.Generator().manual_seed(order.seed)
     pairs = make_pairs(order.guided, order.pairs, rng, steps=PATH_STEPS, keep=keep)
-    if order.pairs_file is not None:
+    if order.pairs_file is not None and is_first_process():
         pairs.save(order.pairs_file)
     return pairs
 

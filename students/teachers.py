@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sds.denoiser import Condition, Teacher, View
+from sds.denoiser import Condition, NeuralTeacher, Teacher, View
 from sds.guidance import classifier_free
+from sds.processes import in_shares
 from sds.schedule import NoiseSchedule, scale
 from students.flow_map import GUIDANCE_SCALE, FlowMap
 
@@ -52,6 +53,31 @@ class AroundTeacher:
     def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """See `sds.denoiser.Denoiser`."""
         return self.teacher(x_t, t, condition)
+
+
+class TeacherInShares(AroundTeacher):
+    """A neural teacher whose predictions are computed in shares by all processes; see `sds.processes`.
+
+    `denoise` is not shared: whoever calls it with a network of his own shares that call as a whole.
+    """
+
+    def __init__(self, teacher: NeuralTeacher) -> None:
+        super().__init__(teacher)
+        self.neural = teacher
+
+    @property
+    def network(self) -> nn.Module:
+        """See `sds.denoiser.NeuralTeacher`."""
+        return self.neural.network
+
+    def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `sds.denoiser.NeuralTeacher`."""
+        return self.neural.denoise(network, x_t, t, condition)
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `sds.denoiser.Denoiser`. All processes must call it alike."""
+        return in_shares(self.teacher, x_t, t, condition)
 
 
 class InOwnSpace(AroundTeacher):
