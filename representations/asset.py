@@ -40,8 +40,16 @@ class Asset:
         mesh: the triangles, possibly with vertex colours.
         uv: (F, 3, 2) texture coordinates of each face's corners in [0, 1], v upwards; or None.
         material: maps and numbers; maps need `uv`.
+        normals: (F, 3, 3) unit normals of each face's corners, for surfaces with hard edges; None stands for
+            `mesh.normals`, smooth everywhere.
     """
 
     mesh: Mesh
     uv: Floats | None = None
     material: Material = field(default_factory=Material)
+    normals: Floats | None = None
+
+    @property
+    def corner_normals(self) -> Floats:
+        """(F, 3, 3) unit normals of each face's corners."""
+        return self.mesh.normals[self.mesh.faces] if self.normals is None else self.normals

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from representations.asset import Asset
 from representations.gltf import glb_bytes
 from representations.mesh import Mesh, MeshError, problems
 
@@ -81,7 +82,7 @@ def _through_trimesh(file_type: str) -> Callable[[Mesh], bytes]:
 
 
 _ENCODERS: dict[str, Callable[[Mesh], bytes]] = {
-    ".glb": glb_bytes,
+    ".glb": lambda mesh: glb_bytes(Asset(mesh)),
     ".obj": _through_trimesh("obj"),
     ".ply": _through_trimesh("ply"),
     ".stl": _through_trimesh("stl"),

@@ -1,65 +1,132 @@
-"""Meshes as binary glTF 2.0 (Khronos specification, sections 3.7 and 4.4).
+"""Assets as binary glTF 2.0 (Khronos specification, sections 3.7 to 3.9 and 4.4).
 
 Written here because vertex colours are linear in glTF, and the eight bits that mesh libraries give them are too few for
-dark colours: one step of linear 8-bit colour is thirteen steps of sRGB near black. Sixteen bits are enough.
+dark colours: one step of linear 8-bit colour is thirteen steps of sRGB near black. Sixteen bits are enough. Texture
+images are sRGB.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from representations.mesh import Floats, Mesh
+from representations.asset import Asset, Image, Material
+from representations.colour_space import srgb_to_linear
+from representations.textures import png_bytes
+from representations.vertex_buffers import VertexBuffers, vertex_buffers
 
 _MAGIC, _VERSION = 0x46546C67, 2
 _JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
-_FLOAT, _UNSIGNED_SHORT, _UNSIGNED_INT = 5126, 5123, 5125
+_UNSIGNED_SHORT, _UNSIGNED_INT, _FLOAT = 5123, 5125, 5126
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
+_LINEAR, _LINEAR_MIPMAP_LINEAR = 9729, 9987
 
 
-def srgb_to_linear(colour: Floats) -> Floats:
-    """IEC 61966-2-1: sRGB values in [0, 1], as on screens and in images, to linear light in [0, 1]."""
-    return np.where(colour <= 0.04045, colour / 12.92, ((np.maximum(colour, 0.04045) + 0.055) / 1.055) ** 2.4)
+def glb_bytes(asset: Asset, name: str = "object") -> bytes:
+    """A GLB file: one mesh with normals and its material, +Y up, metres.
 
+    It has a texture or vertex colours, never both, since viewers would multiply them; with a normal map it has the
+    tangents that the map was made for. What is not watertight is shown from both sides.
 
-def glb_bytes(mesh: Mesh) -> bytes:
-    """A GLB file: one mesh with normals, and a matte material that shows its vertex colours."""
-    positions = mesh.vertices.astype("<f4")
-    extent = {"min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()}
-    parts: list[tuple[np.ndarray, dict[str, Any]]] = [
-        (mesh.faces.astype("<u4").reshape(-1), {"componentType": _UNSIGNED_INT, "type": "SCALAR"}),
-        (positions, {"componentType": _FLOAT, "type": "VEC3", **extent}),
-        (mesh.normals.astype("<f4"), {"componentType": _FLOAT, "type": "VEC3"}),
-    ]
-    attributes = {"POSITION": 1, "NORMAL": 2}
-    if mesh.colours is not None:
-        opaque = np.concatenate([srgb_to_linear(mesh.colours), np.ones((len(mesh.colours), 1))], axis=1)
-        colours = np.round(opaque * 65535).astype("<u2")
-        parts.append((colours, {"componentType": _UNSIGNED_SHORT, "normalized": True, "type": "VEC4"}))
-        attributes["COLOR_0"] = 3
-    views, accessors, binary = [], [], b""
-    for number, (array, accessor) in enumerate(parts):
-        target = _INDEX_BUFFER if number == 0 else _VERTEX_BUFFER
-        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": array.nbytes, "target": target})
-        accessors.append({"bufferView": number, "count": len(array), **accessor})
-        binary += _padded(array.tobytes(), b"\0")
+    Args:
+        asset: see `representations.asset`.
+        name: of the object, as programs list it.
+    """
+    buffers = vertex_buffers(asset)
+    file = _File()
+    attributes = _attributes(file, buffers, asset.material)
+    material: dict[str, Any] = {
+        "name": name,
+        "pbrMetallicRoughness": {
+            "metallicFactor": asset.material.metallic,
+            "roughnessFactor": asset.material.roughness,
+        },
+        "doubleSided": not asset.mesh.is_watertight,
+    }
+    if buffers.uv is not None and asset.material.base_colour is not None:
+        material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": file.texture(asset.material.base_colour)}
+    if buffers.uv is not None and asset.material.normal is not None:
+        material["normalTexture"] = {"index": file.texture(asset.material.normal)}
+    kind, dtype = (_UNSIGNED_SHORT, "<u2") if len(buffers.positions) < 2**16 else (_UNSIGNED_INT, "<u4")
+    indices = file.accessor(buffers.faces.astype(dtype).reshape(-1), kind, "SCALAR", target=_INDEX_BUFFER)
+    primitive = {"attributes": attributes, "indices": indices, "material": 0}
     document = {
         "asset": {"version": "2.0", "generator": "scoresmith"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": 0, "material": 0}]}],
-        "materials": [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.9}}],
-        "buffers": [{"byteLength": len(binary)}],
-        "bufferViews": views,
-        "accessors": accessors,
+        "nodes": [{"mesh": 0, "name": name}],
+        "meshes": [{"primitives": [primitive], "name": name}],
+        "materials": [material],
+        **file.document(),
     }
     header = _padded(json.dumps(document, separators=(",", ":")).encode(), b" ")
-    chunks = _chunk(_JSON_CHUNK, header) + _chunk(_BINARY_CHUNK, binary)
+    chunks = _chunk(_JSON_CHUNK, header) + _chunk(_BINARY_CHUNK, bytes(file.binary))
     return struct.pack("<III", _MAGIC, _VERSION, 12 + len(chunks)) + chunks
+
+
+@dataclass
+class _File:
+    """What grows while a file is put together: the binary chunk and the lists that point into it."""
+
+    binary: bytearray = field(default_factory=bytearray)
+    views: list[dict[str, Any]] = field(default_factory=list)
+    accessors: list[dict[str, Any]] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
+
+    def view(self, content: bytes, **more: Any) -> int:
+        """Adds bytes; returns the number of their buffer view."""
+        self.views.append({"buffer": 0, "byteOffset": len(self.binary), "byteLength": len(content), **more})
+        self.binary += _padded(content, b"\0")
+        return len(self.views) - 1
+
+    def accessor(self, values: np.ndarray, component: int, kind: str, target: int = _VERTEX_BUFFER, **more: Any) -> int:
+        """Adds numbers; returns the number of their accessor."""
+        view = self.view(values.tobytes(), target=target)
+        self.accessors.append(
+            {"bufferView": view, "componentType": component, "type": kind, "count": len(values), **more}
+        )
+        return len(self.accessors) - 1
+
+    def texture(self, image: Image) -> int:
+        """Adds an image (H, W, 3); returns the number of its texture."""
+        self.images.append({"bufferView": self.view(png_bytes(image)), "mimeType": "image/png"})
+        return len(self.images) - 1
+
+    def document(self) -> dict[str, Any]:
+        """The lists, as glTF names them; empty ones are not allowed."""
+        lists: dict[str, Any] = {
+            "buffers": [{"byteLength": len(self.binary)}],
+            "bufferViews": self.views,
+            "accessors": self.accessors,
+        }
+        if self.images:
+            lists["images"] = self.images
+            lists["samplers"] = [{"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR}]
+            lists["textures"] = [{"source": number, "sampler": 0} for number in range(len(self.images))]
+        return lists
+
+
+def _attributes(file: _File, buffers: VertexBuffers, material: Material) -> dict[str, int]:
+    positions = buffers.positions.astype("<f4")
+    extent = {"min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()}
+    attributes = {
+        "POSITION": file.accessor(positions, _FLOAT, "VEC3", **extent),
+        "NORMAL": file.accessor(buffers.normals.astype("<f4"), _FLOAT, "VEC3"),
+    }
+    if buffers.uv is not None:
+        downwards = np.stack([buffers.uv[:, 0], 1 - buffers.uv[:, 1]], axis=-1)
+        attributes["TEXCOORD_0"] = file.accessor(downwards.astype("<f4"), _FLOAT, "VEC2")
+    if buffers.tangents is not None:
+        attributes["TANGENT"] = file.accessor(buffers.tangents.astype("<f4"), _FLOAT, "VEC4")
+    if buffers.colours is not None and material.base_colour is None:
+        opaque = np.concatenate([srgb_to_linear(buffers.colours), np.ones((len(buffers.colours), 1))], axis=1)
+        colours = np.round(opaque * 65535).astype("<u2")
+        attributes["COLOR_0"] = file.accessor(colours, _UNSIGNED_SHORT, "VEC4", normalized=True)
+    return attributes
 
 
 def _chunk(kind: int, content: bytes) -> bytes:
