@@ -112,6 +112,16 @@ def colours_of(asset: Asset, places: ClosestPoints) -> Floats:
     return np.ones((len(places.face), 3))
 
 
+def vertex_coloured(asset: Asset) -> Mesh:
+    """The mesh with the asset's colours at its vertices; a texture is looked up there, once for each vertex."""
+    mesh = asset.mesh
+    if asset.material.base_colour is None or asset.uv is None:
+        return mesh
+    colours = np.ones_like(mesh.vertices)
+    colours[mesh.faces.reshape(-1)] = sample_texture(asset.material.base_colour, asset.uv.reshape(-1, 2))
+    return replace(mesh, colours=colours)
+
+
 def _nearest_facing(mesh: Mesh, positions: Floats, normals: Floats) -> ClosestPoints:
     """Nearest points that face the same way; where there are none nearby, nearest points that face any way."""
     extent = float(np.ptp(mesh.vertices, axis=0).max())
