@@ -31,9 +31,9 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from cli.distillation import StudentFolder
-    from cli.judging import judge_for, judge_surface, mesh_statistics
+    from cli.judging import asset_statistics, judge_asset, judge_for
     from cli.loading import load_object
-    from cli.results import delivered, surface_of
+    from cli.results import delivered, finished
     from cli.run_folder import RunFolder, write_json
     from cli.student_metrics import measure_student
     from students.folder import CARD
@@ -47,9 +47,9 @@ def run(options: argparse.Namespace) -> int:
         folder = RunFolder(path)
         loaded = load_object(folder, torch.device("cpu"))
         judge = judge_for(loaded.request)
-        surface = surface_of(loaded.nerf)
-        metrics = judge_surface(surface, loaded.request, loaded.teacher, judge)
-        metrics["mesh"] = mesh_statistics(delivered(surface, loaded.request, judge))
+        asset = finished(loaded.solid)
+        metrics = judge_asset(asset, loaded.request, loaded.teacher, judge)
+        metrics["mesh"] = asset_statistics(delivered(asset, loaded.request, judge))
         write_json(folder.metrics, metrics)
         print_metrics(f"{path}: {loaded.request.prompt}", metrics)
     return 0

@@ -31,9 +31,9 @@ def run(options: argparse.Namespace) -> int:
     from cli.errors import UserError
     from cli.judging import judge_for
     from cli.loading import load_object
-    from cli.results import delivered, surface_of
+    from cli.results import delivered, finished
     from cli.run_folder import RunFolder
-    from representations.export import write_mesh
+    from representations.export import write_asset
 
     if options.faces is not None and options.faces < 100:
         raise UserError(f"--faces must be at least 100, not {options.faces}")
@@ -43,5 +43,6 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--out {path} does not end in .{options.format}")
     loaded = load_object(folder, torch.device("cpu"))
     judge = judge_for(loaded.request)
-    print(write_mesh(delivered(surface_of(loaded.nerf, options.faces), loaded.request, judge), path))
+    for written in write_asset(delivered(finished(loaded.solid, options.faces), loaded.request, judge), path):
+        print(written)
     return 0

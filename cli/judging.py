@@ -12,9 +12,9 @@ from torch import Tensor
 
 from cli.scene import Request
 from cli.teachers import small_teacher_folder
+from representations.asset import Asset
 from representations.cameras import Cameras, turntable
-from representations.mesh import Mesh
-from representations.mesh_rendering import render_mesh
+from representations.mesh_rendering import render_asset
 from sds.denoiser import NeuralTeacher
 from sds.recognition import Recogniser
 from sds.view_agreement import view_agreement
@@ -83,11 +83,11 @@ def judged_cameras(size: int) -> Cameras:
     return turntable(VIEWS, ELEVATION, size)
 
 
-def judge_surface(surface: Mesh, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
-    """Recognition and Janus score of a mesh in the unit sphere, by its pictures from all sides."""
+def judge_asset(asset: Asset, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
+    """Recognition and Janus score of an asset in the unit sphere, by its pictures from all sides."""
     metrics: dict[str, Any] = {}
     cameras = judged_cameras(JUDGED_SIZE)
-    images = render_mesh(surface, cameras)
+    images = render_asset(asset, cameras)
     if judge is not None:
         metrics["recognition"] = judge.verdict(images)
     if teacher.knows_views:
@@ -96,14 +96,16 @@ def judge_surface(surface: Mesh, request: Request, teacher: NeuralTeacher, judge
     return metrics
 
 
-def mesh_statistics(mesh: Mesh) -> dict[str, Any]:
-    """Counts, size in metres and soundness of a mesh."""
+def asset_statistics(asset: Asset) -> dict[str, Any]:
+    """Counts, size in metres and soundness of an asset."""
+    mesh, texture = asset.mesh, asset.material.base_colour
     size = mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)
     return {
         "vertices": len(mesh.vertices),
         "faces": len(mesh.faces),
         "components": int(mesh.components().max()) + 1,
         "watertight": mesh.is_watertight,
+        "texture": None if texture is None else f"{texture.shape[1]} x {texture.shape[0]}",
         "volume_m3": round(mesh.volume, 6),
         "size_m": {axis: round(float(length), 4) for axis, length in zip("xyz", size, strict=True)},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,33 +10,35 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cli.judging import ELEVATION, Judge, judge_surface, judged_cameras, mesh_statistics
+from cli.judging import ELEVATION, Judge, asset_statistics, judge_asset, judged_cameras
 from cli.pictures import write_sheet, write_turntable
 from cli.run_folder import RunFolder, write_json
 from cli.scene import Request, Scene
 from cli.sizes import UNKNOWN, longest_side
 from cli.viewer.run_page import write_report
+from representations.asset import Asset
 from representations.cameras import Cameras, turntable
-from representations.export import write_mesh
-from representations.isosurface import extract_mesh
-from representations.mesh import Cleaning, Mesh, standing
-from representations.mesh_rendering import render_mesh
-from representations.nerf import NeRF
+from representations.export import write_asset
+from representations.finishing import FACES, RESOLUTION, colours_of_solid, textured
+from representations.mesh import MeshError, standing
+from representations.mesh_rendering import render_asset
+from representations.pixels import PixelImage
+from representations.solid import Solid
+from representations.uv_unwrapping import UnwrappingUnavailableError
 from sds.sampling import sample
 
 FRAMES = 48
 PICTURE_SIZE = 192
-MESH_RESOLUTION = 129
-MESH_CLEANING = Cleaning(smallest_component=0.01, smoothing_steps=4)
+TEXTURE_SIZE = RESOLUTION
 
 
 def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> None:
     """Write everything a run ends with, and print where it is."""
     started = time.monotonic()
-    if isinstance(scene.generator, NeRF):
-        written = write_object(scene, request, folder, judge)
-    else:
+    if isinstance(scene.generator, PixelImage):
         written = write_picture(scene, request, folder, judge)
+    else:
+        written = write_object(scene, request, folder, judge)
     folder.note_seconds("results", time.monotonic() - started)
     written.append(write_report(folder))
     for path in written:
@@ -44,13 +47,14 @@ def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judg
 
 def write_object(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
     """The files of a 3D run; the mesh first, since it is what people wait for. Pictures show the mesh."""
-    surface = surface_of(scene.generator)
-    mesh = delivered(surface, request, judge)
-    write_mesh(mesh, folder.mesh)
-    write_json(folder.metrics, judge_surface(surface, request, scene.teacher, judge) | {"mesh": mesh_statistics(mesh)})
+    asset = finished(scene.generator)
+    metre_asset = delivered(asset, request, judge)
+    write_asset(metre_asset, folder.mesh)
+    metrics = judge_asset(asset, request, scene.teacher, judge) | {"mesh": asset_statistics(metre_asset)}
+    write_json(folder.metrics, metrics)
     cameras = judged_cameras(PICTURE_SIZE)
-    write_sheet(folder.preview, [render_mesh(surface, cameras), imagined(scene, cameras)])
-    frames = render_mesh(surface, turntable(FRAMES, ELEVATION, PICTURE_SIZE))
+    write_sheet(folder.preview, [render_asset(asset, cameras), imagined(scene, cameras)])
+    frames = render_asset(asset, turntable(FRAMES, ELEVATION, PICTURE_SIZE))
     return [folder.mesh, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
 
 
@@ -64,17 +68,34 @@ def write_picture(scene: Scene, request: Request, folder: RunFolder, judge: Judg
     return [folder.preview, folder.metrics]
 
 
-def surface_of(nerf: NeRF, faces: int | None = None) -> Mesh:
-    """The surface of a field, where the field is: around the origin, within the unit sphere.
+def finished(solid: Solid, faces: int | None = None, resolution: int | None = None) -> Asset:
+    """A solid as an asset, where the solid is: around the origin, within the unit sphere.
 
-    Raises representations.isosurface.EmptySurfaceError if there is none.
+    Args:
+        solid: what a run has made.
+        faces: triangles, about; None: enough for a texture to show the rest, or all if there is no texture.
+        resolution: texels along one side of the texture; 0 for colours at the vertices instead; None chooses.
+
+    Raises:
+        representations.isosurface.EmptySurfaceError: if there is no surface.
     """
-    return extract_mesh(nerf, MESH_RESOLUTION, cleaning=replace(MESH_CLEANING, target_faces=faces))
+    if resolution == 0:
+        return Asset(solid.surface(faces))
+    surface = solid.surface()
+    device = next(solid.parameters()).device if isinstance(solid, torch.nn.Module) else torch.device("cpu")
+    try:
+        return textured(Asset(surface), faces or FACES, resolution or TEXTURE_SIZE, colours_of_solid(solid, device))
+    except (UnwrappingUnavailableError, MeshError) as error:
+        if resolution is not None:
+            raise
+        print(f"scoresmith: no texture, but colours at the vertices: {error}", file=sys.stderr)
+        return Asset(surface)
 
 
-def delivered(surface: Mesh, request: Request, judge: Judge | None) -> Mesh:
-    """The surface as an object that stands on the floor, in metres."""
-    return standing(surface, longest_side(request.prompt, judge.noun, judge.folder) if judge else UNKNOWN)
+def delivered(asset: Asset, request: Request, judge: Judge | None) -> Asset:
+    """The asset as an object that stands on the floor, in metres."""
+    side = longest_side(request.prompt, judge.noun, judge.folder) if judge else UNKNOWN
+    return replace(asset, mesh=standing(asset.mesh, side))
 
 
 def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:

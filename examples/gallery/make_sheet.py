@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from cli.loading import load_object
-from cli.results import surface_of
+from cli.results import finished
 from cli.run_folder import RunFolder
 from representations.cameras import DEFAULT_DISTANCE, DEFAULT_FIELD_OF_VIEW, Cameras
-from representations.mesh_rendering import render_mesh
+from representations.mesh_rendering import render_asset
 
 SIZE = 150
 CAPTION = 34
@@ -33,8 +33,8 @@ def from_two_sides(folder: RunFolder) -> Tensor:
         background=torch.ones(count, 3),
         size=SIZE,
     )
-    surface = surface_of(load_object(folder, torch.device("cpu")).nerf)
-    return torch.cat(list(render_mesh(surface, cameras)), dim=2)
+    asset = finished(load_object(folder, torch.device("cpu")).solid)
+    return torch.cat(list(render_asset(asset, cameras)), dim=2)
 
 
 def caption(folder: RunFolder) -> str:
