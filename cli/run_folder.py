@@ -124,6 +124,15 @@ class RunFolder:
         write_json(self.configuration, configuration)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file says; nothing if there is no such file, or it does not hold an object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` for people and programs to read."""
     write_text(path, json.dumps(content, indent=2) + "\n")

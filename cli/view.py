@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C; returns the exit code."""
-    from cli.viewer.pages import resources_for
+    from cli.viewer.pages import lookup_for
     from cli.viewer.server import PageServer, open_browser
 
-    with PageServer(resources_for(options.path), options.port) as server:
+    with PageServer(lookup_for(options.path), options.port) as server:
         print(f"{server.address}  (Ctrl-C ends)", flush=True)
         if not options.no_browser:
             open_browser(server.address)

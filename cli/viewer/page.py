@@ -7,8 +7,10 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cli.viewer.markup import Markup, data_block, element, joined
+from cli.viewer.words import flattened
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -29,13 +31,13 @@ class Page:
         title: of the window.
         body: everything between header and scripts.
         model: a GLB file's bytes to write into the page, the address on the same server to fetch it from, or None.
-        live: the address on the same server of a state that changes, or None.
+        live: what live.js is told about the run that it follows on the same server, or None.
     """
 
     title: str
     body: Markup
     model: bytes | str | None = None
-    live: str | None = None
+    live: dict[str, str | int] | None = None
 
 
 def html_of(page: Page) -> str:
@@ -104,13 +106,16 @@ def data_address(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def viewer(fallback: str | None, size: str, described: str) -> Markup:
+def viewer(
+    fallback: str | None, size: str, described: str, notice: str = "Turning the object needs JavaScript."
+) -> Markup:
     """The place where the model is shown.
 
     Args:
         fallback: address of a picture for browsers that cannot show it, or None.
         size: of the object in words, or "".
         described: the model in words, for those who do not see it.
+        notice: what is said until the model is there.
     """
     modes = [("colour", "Colour"), ("lit", "Lit"), ("wireframe", "Wireframe"), ("normals", "Normals")]
     choices = [
@@ -124,7 +129,7 @@ def viewer(fallback: str | None, size: str, described: str) -> Markup:
             "div",
             element("canvas", tabindex=0, role="img", aria_label=f"{described}. Arrow keys turn it, + and - zoom."),
             *picture,
-            element("p", "Turning the object needs JavaScript.", class_="notice", role="status"),
+            element("p", notice, class_="notice", role="status"),
             element("p", element("span", size), element("span", class_="cell"), class_="scale"),
             class_="stage",
         ),
@@ -133,6 +138,9 @@ def viewer(fallback: str | None, size: str, described: str) -> Markup:
             element("fieldset", element("legend", "Show"), *choices),
             element("button", "Turn", type="button", data_action="turn", aria_pressed="false", title="Space"),
             element("button", "Reset view", type="button", data_action="reset", title="Home"),
+            element(
+                "small", "Arrow keys turn, + and - zoom, 1 to 4 choose, Home resets; the wheel zooms after a click."
+            ),
             class_="toolbar",
         ),
         class_="viewer",
@@ -151,3 +159,19 @@ def section(title: str, explanation: str, *content: Markup) -> Markup:
     """A part of the page under a heading."""
     lead = [element("p", explanation, class_="lead")] if explanation else []
     return element("section", element("h2", title), *lead, *content)
+
+
+def page_header(title: str, sentence: str) -> Markup:
+    """The top of a page."""
+    return element("header", element("h1", title), element("p", sentence))
+
+
+def page_footer(configuration: dict[str, Any]) -> Markup:
+    """The bottom of a page: which version made what it shows."""
+    return element("footer", element("p", f"scoresmith {configuration.get('versions', {}).get('scoresmith', '')}"))
+
+
+def folded(name: str, values: dict[str, Any]) -> Markup:
+    """Settings behind a heading that opens them; nothing if there are none."""
+    rows = dict(flattened(values))
+    return element("details", element("summary", name), definitions(rows)) if rows else Markup("")

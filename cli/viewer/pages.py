@@ -1,41 +1,75 @@
-"""Which page belongs to a path, and what its server may hand out."""
+"""Which page belongs to a path, and what its server hands out."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
+from cli.distillation import StudentFolder
 from cli.errors import UserError
 from cli.run_folder import RunFolder
-from cli.viewer.page import Page, html_of
+from cli.viewer.file_page import MODEL, file_page
+from cli.viewer.page import html_of
 from cli.viewer.run_page import LINKED, run_page
-from cli.viewer.server import MEDIA_TYPES, Resource, Resources, file_of
+from cli.viewer.server import Lookup, Resource, file_of, page_resource
+from cli.viewer.student_page import student_page
 
 
-def resources_for(path: Path) -> Resources:
-    """The page of a run's folder, a student's folder or a file with a model, and the files it links to.
+def lookup_for(path: Path) -> Lookup:
+    """The page of a run's folder, of a student's folder or of a file with a model, and what belongs to it.
 
     Raises:
         UserError: if there is nothing that can be shown.
     """
+    if path.is_file():
+        return lookup_in_file(path)
+    if RunFolder(path).configuration.is_file():
+        return lookup_in_run(RunFolder(path))
+    if StudentFolder(path).request.is_file():
+        return lookup_in_student(StudentFolder(path))
     if not path.exists():
         raise UserError(f"there is no {path}")
-    if RunFolder(path).configuration.is_file():
-        return run_resources(RunFolder(path))
-    raise UserError(f"{path} holds no run of scoresmith")
+    raise UserError(f"{path} holds no run and no student of scoresmith; give a run's folder or a file with a model")
 
 
-def run_resources(folder: RunFolder) -> Resources:
-    """The page of a run, made anew at every request, so that reloading shows what has happened since."""
+def lookup_in_run(folder: RunFolder) -> Lookup:
+    """The page of a run, made anew at every request, so that reloading it shows what has happened since."""
 
     def page() -> Resource:
         has_model = file_of(folder.path, folder.mesh.name) is not None
-        return page_resource(run_page(folder, folder.mesh.name if has_model else None))
+        return page_resource(html_of(run_page(folder, folder.mesh.name if has_model else None)))
 
-    page()  # what is wrong with the folder is said before a page is promised
-    return {"/": page} | {f"/{name}": partial(file_of, folder.path, name) for name in LINKED}
+    def lookup(path: str) -> Resource | None:
+        if path == "/":
+            return page()
+        name = path.removeprefix("/")
+        return file_of(folder.path, name) if name in LINKED else None
+
+    checked(page, folder.path)
+    return lookup
 
 
-def page_resource(page: Page) -> Resource:
-    """A page as an answer."""
-    return Resource(MEDIA_TYPES[".html"], html_of(page).encode())
+def lookup_in_student(folder: StudentFolder) -> Lookup:
+    """The page of a student."""
+
+    def page() -> Resource:
+        return page_resource(html_of(student_page(folder)))
+
+    checked(page, folder.path)
+    return lambda path: page() if path == "/" else None
+
+
+def checked(page: Callable[[], Resource], folder: Path) -> None:
+    """Make a page once before it is promised. Raises UserError if the folder's files are not what they should be."""
+    try:
+        page()
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{folder} is damaged, or of another version of scoresmith ({error!r})") from None
+
+
+def lookup_in_file(path: Path) -> Lookup:
+    """The page of a file with a model, which is read once."""
+    page, model = file_page(path)
+    return {"/": page_resource(html_of(page)), f"/{MODEL}": model}.get

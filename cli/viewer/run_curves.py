@@ -15,11 +15,16 @@ from cli.viewer.words import percent
 
 def curves_section(points: list[CurvePoint]) -> Markup:
     """The curves of a run; nothing if there are none."""
-    drawn = [chart(curve) for curve in curves_of(points)]
+    drawn = charts_of(points)
     if not drawn:
         return Markup("")
     explanation = "Step by step; a line is the mean of neighbouring steps, the band behind it their range."
     return section("Curves", explanation, element("div", *drawn, class_="charts"))
+
+
+def charts_of(points: list[CurvePoint]) -> list[Markup]:
+    """The curves of a run, drawn."""
+    return [chart(curve) for curve in curves_of(points)]
 
 
 def curves_of(points: list[CurvePoint]) -> list[Curve]:
@@ -37,7 +42,7 @@ def curves_of(points: list[CurvePoint]) -> list[Curve]:
     same = all(math.isclose(point.gradient_size, point.distance, rel_tol=1e-4) for point in points)
     return [
         *curve("Recognition", "recognition", "How surely a classifier sees the noun in the pictures.", written=percent),
-        *curve("Distance from the teacher's wish", "distance", "Root mean square; more noise lets it wish for more."),
+        *curve("Distance from the wish", "distance", "From what the teacher would like to see, root mean square."),
         *([] if same else curve("Size of the gradient", "gradient_size", "Root mean square of the score gradient.")),
         *curve("Critic", "critic_loss", "Loss of the critic, which learns what the generator draws."),
         *curve("Learning rate", "learning_rate", "A factor on the representation's own learning rates."),

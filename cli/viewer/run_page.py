@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from cli.curves import read_curves
 from cli.pictures import pictures_of_sheet
-from cli.run_folder import RunFolder, write_text
+from cli.run_folder import RunFolder, read_json, write_text
 from cli.viewer.markup import Markup, element, joined
-from cli.viewer.page import Page, data_address, definitions, html_of, section, viewer
+from cli.viewer.page import Page, data_address, definitions, folded, html_of, page_footer, page_header, section, viewer
 from cli.viewer.run_curves import curves_section
-from cli.viewer.words import duration, flattened, lengths_in_words, percent, side_in_words, with_article
+from cli.viewer.words import duration, lengths_in_words, percent, side_in_words, with_article
 
 LARGEST_INLINE_MODEL = 24 * 2**20
 """Bytes of a GLB file that are written into a report; a larger one would make a page that browsers struggle with."""
@@ -45,16 +44,16 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
         UserError: if the folder holds no run, or its run.json is damaged.
     """
     configuration = folder.read_configuration()
-    metrics = read_metrics(folder.metrics)
+    metrics = read_json(folder.metrics)
     prompt = str(configuration["prompt"])
     files = [name for name in LINKED if (folder.path / name).is_file()]
     body = joined(
-        page_header(prompt, summary(configuration, metrics, finished=folder.metrics.is_file())),
+        page_header(prompt, summary(configuration, folder.metrics.is_file())),
         element(
             "main",
             element(
                 "div",
-                stage(folder, model, prompt, metrics),
+                object_section(folder, model, prompt, metrics),
                 element("aside", verdict(metrics), definitions(facts(configuration, metrics)), file_links(files)),
                 class_="hero" if folder.mesh.is_file() else "hero flat",
             ),
@@ -67,39 +66,14 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
     return Page(f"{prompt} · scoresmith", body, model)
 
 
-def page_header(title: str, sentence: str) -> Markup:
-    """The top of a page."""
-    return element("header", element("h1", title), element("p", sentence))
-
-
-def page_footer(configuration: dict[str, Any]) -> Markup:
-    """The bottom of a page: which version made it, and the keys."""
-    version = configuration.get("versions", {}).get("scoresmith", "")
-    keys = "Keys on the object: arrows turn it, + and - zoom, 1 to 4 change what is shown, space turns, Home resets."
-    return element("footer", element("p", keys), element("p", f"scoresmith {version}"))
-
-
-def read_metrics(path: Path) -> dict[str, Any]:
-    """What was measured; nothing if it was not, or cannot be read."""
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return metrics if isinstance(metrics, dict) else {}
-
-
-def summary(configuration: dict[str, Any], metrics: dict[str, Any], finished: bool) -> str:
+def summary(configuration: dict[str, Any], finished: bool) -> str:
     """One sentence under the prompt."""
-    seconds = sum(configuration.get("seconds", {}).values())
     if not finished:
         return "This run has not finished; scoresmith generate --resume continues it."
-    recipe, request = configuration.get("recipe", {}), configuration.get("request", {})
-    what = "A flat picture" if request.get("representation") == "pixels" else "A 3D object"
-    del metrics, recipe
-    return f"{what}, made by score distillation in {duration(seconds)}."
+    return f"Made by score distillation in {duration(sum(configuration.get('seconds', {}).values()))}."
 
 
-def stage(folder: RunFolder, model: bytes | str | None, prompt: str, metrics: dict[str, Any]) -> Markup:
+def object_section(folder: RunFolder, model: bytes | str | None, prompt: str, metrics: dict[str, Any]) -> Markup:
     """The model; or the turntable, or what a flat run made."""
     turntable = folder.turntable(".gif")
     moving = data_address(turntable.read_bytes(), "image/gif") if turntable.is_file() else None
@@ -127,7 +101,7 @@ def verdict(metrics: dict[str, Any]) -> Markup:
 
 def facts(configuration: dict[str, Any], metrics: dict[str, Any]) -> dict[str, str]:
     """The numbers beside the object; those of them that there are."""
-    request, recipe = configuration.get("request", {}), configuration.get("recipe", {})
+    request, recipe = configuration.get("request", {}), stages_of(configuration)
     rows: dict[str, str] = {}
     if "recognition" in metrics and metrics["recognition"].get("looks_most_like"):
         rows["Looks most like"] = ", ".join(metrics["recognition"]["looks_most_like"])
@@ -139,11 +113,16 @@ def facts(configuration: dict[str, Any], metrics: dict[str, Any]) -> dict[str, s
         rows["Mesh"] = mesh_in_words(mesh)
     rows["Method"] = f"{str(request.get('method', '')).upper()}, seed {request.get('seed', 0)}"
     rows["Teacher"] = str(request.get("teacher", ""))
-    if "steps" in recipe:
-        rows["Steps"] = f"{recipe['steps']:,}"
+    rows["Steps"] = ", ".join(f"{stage['steps']:,} {name}" for name, stage in recipe.items() if "steps" in stage)
     times = {name: duration(seconds) for name, seconds in configuration.get("seconds", {}).items()}
     rows["Time"] = ", ".join(f"{name} {words}" for name, words in times.items())
     return rows
+
+
+def stages_of(configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The recipe of each stage of a run, by name."""
+    recipe = configuration.get("recipe", {})
+    return {name: stage for name, stage in recipe.items() if isinstance(stage, dict)}
 
 
 def size_in_words(metrics: dict[str, Any]) -> str:
@@ -192,15 +171,11 @@ def recognition_bar(probability: float) -> Markup:
 
 def details_section(configuration: dict[str, Any]) -> Markup:
     """Everything else that run.json says, folded."""
+    machine = {name: configuration[name] for name in ("device", "threads") if name in configuration}
     parts = {
         "Request": configuration.get("request", {}),
         "Recipe": configuration.get("recipe", {}),
         "Versions": configuration.get("versions", {}),
-        "Machine": {name: configuration[name] for name in ("device", "threads") if name in configuration},
+        "Machine": machine,
     }
-    folded = [
-        element("details", element("summary", name), definitions(dict(flattened(values))))
-        for name, values in parts.items()
-        if values
-    ]
-    return section("How it was made", "", *folded)
+    return section("How it was made", "", *(folded(name, values) for name, values in parts.items()))

@@ -1,4 +1,4 @@
-"""A page at 127.0.0.1: a fixed list of things that may be asked for, and nothing else."""
+"""A page at 127.0.0.1 and what belongs to it, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,8 +39,13 @@ class Resource:
     content: bytes | Path
 
 
-Resources = Mapping[str, Callable[[], Resource | None]]
-"""What may be asked for, by its path ("/mesh.glb"), and how it is had now; None if it is not there (yet)."""
+Lookup = Callable[[str], Resource | None]
+"""From the path of a request ("/mesh.glb") to the answer; None if there is nothing of that name."""
+
+
+def page_resource(html: str) -> Resource:
+    """A page as an answer."""
+    return Resource(MEDIA_TYPES[".html"], html.encode())
 
 
 def file_of(folder: Path, name: str) -> Resource | None:
@@ -52,10 +57,11 @@ def file_of(folder: Path, name: str) -> Resource | None:
 
 
 class PageServer(ThreadingHTTPServer):
-    """Answers what `resources` lists to browsers of this machine.
+    """Answers browsers of this machine.
 
     Args:
-        resources: see `Resources`; asked at every request, from several threads.
+        lookup: asked at every request, from several threads. It must know its answers by name, and never make a file's
+            name out of a request.
         port: to listen on; None takes `PREFERRED_PORT`, or any free one.
 
     Raises:
@@ -64,8 +70,8 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, resources: Resources, port: int | None = None) -> None:
-        self.resources = resources
+    def __init__(self, lookup: Lookup, port: int | None = None) -> None:
+        self.lookup = lookup
         try:
             super().__init__((HOST, PREFERRED_PORT if port is None else port), PageHandler)
         except OSError as error:
@@ -103,8 +109,7 @@ class PageHandler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}:
             self.send_error(HTTPStatus.FORBIDDEN)
             return
-        had = self.server.resources.get(self.path.split("?")[0])
-        resource = had() if had is not None else None
+        resource = self.server.lookup(self.path.split("?")[0])
         if resource is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
@@ -134,3 +139,8 @@ def open_browser(address: str) -> None:
     """Open the user's browser, where there is a screen for one: elsewhere a text browser would take the terminal."""
     if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def serve_beside(server: PageServer) -> None:
+    """Serve in a thread of its own, until `PageServer.shutdown`."""
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()

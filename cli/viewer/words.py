@@ -40,8 +40,8 @@ def lengths_in_words(metres: list[float]) -> str:
 
 
 def side_in_words(azimuth: float) -> str:
-    """Degrees around the object, with the names of front and back."""
-    return f"{azimuth:.0f}°" + {0.0: " front", 180.0: " back"}.get(azimuth, "")
+    """Degrees around the object; its front and back by name."""
+    return {0.0: "front", 180.0: "back"}.get(azimuth, f"{azimuth:.0f}°")
 
 
 def flattened(values: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -73,3 +73,8 @@ def value_in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def file_size(count: int) -> str:
+    """Bytes as "840 kB" or "12.3 MB"."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

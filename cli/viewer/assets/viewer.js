@@ -67,7 +67,7 @@ const modelViewer = (() => {
       this.renderer = new three.WebGLRenderer({ canvas: this.canvas, antialias: true, alpha: true });
       this.scene = new three.Scene();
       this.camera = new three.PerspectiveCamera(FIELD_OF_VIEW, 1, 0.01, 100);
-      const key = new three.DirectionalLight(0xffffff, 1.4);
+      const key = new three.DirectionalLight(0xffffff, 1.5);
       key.position.set(-1, 1.5, 1);
       this.camera.add(key, key.target); // from over the viewer's left shoulder, wherever that is
       this.scene.add(this.camera);
@@ -230,7 +230,7 @@ const modelViewer = (() => {
       const generator = new three.PMREMGenerator(this.renderer);
       const environment = generator.fromScene(new three.RoomEnvironment(), 0.04).texture;
       generator.dispose();
-      this.scene.environmentIntensity = 0.75;
+      this.scene.environmentIntensity = 0.45;
       return environment;
     }
 

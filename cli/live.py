@@ -1,0 +1,214 @@
+"""`generate --live`: a page that shows the object as it forms, at a bounded cost to the run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import imageio.v3 as imageio
+import torch
+
+from cli.curves import CurvePoint, read_curves
+from cli.pictures import sheet, to_bytes
+from cli.run_folder import RunFolder
+from cli.scene import Scene
+from cli.viewer.live_page import PICTURE, STATE, SURFACE, live_page, live_state
+from cli.viewer.page import html_of
+from cli.viewer.run_page import LINKED
+from cli.viewer.server import MEDIA_TYPES, PageServer, Resource, file_of, page_resource, serve_beside
+from representations.asset import Asset
+from representations.cameras import turntable
+from representations.gltf import glb_bytes
+from representations.isosurface import EmptySurfaceError
+from representations.mesh import MeshError, standing
+from representations.pixels import PixelImage
+from sds.engine import image_of
+
+SIDES, PICTURE_SIZE = 4, 96
+"""Pictures of the object from all round, and pixels along the side of each."""
+
+LARGEST_SHARE = 0.08
+"""Of the time since a run began that may be spent on showing it."""
+
+SECONDS_BETWEEN_PICTURES = 3.0
+SECONDS_BETWEEN_SURFACES = 10.0
+
+FOLLOWED_WITHIN = 8.0
+"""A browser that asked for the state so few seconds ago follows the run, and gets as long to load the last page."""
+
+
+@dataclass
+class Turn:
+    """When something that takes time is to be done again.
+
+    Attributes:
+        seconds_between: the least time from its end to its next beginning.
+        ended: when it was done last, by `time.monotonic`.
+        cost: seconds that it took then.
+    """
+
+    seconds_between: float
+    ended: float = -float("inf")
+    cost: float = 0.0
+
+    def is_due(self, now: float, began: float, spent: float) -> bool:
+        """Whether it is time, and all that has been ``spent`` since ``began`` stays within its share even then."""
+        return now - self.ended >= self.seconds_between and spent + self.cost <= LARGEST_SHARE * (now - began)
+
+
+@dataclass
+class Watched:
+    """The run that is shown.
+
+    Attributes:
+        number: of the run since the server began, from 1.
+        folder: of the run.
+        steps: of all its stages.
+        began: when, by `time.monotonic`.
+        spent: seconds on showing it so far.
+        picture, surface: when the next of them is due.
+        pictures, surfaces: how many there have been.
+        finished: whether its report is written.
+    """
+
+    number: int
+    folder: RunFolder
+    steps: int
+    began: float = field(default_factory=time.monotonic)
+    spent: float = 0.0
+    picture: Turn = field(default_factory=lambda: Turn(SECONDS_BETWEEN_PICTURES))
+    surface: Turn = field(default_factory=lambda: Turn(SECONDS_BETWEEN_SURFACES))
+    pictures: int = 0
+    surfaces: int = 0
+    finished: bool = False
+
+
+class LiveView:
+    """Serves what a run looks like now. A context: its end stops the server.
+
+    What is served is made in the run's own thread between two steps and kept as bytes, so the server's threads never
+    touch the object while it changes. No random number is drawn: a run that is watched makes the same object.
+
+    Args:
+        port: see `PageServer`, which says what is raised.
+    """
+
+    def __init__(self, port: int | None = None) -> None:
+        self._served: dict[str, Resource] = {}
+        self._run: Watched | None = None
+        self._asked = self._loaded = -float("inf")
+        self._server = PageServer(self._resource, port)
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        return self._server.address
+
+    def __enter__(self) -> LiveView:
+        """Begin to serve."""
+        serve_beside(self._server)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; after a good end not before the browsers that follow have loaded the last page."""
+        ended = time.monotonic()
+        followed = ended - self._asked < FOLLOWED_WITHIN
+        while kind is None and followed and self._loaded < ended and time.monotonic() < ended + FOLLOWED_WITHIN:
+            time.sleep(0.05)
+        self._server.shutdown()
+        self._server.server_close()
+
+    def begin(self, prompt: str, folder: RunFolder, steps: int) -> None:
+        """Show a run from now on; ``steps`` are those of all its stages."""
+        number = 1 if self._run is None else self._run.number + 1
+        self._served = {"/": page_resource(html_of(live_page(prompt, number)))}
+        self._run = Watched(number, folder, steps)
+        self._tell(0)
+
+    def look(self, scene: Scene, point: CurvePoint) -> None:
+        """Look at the object after a step, if it is time."""
+        run = self._run
+        if run is None:
+            raise RuntimeError("begin() says what is looked at")
+        with self._if_due(run.picture) as due:
+            if due:
+                self._served[f"/{PICTURE}"] = Resource(MEDIA_TYPES[".png"], picture_of(scene))
+                run.pictures += 1
+                self._tell(point.step)
+        with self._if_due(run.surface) as due:
+            surface = surface_of(scene) if due else None
+            if surface is not None:
+                self._served[f"/{SURFACE}"] = Resource(MEDIA_TYPES[".glb"], surface)
+                run.surfaces += 1
+                self._tell(point.step)
+
+    def finish(self) -> None:
+        """Show the report, which is written now, in the place of the run."""
+        run = self._run
+        if run is None:
+            raise RuntimeError("begin() says what is looked at")
+        run.finished = True
+        self._served["/"] = page_resource(run.folder.report.read_text(encoding="utf-8"))
+        self._tell(run.steps)
+
+    @contextmanager
+    def _if_due(self, turn: Turn) -> Iterator[bool]:
+        """Yield whether it is time; if so, count what the block takes."""
+        run = self._run
+        assert run is not None
+        started = time.monotonic()
+        due = turn.is_due(started, run.began, run.spent)
+        yield due
+        if due:
+            turn.ended = time.monotonic()
+            turn.cost = turn.ended - started
+            run.spent += turn.cost
+
+    def _tell(self, step: int) -> None:
+        """Make the state that browsers ask for."""
+        run = self._run
+        assert run is not None
+        state = live_state(read_curves(run.folder.curves), step, run.steps) | {
+            "run": run.number,
+            "pictures": run.pictures,
+            "surfaces": run.surfaces,
+            "finished": run.finished,
+        }
+        self._served[f"/{STATE}"] = Resource(MEDIA_TYPES[".json"], json.dumps(state).encode())
+
+    def _resource(self, path: str) -> Resource | None:
+        """What a browser asks for; called in the server's threads."""
+        run = self._run
+        if path == f"/{STATE}":
+            self._asked = time.monotonic()
+        elif path == "/" and run is not None and run.finished:
+            self._loaded = time.monotonic()
+        if run is not None and run.finished and path.removeprefix("/") in LINKED:
+            return file_of(run.folder.path, path.removeprefix("/"))
+        return self._served.get(path)
+
+
+@torch.no_grad()
+def picture_of(scene: Scene) -> bytes:
+    """The object from all round, side by side, or the flat picture; a PNG."""
+    if isinstance(scene.generator, PixelImage):
+        images = scene.generator(1)
+    else:
+        images = image_of(scene.generator(turntable(SIDES, 0.25, PICTURE_SIZE)))
+    return imageio.imwrite("<bytes>", to_bytes(sheet([images], images.shape[-1])), extension=".png")
+
+
+def surface_of(scene: Scene) -> bytes | None:
+    """The present surface on the floor as a GLB file; None while there is none."""
+    if isinstance(scene.generator, PixelImage):
+        return None
+    try:
+        return glb_bytes(Asset(standing(scene.generator.surface())))
+    except (EmptySurfaceError, MeshError):
+        return None
