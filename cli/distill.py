@@ -11,11 +11,39 @@ DESCRIPTION = """Trains a student that draws in one step (or a few) what its tea
 The folder then is an ordinary diffusers folder: `scoresmith sample` draws from it, and so does every program that
 loads the teacher. training/ inside it holds the log (log.csv), a sheet of samples, the teacher's pairs, run.json and a
 checkpoint."""
-METHODS = (
-    "dmd", "diff-instruct", "dmd2", "add", "one-pass", "progressive", "instaflow",
-    "consistency", "ctm", "tract", "boot", "dsno", "shortcut",
-)  # fmt: skip
-EXAMPLES = """examples:
+METHODS = {
+    "diff-instruct": "match distributions: teacher against a critic of the student's own images (Luo et al. 2023)",
+    "dmd": "the same with normalised steps, and a regression on the teacher's pairs (Yin et al. 2024)",
+    "dmd2": "the same with a discriminator in place of the pairs (Yin et al. 2024)",
+    "f-distill": "DMD2 for the forward divergence: more variety (Xu et al. 2025)",
+    "sid": "score identity distillation: through teacher and critic, data-free (Zhou et al. 2024)",
+    "add": "adversarial diffusion distillation: discriminator and SDS (Sauer et al. 2023)",
+    "asm": "adversarial score matching: a denoiser that does not blur; any steps (Jolicoeur-Martineau et al. 2021)",
+    "ufogen": "denoising and a discriminator at the student's few noise levels (Xu et al. 2023)",
+    "ddgan": "denoising diffusion GAN: large steps that are drawn, not averaged (Xiao et al. 2022)",
+    "one-pass": "regression on noise-image pairs, one step (Luhman & Luhman 2021)",
+    "progressive": "half the steps, again and again (Salimans & Ho 2022)",
+    "guidance": "any guidance scale in one evaluation, then fewer steps (Meng et al. 2023)",
+    "reflow": "rectified flow on the teacher's pairs: straight paths, any steps (Liu et al. 2023)",
+    "instaflow": "reflow, then one step (Liu et al. 2023)",
+    "dsno": "all states of the teacher's path at once (Zheng et al. 2023)",
+    "consistency": "consistency distillation: any point of a path leads to its image; any steps (Song et al. 2023)",
+    "lcm": "latent consistency: the same, at any guidance scale (Luo et al. 2023)",
+    "consistency-training": "the same from images alone (Song et al. 2023)",
+    "ict": "improved consistency training (Song & Dhariwal 2024)",
+    "scm": "continuous-time consistency distillation (Lu & Song 2025)",
+    "ctm": "consistency trajectories: from any time to any other; any steps (Kim et al. 2024)",
+    "tract": "transitive closure: one step for each segment of the path (Berthelot et al. 2023)",
+    "boot": "bootstrapping from noise, data-free, one step (Gu et al. 2023)",
+    "shortcut": "one jump equals two of half its length; any steps (Frans et al. 2024)",
+    "mean-flow": "the mean velocity over a jump, by its derivative; any steps (Geng et al. 2025)",
+}
+"""The keys of `students.recipes.RECIPES`, which is not imported here since it loads torch, and what each is."""
+
+METHODS_HELP = "\n".join(["methods:", *(f"  {name:22}{line}" for name, line in METHODS.items())])
+EXAMPLES = f"""{METHODS_HELP}
+
+examples:
   scoresmith distill --out outputs/student --prompt "a red chair" --prompt "a blue mug" --steps 500
   scoresmith distill --out outputs/student --method consistency --student-steps 2
   scoresmith distill --resume outputs/student                     continues an interrupted run exactly
@@ -30,14 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the student that --out holds")
     how = parser.add_argument_group("how")
-    how.add_argument("--method", choices=METHODS, default="dmd", help="default: dmd")
+    how.add_argument("--method", choices=METHODS, metavar="NAME", default="dmd", help="see below (default: dmd)")
     how.add_argument("--teacher", default="embedded", metavar="NAME", help="embedded (default), or a diffusers folder")
     how.add_argument("--prompt", action="append", default=[], help="what the student shall draw; may be repeated")
     how.add_argument("--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment")
     how.add_argument("--steps", type=int, default=1000, metavar="N", help="of training (default: 1000)")
-    how.add_argument(
-        "--student-steps", type=int, choices=(1, 2, 4), default=1, help="evaluations for an image (default: 1)"
-    )
+    how.add_argument("--student-steps", type=int, default=1, metavar="N", help="evaluations for an image (default: 1)")
     how.add_argument(
         "--start",
         type=float,
@@ -47,6 +73,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and add. With 0.9 noise decides what a prompt leaves open, but only `scoresmith sample` knows how to begin",
     )
     how.add_argument("--guidance-scale", type=float, default=2.0, metavar="G", help="that is learned (default: 2)")
+    how.add_argument(
+        "--path-steps",
+        type=int,
+        default=32,
+        metavar="N",
+        help="of the teacher's solver, where a method follows its paths (default: 32)",
+    )
+    how.add_argument(
+        "--critic-steps",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the critic before each of the student's (default: the method's)",
+    )
     how.add_argument(
         "--pairs", type=int, default=512, metavar="N", help="images of the teacher for methods that need them"
     )
@@ -78,13 +118,13 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.out is None:
         raise UserError("say where to write the student: --out DIR")
-    for name in ("steps", "pairs", "batch_size"):
+    for name in ("steps", "student_steps", "path_steps", "pairs", "batch_size"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be positive, not {getattr(options, name)}")
     if not 0 < options.start <= 1:
         raise UserError(f"--start must lie in (0, 1], not {options.start}")
-    if options.learning_rate < 0 or options.guidance_scale <= 0:
-        raise UserError("--learning-rate and --guidance-scale must be positive")
+    if options.learning_rate < 0 or options.guidance_scale <= 0 or options.critic_steps < 0:
+        raise UserError("--learning-rate, --guidance-scale and --critic-steps must be positive")
     request = DistillRequest(
         teacher=options.teacher,
         prompts=[checked_prompt(prompt) for prompt in (*options.prompt, *prompts_of(options.prompts_file))],
@@ -93,6 +133,8 @@ def run(options: argparse.Namespace) -> int:
         student_steps=options.student_steps,
         start=options.start,
         guidance_scale=options.guidance_scale,
+        path_steps=options.path_steps,
+        critic_steps=options.critic_steps,
         pairs=options.pairs,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,

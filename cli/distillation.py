@@ -27,7 +27,9 @@ from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.folder import checked_json
 from sds.teachers.hub import find_teacher_folder
 from students.folder import CARD, sample, save_student
-from students.recipes import RECIPES, Order, StudentRun
+from students.inputs import INPUTS, save_inputs
+from students.order import Order, StudentRun
+from students.recipes import RECIPES
 from students.teachers import TeacherInShares
 
 CHECKPOINT_SECONDS = 60.0
@@ -58,6 +60,8 @@ class DistillRequest:
     student_steps: int
     start: float
     guidance_scale: float
+    path_steps: int
+    critic_steps: int
     pairs: int
     batch_size: int
     learning_rate: float
@@ -123,7 +127,7 @@ class StudentFolder:
 
     def begin(self, request: DistillRequest) -> None:
         """Make the folder ready for a new run. The teacher's pairs stay: whoever reads them checks whose they are."""
-        for old in (self.checkpoint, self.log, self.sheet, self.metrics, self.path / CARD):
+        for old in (self.checkpoint, self.log, self.sheet, self.metrics, self.path / CARD, self.path / INPUTS):
             old.unlink(missing_ok=True)
         threads = torch.get_num_threads()
         versions = {name: version(name) for name in PACKAGES}
@@ -221,10 +225,12 @@ def default_prompts(teacher: str) -> list[str]:
 
 def write_student(run: StudentRun, order: Order, folder: StudentFolder) -> None:
     """Write the student's folder and the sheet of samples."""
-    network, (request, _) = run.network(), folder.read_request()
+    student, (request, _) = run.finished_student(), folder.read_request()
+    network = student.plain_network(guidance_scale=run.card.guidance_scale)
     assert isinstance(network, ModelMixin)  # teachers that `load_teacher` finds are made of them
     source = EMBEDDED_FOLDER if request.teacher == EMBEDDED else find_teacher_folder(request.teacher).path
     save_student(source, network, run.card, folder.path)
+    save_inputs(student, folder.path)
     write_sheet(folder.sheet, sample_rows(run, network, order))
 
 

@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: outputs/<the prompt>)")
     parser.add_argument("--azimuth", type=float, metavar="DEGREES", help="of the camera, for teachers that know views")
     parser.add_argument("--elevation", type=float, default=15.0, metavar="DEGREES", help="default: 15")
+    parser.add_argument(
+        "--student-steps", type=int, metavar="N", help="evaluations for an image, for students that leave it open"
+    )
+    parser.add_argument(
+        "--guidance-scale", type=float, metavar="G", help="for students that are told it (made by guidance or lcm)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
@@ -34,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Draw what was asked for; returns the exit code."""
     import sys
+    from dataclasses import replace
 
     import imageio.v3 as imageio
     import torch
@@ -44,14 +51,30 @@ def run(options: argparse.Namespace) -> int:
     from cli.run_folder import folder_name
     from cli.teachers import choose_device, load_teacher, warnings_about
     from sds.checkpoint import written_whole
+    from students.flow_map import Student
     from students.folder import read_card, sample
+    from students.inputs import load_student
     from students.prompts import StoredView
 
     if options.count < 1:
         raise UserError(f"--count must be positive, not {options.count}")
     prompt = checked_prompt(options.prompt)
     card = read_card(options.student)
+    if options.student_steps is not None:
+        if options.student_steps < 1:
+            raise UserError(f"--student-steps must be positive, not {options.student_steps}")
+        card = card.with_steps(options.student_steps)
     student = load_teacher(str(options.student), choose_device(options.device))
+    able = load_student(options.student, student)
+    if options.guidance_scale is not None:
+        if not isinstance(able, Student) or not able.told_guidance:
+            raise UserError(
+                f"--guidance-scale: this student has learned the scale {card.guidance_scale:g} and no other; "
+                "distil by guidance or lcm for a student that is told it"
+            )
+        if options.guidance_scale <= 0:
+            raise UserError(f"--guidance-scale must be positive, not {options.guidance_scale}")
+        card = replace(card, guidance_scale=options.guidance_scale)
     for warning in warnings_about(prompt, student):
         print(f"scoresmith: warning: {warning}", file=sys.stderr)
     view = None
@@ -61,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
         angles = torch.tensor([[options.azimuth, options.elevation]]).expand(options.count, 2) * (math.pi / 180)
         view = StoredView(angles[:, 0], angles[:, 1], torch.ones(options.count, 3))
     condition = student.condition([prompt] * options.count, view)
-    x = sample(student, card, student.shape, condition, torch.Generator().manual_seed(options.seed))
+    x = sample(able, card, student.shape, condition, torch.Generator().manual_seed(options.seed))
     images = student.decode(x).clamp(0, 1)
 
     out = options.out or Path("outputs") / folder_name(prompt)

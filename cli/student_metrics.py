@@ -19,6 +19,7 @@ from sds.solvers import even_times, solve
 from sds.teachers.embedded import EmbeddedTeacher
 from students.evaluation import compare, distinctness
 from students.folder import read_card, sample
+from students.inputs import load_student
 from students.teachers import GuidedTeacher
 
 TEACHER_STEPS = 50
@@ -43,6 +44,7 @@ def measure_student(path: Path, device: torch.device) -> dict[str, dict[str, Any
     """
     card, (request, _) = read_card(path), StudentFolder(path).read_request()
     teacher, student = load_teacher(request.teacher, device), load_teacher(str(path), device)
+    able = load_student(path, student)
     texts = request.prompts or default_prompts(request.teacher)
     asked = [texts[i * len(texts) // IMAGES % len(texts)] for i in range(IMAGES)]
     guided = GuidedTeacher(teacher, card.guidance_scale)
@@ -53,7 +55,7 @@ def measure_student(path: Path, device: torch.device) -> dict[str, dict[str, Any
         return teacher.decode(solve(guided, noise, grid, guided.condition(prompts, None)))
 
     def by_student(prompts: list[str], rng: torch.Generator) -> Tensor:
-        return student.decode(sample(student, card, student.shape, student.condition(prompts, None), rng))
+        return student.decode(sample(able, card, student.shape, student.condition(prompts, None), rng))
 
     features, name = features_for(teacher)
     reference, teacher_seconds = drawn(by_teacher, asked, seed=1)

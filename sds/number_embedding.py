@@ -42,6 +42,7 @@ class NumberEmbedding:
 
     def __init__(self, network: nn.Module, count: int, name: str) -> None:
         self.numbers: Tensor | None = None
+        self.count = count
         parameter = next(network.parameters())
         last = nn.Linear(64, last_layer_of_time(network).out_features)
         nn.init.zeros_(last.weight)

@@ -20,7 +20,7 @@ from sds.processes import in_shares_each
 from sds.ramps import TimeRange
 from students.batches import Batch, ImageSource
 from students.generator import LatentDraw
-from students.targets import Learning
+from students.targets import Learning, Times
 
 FEWEST_REAL_IMAGES = 64
 """With fewer real images a discriminator knows them by heart before the student has learned anything."""
@@ -92,7 +92,11 @@ class NetworkFeatures:
         """See `Features`."""
         t = self.times.sample(len(x), 0.0, rng)
         noise = torch.randn(x.shape, generator=rng).to(x)
-        return in_shares_each(self._seen, self.teacher.schedule.add_noise(x, noise, t), t, condition)
+        return self.at(self.teacher.schedule.add_noise(x, noise, t), t, condition)
+
+    def at(self, x_t: Tensor, t: Tensor, condition: Condition) -> Sequence[Tensor]:
+        """What the layers say about x_t, (batch, ...), of the noise level ``t``, (batch,)."""
+        return in_shares_each(self._seen, x_t, t, condition)
 
     def _seen(self, x_t: Tensor, t: Tensor, condition: Condition) -> Sequence[Tensor]:
         seen: list[Tensor] = []
@@ -237,7 +241,7 @@ class DenoisedAdversary:
         times: of the noise that the student starts from.
     """
 
-    def __init__(self, adversary: Adversary, times: TimeRange) -> None:
+    def __init__(self, adversary: Adversary, times: Times) -> None:
         self.adversary, self.times = adversary, times
 
     def __call__(self, learning: Learning, batch: Batch) -> Tensor:

@@ -33,6 +33,7 @@ from sds.solvers import Solver, ddim, ddim_step, even_times, heun, solve
 from students.batches import Batch
 from students.flow_map import flow
 from students.targets import Learning, Objective, Target, leading_to, truncated_snr
+from students.teachers import time_at
 
 Levels = Sequence[float]
 """Rising times in [0, 1], the first of them 0."""
@@ -126,13 +127,8 @@ def doubling_levels(schedule: NoiseSchedule, first: int = 10, last: int = 1280, 
 
 
 def time_of(schedule: NoiseSchedule, deviation: float) -> float:
-    """The t at which sigma / alpha is ``deviation``, by bisection."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        alpha, sigma = schedule(torch.tensor([middle], dtype=torch.float64))
-        low, high = (middle, high) if float(sigma) < deviation * float(alpha) else (low, middle)
-    return low
+    """The t at which sigma / alpha is ``deviation``."""
+    return float(time_at(schedule, torch.tensor([deviation], dtype=torch.float64)))
 
 
 def tract(teacher: Denoiser, levels: Levels, segments: int, solver: Solver = ddim) -> Objective:

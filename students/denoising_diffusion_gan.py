@@ -16,12 +16,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sds.denoiser import Condition
+from sds.denoiser import Condition, NeuralTeacher
+from sds.ramps import Ramp, TimeRange
 from sds.schedule import NoiseSchedule, scale
 from sds.solvers import ancestral_step
-from students.adversarial import Adversary
+from students.adversarial import Adversary, NetworkFeatures
 from students.batches import Batch, ImageSource
 from students.bootstrap import Levels, neighbours
 from students.flow_map import FlowMap, with_latent
@@ -58,6 +59,28 @@ class Steps:
         x_t = scale(kept, x_s) * x_s + scale(added, x_s) * noise
         condition = Condition({**batch.condition.tensors, START: t.to(x_s.device), END: s.to(x_s.device)})
         return replace(batch, condition=condition, image=torch.cat([x_s, x_t], dim=1))
+
+
+class StepFeatures:
+    """What a teacher's network computes for both ends of a step, each at its own noise level.
+
+    Args:
+        teacher: whose way of calling the network is used.
+        network: a network of the teacher's architecture; it is not trained.
+        layers: names of the modules whose outputs are taken.
+    """
+
+    def __init__(self, teacher: NeuralTeacher, network: nn.Module, layers: Sequence[str]) -> None:
+        anywhere = TimeRange(Ramp(0.0, 0.0), Ramp(1.0, 1.0))
+        self.looks = NetworkFeatures(teacher, network, layers, anywhere)
+
+    def __call__(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Sequence[Tensor]:
+        """Features of pairs (x_s, x_t), joined in their channels; the condition carries t and s of the steps."""
+        del rng
+        x_s, x_t = x.chunk(2, dim=1)
+        t, s = (condition.tensors[name].cpu() for name in (START, END))
+        ends = zip(self.looks.at(x_s, s, condition), self.looks.at(x_t, t, condition), strict=True)
+        return [torch.cat(pair, dim=1) for pair in ends]
 
 
 class DenoisingDiffusionGan:

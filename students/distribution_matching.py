@@ -97,9 +97,11 @@ def distribution_matching(
     )
 
 
-def diff_instruct(generator: FewStepGenerator, teacher: NeuralTeacher, settings: MatchingSettings) -> ScoreDistillation:
+def diff_instruct(
+    generator: FewStepGenerator, teacher: NeuralTeacher, settings: MatchingSettings, *, critic_steps: int = 1
+) -> ScoreDistillation:
     """Diff-Instruct: Luo et al. 2023, algorithm 1 with weight 1 in x0 space."""
-    return distribution_matching(generator, teacher, settings, weighting=constant_weight)
+    return distribution_matching(generator, teacher, settings, weighting=constant_weight, critic_steps=critic_steps)
 
 
 def dmd(
@@ -110,10 +112,13 @@ def dmd(
     *,
     distance: Distance = squared,
     regression_weight: float = 0.25,
+    critic_steps: int = 1,
 ) -> ScoreDistillation:
     """Distribution matching distillation: Yin et al. 2024a, algorithm 1. ``distance`` is LPIPS in the paper."""
     regression = PairedRegression(generator, pairs, distance, regression_weight)
-    return distribution_matching(generator, teacher, settings, weighting=normalized_weight, terms=[regression])
+    return distribution_matching(
+        generator, teacher, settings, weighting=normalized_weight, critic_steps=critic_steps, terms=[regression]
+    )
 
 
 def dmd2(

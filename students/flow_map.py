@@ -83,7 +83,7 @@ class Student(nn.Module):
 
     def _predict(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
         if self._end is not None:
-            self._end.numbers = torch.stack(self.schedule(s), dim=1)
+            self._end.numbers = self._told_of_end(s)
         if self._guidance is not None:
             if GUIDANCE_SCALE not in condition.tensors:
                 raise ValueError("this student is told the guidance scale: use a condition of `GuidedTeacher`")
@@ -94,24 +94,49 @@ class Student(nn.Module):
             self._latent.numbers = condition.tensors[LATENT]
         return self._teacher[0].denoise(self.network, x_t, t, condition)
 
+    def _told_of_end(self, s: Tensor) -> Tensor:
+        """Cosine and sine of atan2(sigma, alpha) at ``s``, (batch, 2): the same however a schedule scales its x_t."""
+        alpha, sigma = self.schedule(s)
+        return torch.stack([alpha, sigma], dim=1) / torch.hypot(alpha, sigma)[:, None]
+
+    @property
+    def told_end(self) -> bool:
+        """Whether the network is told ``s``."""
+        return self._end is not None
+
+    @property
+    def told_guidance(self) -> bool:
+        """Whether the network is told the guidance scale."""
+        return self._guidance is not None
+
+    @property
+    def latent(self) -> int:
+        """How many numbers of noise the network is told."""
+        return self._latent.count if self._latent is not None else 0
+
+    def copied(self) -> Student:
+        """Another student of the same teacher, told the same, with weights of its own (those of the teacher)."""
+        return Student(self._teacher[0], told_end=self.told_end, told_guidance=self.told_guidance, latent=self.latent)
+
     def plain_network(self, end: float = 0.0, guidance_scale: float = 1.0) -> nn.Module:
-        """The network in its teacher's architecture, for one end and one guidance scale.
+        """The network in its teacher's architecture, for one end, one guidance scale and no further noise.
 
         What the student is told beside the time is added to the embedding of the time; what is always the same can be
-        added to the bias of that embedding's last layer instead. Raises ValueError if it is told noise, which is not.
+        added to the bias of that embedding's last layer instead. Further noise is not; its mean, zero, is a draw like
+        another, and all that fits.
         """
-        if self._latent is not None:
-            raise ValueError("a student that is told further noise does not fit into its teacher's architecture")
         network = full_copy(self._teacher[0].network)
         weights = self.network.state_dict()
         network.load_state_dict({name: weights[name] for name in network.state_dict()})
         bias = last_layer_of_time(network).bias
         with torch.no_grad():
             if self._end is not None:
-                at_end = torch.stack(self.schedule(torch.tensor([end], dtype=torch.float64)), dim=1)
+                at_end = self._told_of_end(torch.tensor([end], dtype=torch.float64))
                 bias.add_(self._end.embed(at_end.to(bias))[0])
             if self._guidance is not None:
                 bias.add_(self._guidance.embed(torch.tensor([[guidance_scale]]).log().to(bias))[0])
+            if self._latent is not None:
+                bias.add_(self._latent.embed(bias.new_zeros(1, self.latent))[0])
         return network.eval().requires_grad_(False)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from torch import Tensor
 from sds.checkpoint import written_whole
 from sds.denoiser import Condition, Denoiser
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
-from students.flow_map import DenoiserAsFlowMap, sample_again, sample_along
+from students.denoising_diffusion_gan import sample_steps
+from students.flow_map import GUIDANCE_SCALE, DenoiserAsFlowMap, Student, sample_again, sample_along
 
 NETWORKS = ("unet", "transformer")
 """What the denoising network of a diffusers folder is called."""
@@ -42,12 +43,30 @@ class StudentCard:
         times: of its steps, falling from at most 1.
         same_path: whether it follows one path (DDIM), or adds new noise between its steps.
         guidance_scale: that the student has learned; nobody needs to apply it again.
+        fixed_steps: whether it knows the way from these times only, and not from any other.
     """
 
     method: str
     times: Sequence[float]
     same_path: bool
     guidance_scale: float
+    fixed_steps: bool = False
+
+    def with_steps(self, steps: int) -> StudentCard:
+        """The card of the same student with another number of steps, even from its start to the image.
+
+        Raises StudentFolderError if the student cannot, ValueError for less than one.
+        """
+        if steps == len(self.times):
+            return self
+        if steps < 1:
+            raise ValueError(f"a student draws in one step or more, not in {steps}")
+        if self.fixed_steps:
+            raise StudentFolderError(
+                f"this student was made by {self.method} for {len(self.times)} steps and knows no others; for a free "
+                "choice distil by consistency, lcm, ctm, shortcut or mean-flow"
+            )
+        return replace(self, times=[self.times[0] * (1 - i / steps) for i in range(steps)])
 
 
 def save_student(source: Path, network: ModelMixin, card: StudentCard, out: Path) -> None:
@@ -97,18 +116,27 @@ def read_card(folder: Path) -> StudentCard:
 
 @torch.no_grad()
 def sample(
-    student: Denoiser, card: StudentCard, shape: tuple[int, ...], condition: Condition, rng: torch.Generator
+    student: Student | Denoiser,
+    card: StudentCard,
+    shape: tuple[int, ...],
+    condition: Condition,
+    rng: torch.Generator,
 ) -> Tensor:
     """Draw x0 of shape (rows of ``condition``, *shape), one evaluation for each of the student's times.
 
-    ``student`` is the folder loaded as a teacher: a student is a teacher whose network knows a shorter way.
+    ``student`` is what `students.inputs.load_student` returns, or the folder loaded as a teacher: a student is a
+    teacher whose network knows a shorter way.
     """
     device = next(iter(condition.tensors.values())).device
     noise = [torch.randn(len(condition), *shape, generator=rng).to(device) for _ in card.times]
-    flow_map = DenoiserAsFlowMap(student)
+    scales = torch.full((len(condition),), float(card.guidance_scale), device=device)
+    told = Condition({GUIDANCE_SCALE: scales, **condition.tensors})  # whoever is not told the scale does not look
+    if isinstance(student, Student) and student.latent:
+        return sample_steps(student, noise[0], card.times, told, student.latent, rng)
+    flow_map = student if isinstance(student, Student) else DenoiserAsFlowMap(student)
     if card.same_path:
-        return sample_along(flow_map, noise[0], card.times, condition)
-    return sample_again(flow_map, noise, card.times, condition)
+        return sample_along(flow_map, noise[0], card.times, told)
+    return sample_again(flow_map, noise, card.times, told)
 
 
 def network_name(teacher: TeacherFolder) -> str:

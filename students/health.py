@@ -10,7 +10,7 @@ from sds.engine import ScoreDistillation, Step
 from sds.guidance import PromptConditions
 from sds.ramps import DREAMFUSION_TIMES
 from students.adversarial import Adversary
-from students.distillation import DistillationStep
+from students.distillation import Distillation, DistillationStep
 
 
 @torch.no_grad()
@@ -58,7 +58,11 @@ def score_signals(run: ScoreDistillation, step: Step) -> dict[str, float]:
     return signals
 
 
-def regression_signals(step: DistillationStep) -> dict[str, float]:
+def regression_signals(run: Distillation, step: DistillationStep) -> dict[str, float]:
     """The numbers of a step of `students.distillation`."""
     losses = {f"loss_{i}" if i else "loss": loss for i, loss in enumerate(step.losses)}
-    return {"stage": float(step.stage), **losses, "gradient_norm": step.gradient_norm}
+    signals = {"stage": float(step.stage), **losses, "gradient_norm": step.gradient_norm}
+    for term in run.stage.terms:
+        if isinstance(adversary := getattr(term, "adversary", None), Adversary):
+            signals["adversary_accuracy"] = adversary.accuracy
+    return signals

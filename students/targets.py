@@ -20,8 +20,9 @@ helps to make its own target are in `students.bootstrap`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -33,6 +34,32 @@ from sds.solvers import Solver, ddim, ddim_target, even_times, solve
 from students.batches import Batch
 from students.flow_map import FlowMap
 from students.teachers import with_guidance
+
+
+class Times(Protocol):
+    """Which noise levels are visited: `sds.ramps.TimeRange`, or `StepTimes`."""
+
+    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
+        """``count`` times, float64."""
+        ...
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The times of a student's few steps, and no others.
+
+    Attributes:
+        times: in (0, 1], all visited equally often.
+    """
+
+    times: Sequence[float]
+
+    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
+        """``count`` of the times, float64."""
+        del progress
+        table = torch.tensor(self.times, dtype=torch.float64)
+        return table[torch.randint(len(table), (count,), generator=generator)]
+
 
 ALL_TIMES = TimeRange(Ramp(0.01, 0.01), Ramp(1.0, 1.0))
 """All noise levels at which a prediction has something to say."""
@@ -101,7 +128,7 @@ def truncated_snr(schedule: NoiseSchedule, t: Tensor) -> Tensor:
     return schedule.log_snr(t).exp().clamp(min=1.0)
 
 
-def denoising(schedule: NoiseSchedule, times: TimeRange = ALL_TIMES) -> Objective:
+def denoising(schedule: NoiseSchedule, times: Times = ALL_TIMES) -> Objective:
     """x0 = the image that was noised, weighted as velocity.
 
     ::
@@ -121,7 +148,7 @@ def denoising(schedule: NoiseSchedule, times: TimeRange = ALL_TIMES) -> Objectiv
     return objective
 
 
-def guidance_distillation(teacher: Denoiser, times: TimeRange = ALL_TIMES) -> Objective:
+def guidance_distillation(teacher: Denoiser, times: Times = ALL_TIMES) -> Objective:
     """x0 = the guided prediction: one evaluation where the teacher needs two (Meng et al. 2023, equation 4).
 
     ``teacher`` is a `GuidedTeacher`. Under `at_random_guidance` the student learns every scale, as one of its inputs;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, NeuralTeacher, Teacher, View
 from sds.guidance import classifier_free
 from sds.processes import in_shares
-from sds.schedule import NoiseSchedule, scale
+from sds.schedule import NoiseSchedule, flow_schedule, scale
 from students.flow_map import GUIDANCE_SCALE, FlowMap
 
 NULL = "null "
@@ -55,11 +56,8 @@ class AroundTeacher:
         return self.teacher(x_t, t, condition)
 
 
-class TeacherInShares(AroundTeacher):
-    """A neural teacher whose predictions are computed in shares by all processes; see `sds.processes`.
-
-    `denoise` is not shared: whoever calls it with a network of his own shares that call as a whole.
-    """
+class AroundNeuralTeacher(AroundTeacher):
+    """The same for a teacher that is a network, and that students and critics may start from."""
 
     def __init__(self, teacher: NeuralTeacher) -> None:
         super().__init__(teacher)
@@ -74,10 +72,78 @@ class TeacherInShares(AroundTeacher):
         """See `sds.denoiser.NeuralTeacher`."""
         return self.neural.denoise(network, x_t, t, condition)
 
+
+class TeacherInShares(AroundNeuralTeacher):
+    """A neural teacher whose predictions are computed in shares by all processes; see `sds.processes`.
+
+    `denoise` is not shared: whoever calls it with a network of his own shares that call as a whole.
+    """
+
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """See `sds.denoiser.Denoiser`. All processes must call it alike."""
         return in_shares(self.teacher, x_t, t, condition)
+
+
+class Differentiable(AroundTeacher):
+    """A neural teacher, or another network in its place, whose predictions are differentiated in x_t.
+
+    Args:
+        teacher: whose way of calling a network is used.
+        network: what predicts; by default the teacher's own.
+    """
+
+    def __init__(self, teacher: NeuralTeacher, network: nn.Module | None = None) -> None:
+        super().__init__(teacher)
+        self.neural, self.network = teacher, network or teacher.network
+
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `sds.denoiser.Denoiser`; the weights of the network are not to be trained by it."""
+        return in_shares(partial(self.neural.denoise, self.network), x_t, t, condition)
+
+
+class OnStraightPaths(AroundNeuralTeacher):
+    """A neural teacher with the noise levels of a flow, x = (1 - s) x0 + s noise, whatever its own are.
+
+    Dividing x_t by alpha + sigma makes any path straight in that sense, with s = sigma / (alpha + sigma); the clean
+    image that belongs to it stays the same, and so do DDIM steps. A teacher that was never shown pure noise is asked
+    for its last level beyond it.
+    """
+
+    def __init__(self, teacher: NeuralTeacher) -> None:
+        super().__init__(teacher)
+        self._schedule = flow_schedule()
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """Straight paths."""
+        return self._schedule
+
+    def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `sds.denoiser.NeuralTeacher`."""
+        return self.neural.denoise(network, *self._in_its_own_levels(x_t, t), condition)
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `sds.denoiser.Denoiser`."""
+        return self.teacher(*self._in_its_own_levels(x_t, t), condition)
+
+    def _in_its_own_levels(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        own = self.neural.schedule
+        time = time_at(own, t / (1 - t))
+        alpha, sigma = own(time)
+        return x_t * scale(alpha + sigma, x_t), time
+
+
+def time_at(schedule: NoiseSchedule, deviation: Tensor) -> Tensor:
+    """The t at which sigma / alpha is ``deviation``, which may be infinite; by bisection, shape (batch,)."""
+    low, high = torch.zeros_like(deviation), torch.ones_like(deviation)
+    for _ in range(60):
+        middle = (low + high) / 2
+        alpha, sigma = schedule(middle)
+        below = sigma < deviation * alpha
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return torch.where(deviation.isinf(), 1.0, (low + high) / 2)
 
 
 class InOwnSpace(AroundTeacher):

@@ -16,14 +16,13 @@ from tests.sds.tiny_pipelines import deepfloyd_if
 
 
 def arguments(teacher: Path, out: Path, *more: str, steps: int = 4) -> list[str]:
-    small = ["--steps", str(steps), "--pairs", "64", "--batch-size", "2"]
+    small = ["--steps", str(steps), "--pairs", "64", "--batch-size", "2", "--path-steps", "8"]
     prompts = ["--prompt", "a red chair", "--prompt", "a cat"]
     return ["distill", "--teacher", str(teacher), "--out", str(out), *prompts, *small, *more]
 
 
 @pytest.fixture(autouse=True)
 def short_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("students.recipes.PATH_STEPS", 8)
     monkeypatch.setattr(distillation, "LOGGED_EVERY", 2)
 
 

@@ -1,0 +1,73 @@
+"""What a student is told beside the time (the end of its jump, the guidance scale, further noise), on the disk.
+
+The folder's network fits its teacher's architecture, so it holds one choice of all this, added to a bias. The weights
+that make any other choice are in a file of their own beside it, which only this package reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sds.checkpoint import written_whole
+from sds.denoiser import NeuralTeacher
+from sds.number_embedding import last_layer_of_time
+from students.flow_map import Student
+from students.folder import StudentFolderError
+
+INPUTS = "student_inputs.safetensors"
+"""Beside ``student.json``, if the student is told more than the time."""
+
+BIAS = "bias of the time embedding"
+"""The name of the bias without any choice added to it."""
+
+
+def save_inputs(student: Student, folder: Path) -> None:
+    """Write the weights by which ``student`` is told more than the time; remove such a file if there are none."""
+    own = student.network.state_dict()
+    plain = student.plain_network().state_dict()
+    tensors = {name: own[name].contiguous() for name in own.keys() - plain.keys()}
+    if not tensors:
+        (folder / INPUTS).unlink(missing_ok=True)
+        return
+    tensors[BIAS] = last_layer_of_time(student.network).bias.detach().contiguous()
+    with written_whole(folder / INPUTS) as temporary:
+        save_file(tensors, temporary)
+
+
+def load_student(folder: Path, network: NeuralTeacher) -> Student | NeuralTeacher:
+    """The student in a folder, able to be told all that it was told in training.
+
+    Args:
+        folder: a student's.
+        network: the folder loaded as a teacher.
+
+    Returns:
+        ``network`` itself if there is nothing more to tell. Either can be given to `students.folder.sample`.
+
+    Raises:
+        StudentFolderError: if the file of the inputs is damaged or belongs to another network.
+    """
+    path = folder / INPUTS
+    if not path.is_file():
+        return network
+    try:
+        tensors = load_file(path)
+        latent = tensors["student_latent.0.weight"].shape[1] if "student_latent.0.weight" in tensors else 0
+        student = Student(
+            network,
+            told_end="student_end.0.weight" in tensors,
+            told_guidance="student_guidance.0.weight" in tensors,
+            latent=latent,
+        )
+        with torch.no_grad():
+            last_layer_of_time(student.network).bias.copy_(tensors.pop(BIAS))
+        unknown = student.network.load_state_dict(tensors, strict=False).unexpected_keys
+    except (SafetensorError, KeyError, RuntimeError, ValueError, IndexError) as error:
+        raise StudentFolderError(f"{path} is damaged, or another student's: {' '.join(str(error).split())}") from None
+    if unknown:
+        raise StudentFolderError(f"{path} holds {unknown[0]!r}, of which this student knows nothing")
+    return student.eval().requires_grad_(False)

@@ -1,0 +1,60 @@
+"""Recipes where a discriminator teaches a denoiser to decide: adversarial score matching, UFOGen, DDGAN."""
+
+from __future__ import annotations
+
+from students.adversarial import (
+    LEAST_SQUARES,
+    NON_SATURATING,
+    AdversarialLoss,
+    Adversary,
+    DenoisedAdversary,
+)
+from students.denoising_diffusion_gan import DenoisingDiffusionGan, StepFeatures, Steps
+from students.distillation import LearningTerm, Regression, Stage
+from students.features import discriminator_on, unet_layers
+from students.order import Order, StudentRun, card, images, need_pure_noise, regression, seeded_student
+from students.targets import ALL_TIMES, StepTimes, denoising
+
+LATENT = 16
+"""Numbers of noise that a student of a denoising diffusion GAN is told."""
+
+
+def adversary_for(order: Order, loss: AdversarialLoss, weight: float) -> Adversary:
+    """A discriminator on the ordered features of real images, or the teacher's."""
+    data = images(order)
+    looks = order.features(order.teacher, order.teacher.network)
+    return Adversary(discriminator_on(looks, data), data, loss=loss, weight=weight)
+
+
+def adversarial_score_matching_recipe(order: Order) -> StudentRun:
+    """Adversarial score matching: a better denoiser, for as few or as many steps of one path as one likes."""
+    need_pure_noise(order)
+    student = seeded_student(order)
+    adversary = adversary_for(order, LEAST_SQUARES, weight=0.1)
+    terms: list[LearningTerm] = [Regression(denoising(order.teacher.schedule)), DenoisedAdversary(adversary, ALL_TIMES)]
+    stage = Stage(terms, images(order), order.steps)
+    return regression(order, [lambda _: stage], student, card(order, same_path=True, free_steps=True))
+
+
+def ufogen_recipe(order: Order) -> StudentRun:
+    """UFOGen: denoising and a discriminator at the few noise levels that the student starts from."""
+    student = seeded_student(order)
+    times = StepTimes(order.times)
+    adversary = adversary_for(order, NON_SATURATING, weight=0.1)
+    terms: list[LearningTerm] = [
+        Regression(denoising(order.teacher.schedule, times)),
+        DenoisedAdversary(adversary, times),
+    ]
+    stage = Stage(terms, images(order), order.steps)
+    return regression(order, [lambda _: stage], student)
+
+
+def denoising_diffusion_gan_recipe(order: Order) -> StudentRun:
+    """A denoising diffusion GAN: large steps that are drawn; its discriminator sees both ends of a step."""
+    student = seeded_student(order, latent=LATENT)
+    levels = [0.0, *reversed(order.times)]
+    steps = Steps(images(order), order.teacher.schedule, levels)
+    looks = StepFeatures(order.teacher, order.teacher.network, unet_layers(order.teacher.network))
+    adversary = Adversary(discriminator_on(looks, steps), steps, loss=NON_SATURATING, r1=0.02)
+    stage = Stage([DenoisingDiffusionGan(adversary, steps, LATENT)], images(order), order.steps)
+    return regression(order, [lambda _: stage], student)

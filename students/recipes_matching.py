@@ -1,0 +1,89 @@
+"""Recipes that match distributions: Diff-Instruct, DMD, DMD2, f-distill, SiD, and ADD."""
+
+from __future__ import annotations
+
+from sds.critic import Critic, CriticSettings
+from sds.engine import ScoreDistillation
+from students.adversarial import Adversary
+from students.adversarial_distillation import AddSettings, add
+from students.batches import noise_batches
+from students.distillation import Stage
+from students.distribution_matching import MatchingSettings, diff_instruct, dmd, dmd2
+from students.f_distillation import RatioCritic, f_distillation, forward_kl
+from students.features import discriminator_on
+from students.generator import FewStepGenerator
+from students.order import Order, StudentRun, distance_for, images, matching, obtained_pairs, regression, seeded_student
+from students.score_identity import ScoreIdentity
+from students.teachers import Differentiable, GuidedTeacher
+
+
+def diff_instruct_recipe(order: Order) -> StudentRun:
+    """Diff-Instruct: the engine with a full critic."""
+    steps = order.critic_steps or 2
+    return matching(order, lambda generator, how: diff_instruct(generator, order.teacher, how, critic_steps=steps))
+
+
+def dmd_recipe(order: Order) -> StudentRun:
+    """DMD: with a regression on the teacher's pairs."""
+    pairs, steps, distance = obtained_pairs(order), order.critic_steps or 2, distance_for(order)
+    return matching(
+        order,
+        lambda generator, how: dmd(generator, order.teacher, how, pairs, distance=distance, critic_steps=steps),
+    )
+
+
+def dmd2_recipe(order: Order) -> StudentRun:
+    """DMD2: without pairs, with a discriminator on the critic's features."""
+    data = images(order)
+
+    def engine(generator: FewStepGenerator, settings: MatchingSettings) -> ScoreDistillation:
+        critic = Critic(order.teacher, settings.critic)
+        looks = order.features(order.teacher, critic.network)
+        adversary = Adversary(discriminator_on(looks, data), data, weight=3e-3)
+        return dmd2(generator, order.teacher, settings, critic, adversary, critic_steps=order.critic_steps or 5)
+
+    return matching(order, engine)
+
+
+def f_distill_recipe(order: Order) -> StudentRun:
+    """f-distill with the forward divergence, on the features that DMD2 has."""
+    data = images(order)
+
+    def engine(generator: FewStepGenerator, settings: MatchingSettings) -> ScoreDistillation:
+        critic = RatioCritic(order.teacher, settings.critic)
+        looks = order.features(order.teacher, critic.network)
+        critic.look_through(discriminator_on(looks, data))
+        return f_distillation(
+            generator, order.teacher, settings, critic, data, forward_kl, critic_steps=order.critic_steps or 5
+        )
+
+    return matching(order, engine)
+
+
+def sid_recipe(order: Order) -> StudentRun:
+    """SiD: a critic, and a gradient that passes through teacher and critic. Data-free."""
+    student = seeded_student(order)
+    critic = Critic(order.teacher, CriticSettings(rank=None, learning_rate=3 * order.rate(1e-4)))
+    teacher = GuidedTeacher(Differentiable(order.teacher), order.guidance_scale)
+    term = ScoreIdentity(teacher, critic, order.times, critic_steps=order.critic_steps or 1)
+    stage = Stage([term], noise_batches(order.guided), order.steps)
+    return regression(order, [lambda _: stage], student, rate=1e-4)
+
+
+def add_recipe(order: Order) -> StudentRun:
+    """ADD, by default with a discriminator on the teacher's own features."""
+    data = images(order)
+
+    def engine(generator: FewStepGenerator, settings: MatchingSettings) -> ScoreDistillation:
+        looks = order.features(order.teacher, order.teacher.network)
+        how = AddSettings(
+            order.steps,
+            order.batch_size,
+            settings.learning_rate,
+            distillation_weight=0.5,
+            guidance=settings.guidance,
+            seed=order.seed,
+        )
+        return add(generator, order.teacher, how, Adversary(discriminator_on(looks, data), data, weight=0.1))
+
+    return matching(order, engine)
