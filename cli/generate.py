@@ -8,7 +8,7 @@ from pathlib import Path
 
 SUMMARY = "a prompt becomes a mesh"
 DESCRIPTION = """Turns a prompt into a 3D object: a radiance field is optimised until a diffusion teacher likes it
-from every side, and its surface is written as a coloured mesh.
+from every side, its surface is refined as a textured mesh by the same teacher, and the mesh is written.
 
 The folder then holds mesh.glb (opens in Blender, game engines, browsers), turntable.mp4 and .gif,
 preview.png (what was made above what the teacher would draw), run.json, metrics.json and a checkpoint."""
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   scoresmith generate --prompts-file prompts.txt --out outputs       one prompt a line, the teacher loaded once
   scoresmith generate --resume outputs/armchair                      continues an interrupted run exactly
   scoresmith generate "a cactus" --method vsd --preset quality --out outputs/cactus
+  scoresmith generate "a rusty robot" --init robot.glb --retexture   new colours for a mesh of yours
   scoresmith generate "a corgi" --teacher /models/my-diffusers-folder --out outputs/corgi"""
 
 LONGEST_PROMPT = 300
@@ -41,10 +42,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "csd (guidance alone: colours run wild)",
     )
     how.add_argument(
-        "--representation", choices=("nerf", "pixels"), default="nerf", help="a 3D object (default), or one flat image"
+        "--stages",
+        type=checked_stages,
+        metavar="LIST",
+        help="nerf,mesh (default: from a radiance field to a mesh), or only nerf, or only mesh",
     )
     how.add_argument(
-        "--encoding", choices=("grid", "hash"), default="grid", help="of the field: voxels (default), or a hash grid"
+        "--representation",
+        choices=("nerf", "mesh", "pixels"),
+        help="one stage alone: a field, a mesh, or a flat image",
+    )
+    how.add_argument("--init", type=Path, metavar="FILE", help="a mesh to begin with: the prompt refines it")
+    how.add_argument("--retexture", action="store_true", help="leave the shape of --init alone, give it new colours")
+    how.add_argument(
+        "--encoding",
+        choices=("grid", "hash"),
+        default="grid",
+        help="of fields and textures: voxels (default), or a hash grid",
     )
     how.add_argument(
         "--teacher",
@@ -53,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="embedded (default), a diffusers folder, or ORG/NAME on the hub (only then is anything downloaded)",
     )
     how.add_argument("--preset", choices=("fast", "quality"), default="fast", help="about a minute, or several")
-    how.add_argument("--steps", type=int, default=0, metavar="N", help="steps (default: the preset's)")
+    how.add_argument("--steps", type=int, default=0, metavar="N", help="steps of each stage (default: the preset's)")
     how.add_argument("--guidance-scale", type=float, metavar="G", help="how strongly to follow the prompt")
     how.add_argument("--negative", default="", metavar="PROMPT", help="what to move away from")
     how.add_argument(
@@ -84,14 +98,17 @@ def run(options: argparse.Namespace) -> int:
         raise UserError('give a prompt: scoresmith generate "a red armchair"')
     if options.steps < 0:
         raise UserError(f"--steps must be positive, not {options.steps}")
+    stages = stages_asked_for(options)
     requests = [
         Request(
             prompt=prompt,
             negative=options.negative,
             perp_neg=options.perp_neg,
             method=options.method,
-            representation=options.representation,
+            stages=stages,
             encoding=options.encoding,
+            init=str(options.init.resolve()) if options.init else "",
+            retexture=options.retexture,
             teacher=options.teacher,
             preset=options.preset,
             steps=options.steps,
@@ -110,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
         folder.require_free(options.overwrite)
     device = choose_device(options.device)
     teacher = load_teacher(options.teacher, device)
-    if options.perp_neg and (teacher.knows_views or options.representation != "nerf"):
+    if options.perp_neg and (teacher.knows_views or "pixels" in stages):
         raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
     for request in requests:
         for warning in warnings_about(request.prompt, teacher):
@@ -118,6 +135,33 @@ def run(options: argparse.Namespace) -> int:
     for request, folder in zip(requests, folders, strict=True):
         generate(request, folder, teacher, device, overwrite=options.overwrite)
     return 0
+
+
+def checked_stages(text: str) -> tuple[str, ...]:
+    """The stages in a list such as "nerf,mesh"."""
+    stages = tuple(text.split(","))
+    if stages not in (("nerf", "mesh"), ("nerf",), ("mesh",)):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of nerf,mesh  nerf  mesh")
+    return stages
+
+
+def stages_asked_for(options: argparse.Namespace) -> tuple[str, ...]:
+    """What is to be optimised, one after the other. Raises UserError if the options contradict each other."""
+    from cli.errors import UserError
+    from cli.scene import COARSE_TO_FINE
+
+    if options.stages and options.representation:
+        raise UserError("--stages and --representation say the same in two ways: give one of them")
+    if options.retexture and options.init is None:
+        raise UserError("--retexture gives new colours to a mesh of yours: say which with --init FILE")
+    chosen = options.stages or ((options.representation,) if options.representation else None)
+    if options.init is None:
+        return chosen or COARSE_TO_FINE
+    if chosen not in (None, ("mesh",)):
+        raise UserError("--init begins with the mesh stage: leave --stages and --representation out")
+    if not options.init.is_file():
+        raise UserError(f"--init {options.init} is no file")
+    return ("mesh",)
 
 
 def checked_prompt(prompt: str) -> str:

@@ -16,7 +16,7 @@ from cli.errors import UserError
 from cli.judging import Judge, judge_for
 from cli.results import write_results
 from cli.run_folder import RunFolder
-from cli.scene import Request, Scene, build_scene
+from cli.scene import Request, Scene, build_scene, stages_of
 from cli.teachers import load_teacher
 from sds.checkpoint import load_checkpoint, save_checkpoint
 from sds.denoiser import NeuralTeacher
@@ -36,7 +36,7 @@ def generate(
 ) -> None:
     """Make what was asked for, from the beginning."""
     folder.begin(describe(request, device), overwrite)
-    finish(build_scene(request, teacher, device), request, folder)
+    finish(request, folder, teacher, device, checkpoint=None)
 
 
 def resume(folder: RunFolder, device: torch.device) -> None:
@@ -46,49 +46,73 @@ def resume(folder: RunFolder, device: torch.device) -> None:
     """
     request = folder.read_request()
     torch.set_num_threads(int(folder.read_configuration()["threads"]))  # sums over threads round by their number
-    teacher = load_teacher(request.teacher, device)
-    scene = build_scene(request, teacher, device)
-    if folder.checkpoint.exists():
-        try:
-            scene.distillation.load_state_dict(load_checkpoint(folder.checkpoint))
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"{folder.checkpoint} does not belong to the run that run.json describes: {error}"
-            ) from None
-    finish(scene, request, folder)
+    checkpoint = load_checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None
+    if checkpoint is not None and checkpoint.get("stage") not in request.stages:
+        raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: it is of no stage")
+    finish(request, folder, load_teacher(request.teacher, device), device, checkpoint)
 
 
-def finish(scene: Scene, request: Request, folder: RunFolder) -> None:
-    """Do what is left of a run."""
+def finish(
+    request: Request,
+    folder: RunFolder,
+    teacher: NeuralTeacher,
+    device: torch.device,
+    checkpoint: dict[str, Any] | None,
+) -> None:
+    """Do what is left of a run: all stages from that of the checkpoint on, then the results."""
     judge = judge_for(request)
-    optimise(scene, request, folder, judge)
+    stages = stages_of(request, teacher)
+    first = request.stages.index(checkpoint["stage"]) if checkpoint is not None else 0
+    scene: Scene | None = None
+    for number, stage in enumerate(stages[first:], start=first):
+        scene = build_scene(request, stage, device, scene)
+        if checkpoint is not None and number == first:
+            restore(scene, checkpoint, folder)
+        optimise(scene, request, folder, judge, steps_before=sum(stage.recipe.steps for stage in stages[:number]))
+    assert scene is not None
     write_results(scene, request, folder, judge)
 
 
-def optimise(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> None:
-    """Run the loop to its end, with checkpoints; what the bar shows is how well the object is recognised."""
+def restore(scene: Scene, checkpoint: dict[str, Any], folder: RunFolder) -> None:
+    """Continue a stage from a checkpoint. Raises UserError if it is of another run."""
+    try:
+        scene.distillation.load_state_dict(checkpoint)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
+
+
+def optimise(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None, steps_before: int = 0) -> None:
+    """Run the loop of a stage to its end, with checkpoints; the bar shows how well the object is recognised.
+
+    Args:
+        scene: the stage.
+        request: what the user asked for.
+        folder: of the run.
+        judge: knows the object by name.
+        steps_before: of the stages before this one.
+    """
     distillation = scene.distillation
     started, saved = time.monotonic(), time.monotonic()
     before = float(folder.read_configuration()["seconds"]["optimisation"])
-    curves = CurveLog(folder.curves, distillation.done)
+    curves = CurveLog(folder.curves, steps_before + distillation.done)
     bar = tqdm(
         total=scene.recipe.steps,
         initial=distillation.done,
-        desc=request.prompt[:40],
+        desc=f"{request.prompt[:40]} ({scene.stage})",
         unit="step",
         dynamic_ncols=True,
         mininterval=0.5,
     )
 
     def save() -> None:
-        save_checkpoint(folder.checkpoint, distillation.state_dict())
+        save_checkpoint(folder.checkpoint, distillation.state_dict() | {"stage": scene.stage})
         folder.note_seconds("optimisation", before + time.monotonic() - started)
 
     with bar:
         while distillation.done < scene.recipe.steps:
             step = scene.step()
             bar.update()
-            point = curve_point(scene, request, judge, step)
+            point = curve_point(scene, judge, step, steps_before)
             curves.add(point)
             if distillation.done % JUDGED_EVERY == 0:
                 bar.set_postfix_str(progress_note(point))
@@ -98,13 +122,13 @@ def optimise(scene: Scene, request: Request, folder: RunFolder, judge: Judge | N
     save()
 
 
-def curve_point(scene: Scene, request: Request, judge: Judge | None, step: Step) -> CurvePoint:
+def curve_point(scene: Scene, judge: Judge | None, step: Step, steps_before: int) -> CurvePoint:
     """What is noted of a step; every `JUDGED_EVERY` steps also how surely the noun is recognised."""
     done = scene.distillation.done
     judged = judge if done % JUDGED_EVERY == 0 else None
     return CurvePoint(
-        step=done,
-        stage=request.representation,
+        step=steps_before + done,
+        stage=scene.stage,
         gradient_size=step.gradient_size,
         distance=step.distance,
         learning_rate=step.learning_rate,
@@ -125,7 +149,7 @@ def describe(request: Request, device: torch.device) -> dict[str, Any]:
     return {
         "prompt": request.prompt,
         "request": asdict(request),
-        "recipe": asdict(request.recipe()),
+        "recipe": {stage: asdict(request.recipe(stage)) for stage in request.stages},
         "device": str(device),
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},

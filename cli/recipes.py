@@ -1,8 +1,9 @@
-"""What a run does by default: one recipe for the embedded teacher, one for large teachers, in two presets each."""
+"""What a run does by default: for each stage a recipe for small teachers and one for large ones, in two presets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sds.guidance import Guidance
 from sds.ramps import Ramp, TimeRange
@@ -10,20 +11,17 @@ from sds.ramps import Ramp, TimeRange
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything about a run that depends on the teacher, the method and the patience of the user.
+    """Everything about a stage that depends on the teacher, the method and the patience of the user.
 
     Attributes:
         steps: of the generator.
         batch_size: views for each step.
-        size: pixels along one side of a view; None stands for twice the teacher's own. Its `encode` shrinks them again,
-            so that edges are smooth and every voxel is met by some ray.
+        size: pixels along one side of a view; None stands for a multiple of the teacher's own. Its `encode` shrinks
+            them again, so that edges are smooth and every detail is met by some ray.
         guidance: how strongly to follow the prompt.
         times: the noise levels that are visited.
         learning_rate: a factor on the representation's own learning rates.
-        grid: voxels along one side of the finest level of a radiance field.
-        samples: samples along a ray that crosses the whole scene.
         roughness: weight of the penalty on neighbouring voxels that differ.
-        opacity_entropy: weight of the penalty on half-transparent rays, which grows over the run.
     """
 
     steps: int
@@ -32,13 +30,43 @@ class Recipe:
     guidance: Guidance
     times: TimeRange
     learning_rate: Ramp
+    roughness: float
+
+
+@dataclass(frozen=True)
+class FieldRecipe(Recipe):
+    """A radiance field (or, of what is here, the part that a flat image needs).
+
+    Attributes:
+        grid: voxels along one side of the finest level.
+        samples: samples along a ray that crosses the whole scene.
+        opacity_entropy: weight of the penalty on half-transparent rays, which grows over the run.
+    """
+
     grid: int
     samples: int
-    roughness: float
     opacity_entropy: float
 
 
-SMALL_TEACHER = Recipe(
+@dataclass(frozen=True)
+class MeshRecipe(Recipe):
+    """A surface with a texture.
+
+    Attributes:
+        grid: cells along one side of the finest grid of distances.
+        texture_grid: voxels along one side of the finest level of the texture, where it does not come from a field.
+        laplacian, normals: weights of `representations.mesh_field.MeshPenaltyWeights`.
+    """
+
+    grid: int
+    texture_grid: int
+    laplacian: float
+    normals: float
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+SMALL_TEACHER = FieldRecipe(
     steps=300,
     batch_size=4,
     size=None,
@@ -47,26 +75,56 @@ SMALL_TEACHER = Recipe(
     # where only the detail is judged.
     times=TimeRange(Ramp(0.3, 0.1), Ramp(0.98, 0.7)),
     learning_rate=Ramp(1.0, 0.3, begin=0.7),
+    roughness=1.0,
     grid=64,
     samples=48,
-    roughness=1.0,
     opacity_entropy=100.0,
 )
 """For the embedded teacher and its kind: low guidance, since they predict badly far from what they have seen."""
 
-LARGE_TEACHER = Recipe(
+SMALL_TEACHER_MESH = MeshRecipe(
+    steps=150,
+    batch_size=4,
+    size=None,
+    guidance=SMALL_TEACHER.guidance,
+    times=TimeRange(Ramp(0.1, 0.1), Ramp(0.9, 0.7)),
+    learning_rate=Ramp(0.5, 0.15, begin=0.5),
+    roughness=1.0,
+    grid=96,
+    texture_grid=64,
+    laplacian=30.0,
+    normals=30.0,
+)
+"""For the same teachers: half the steps, since the field has made most decisions."""
+
+LARGE_TEACHER = FieldRecipe(
     steps=10_000,
     batch_size=1,
     size=64,
     guidance=Guidance(scale=100.0, rescale=0.0),
     times=TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.5, begin=0.5, finish=0.5)),
     learning_rate=Ramp(1.0, 1.0),
+    roughness=0.1,
     grid=128,
     samples=192,
-    roughness=0.1,
     opacity_entropy=0.1,
 )
 """For teachers of the size of Stable Diffusion: DreamFusion's and threestudio's settings. Unverified without a GPU."""
+
+LARGE_TEACHER_MESH = MeshRecipe(
+    steps=5_000,
+    batch_size=1,
+    size=512,
+    guidance=LARGE_TEACHER.guidance,
+    times=TimeRange(Ramp(0.02, 0.02), Ramp(0.5, 0.5)),
+    learning_rate=Ramp(0.5, 0.1, begin=0.5),
+    roughness=0.1,
+    grid=128,
+    texture_grid=256,
+    laplacian=30.0,
+    normals=30.0,
+)
+"""Magic3D's second stage (Lin et al. 2023, section 4.2) in its noise levels and size. Unverified without a GPU."""
 
 LARGE_TEACHER_GUIDANCE = {"sds": 100.0, "nfsd": 7.5, "vsd": 7.5, "csd": 7.5}
 """Each paper's own guidance scale."""
@@ -75,14 +133,30 @@ SMALL_TEACHER_GUIDANCE = {"sds": 2.0, "nfsd": 1.5, "vsd": 1.0, "csd": 1.0}
 """Where nothing but the critic or the null prompt holds colours in place, more guidance than this makes them drift."""
 
 
-def recipe_for(method: str, preset: str, small: bool) -> Recipe:
-    """The recipe of a method in a preset ("fast" or "quality"), for a small teacher or a large one."""
-    recipe = SMALL_TEACHER if small else LARGE_TEACHER
-    scale = (SMALL_TEACHER_GUIDANCE if small else LARGE_TEACHER_GUIDANCE)[method]
-    recipe = replace(recipe, guidance=replace(recipe.guidance, scale=scale))
+def field_recipe(method: str, preset: str, small: bool) -> FieldRecipe:
+    """The recipe of the first stage in a preset ("fast" or "quality"), for a small teacher or a large one."""
+    recipe = _with_method(SMALL_TEACHER if small else LARGE_TEACHER, method, small)
     if method == "nfsd":
         # Only t < 0.2 pulls an image back (sds.score.nfsd): visit it all along, and more often towards the end.
         recipe = replace(recipe, times=TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.3)))
-    if preset == "quality":
-        recipe = replace(recipe, steps=3 * recipe.steps, batch_size=2 * recipe.batch_size, samples=2 * recipe.samples)
-    return recipe
+    return replace(_patient(recipe), samples=2 * recipe.samples) if preset == "quality" else recipe
+
+
+def mesh_recipe(method: str, preset: str, small: bool, from_nothing: bool) -> MeshRecipe:
+    """The recipe of a mesh that refines what another stage has made, or begins as a gray ball or a blank model."""
+    recipe = _with_method(SMALL_TEACHER_MESH if small else LARGE_TEACHER_MESH, method, small)
+    if from_nothing or method == "nfsd":
+        field = field_recipe(method, "fast", small)
+        recipe = replace(recipe, times=field.times)
+        if from_nothing:
+            recipe = replace(recipe, steps=field.steps, learning_rate=field.learning_rate)
+    return _patient(recipe) if preset == "quality" else recipe
+
+
+def _with_method(recipe: AnyRecipe, method: str, small: bool) -> AnyRecipe:
+    scale = (SMALL_TEACHER_GUIDANCE if small else LARGE_TEACHER_GUIDANCE)[method]
+    return replace(recipe, guidance=replace(recipe.guidance, scale=scale))
+
+
+def _patient(recipe: AnyRecipe) -> AnyRecipe:
+    return replace(recipe, steps=3 * recipe.steps, batch_size=2 * recipe.batch_size)

@@ -83,6 +83,7 @@ class DistanceGrid(nn.Module):
 
     start: Tensor
     """(N, N, N) the distances that the surface began with, in cells."""
+    _sphere: Tensor
 
     def __init__(self, resolutions: Sequence[int] = (24, 48, 96)):
         super().__init__()

@@ -141,7 +141,9 @@ def _number_vertices(inside: Array, loop_count: Array, conflict: Array) -> tuple
             for x in range(cells):
                 here = inside[z, y, x]
                 # Each edge of the grid belongs to the node at its lower end, which may be this one.
-                crossings += (here != inside[z, y, x + 1]) + (here != inside[z, y + 1, x]) + (here != inside[z + 1, y, x])
+                crossings += (
+                    (here != inside[z, y, x + 1]) + (here != inside[z, y + 1, x]) + (here != inside[z + 1, y, x])
+                )
                 configuration = _configuration(inside, z, y, x)
                 if configuration == 0 or configuration == 255:
                     continue
@@ -184,7 +186,9 @@ def _connect(inside: Array, first: Array, mode: Array, loop_of_edge: Array, quad
                         low, high = back_u, back_v
                         if axis == 1:
                             low, high = back_v, back_u
-                        loop = loop_of_edge[mode[cz, cy, cx], _configuration(inside, cz, cy, cx), 4 * axis + low + 2 * high]
+                        loop = loop_of_edge[
+                            mode[cz, cy, cx], _configuration(inside, cz, cy, cx), 4 * axis + low + 2 * high
+                        ]
                         # Seen from the outside node the quadrilateral runs counter-clockwise.
                         quads[found, turn if here else 3 - turn] = first[cz, cy, cx] + loop
                     start = (z * size + y) * size + x

@@ -156,7 +156,7 @@ class MeshField(nn.Module):
         if not vertices.requires_grad:
             return total
         twins = twin_edges(rendering.faces, len(vertices))
-        edges = undirected_edges(rendering.faces, twins)
+        edges = undirected_edges(twins)
         beside = np.stack([edges // 3, twins[edges] // 3], axis=1)[twins[edges] >= 0]
         faces = torch.from_numpy(rendering.faces).long().to(vertices.device)
         ends = edge_vertices(torch.from_numpy(edges).long().to(faces), faces)

@@ -25,7 +25,7 @@ def twin_edges(faces: NDArray[np.int32], vertex_count: int) -> NDArray[np.int32]
     return twins
 
 
-def undirected_edges(faces: NDArray[np.int32], twins: NDArray[np.int32]) -> NDArray[np.int32]:
+def undirected_edges(twins: NDArray[np.int32]) -> NDArray[np.int32]:
     """(E,) numbers (as of `twin_edges`) of directed edges, one for each undirected edge; its twin may be -1."""
     number = np.arange(len(twins), dtype=np.int32)
     return number[(twins < 0) | (number < twins) | (twins[twins] != number)]

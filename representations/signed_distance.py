@@ -110,9 +110,7 @@ def _count_entries(corners: Array, steps: Array) -> None:
         area = (b[1] - a[1]) * (c[2] - a[2]) - (b[2] - a[2]) * (c[1] - a[1])
         if area == 0:
             continue
-        for w in range(
-            max(0, int(np.ceil(min(a[2], b[2], c[2]) - 1))), min(nodes - 1, int(max(a[2], b[2], c[2]))) + 1
-        ):
+        for w in range(max(0, int(np.ceil(min(a[2], b[2], c[2]) - 1))), min(nodes - 1, int(max(a[2], b[2], c[2]))) + 1):
             for v in range(
                 max(0, int(np.ceil(min(a[1], b[1], c[1]) - 1))), min(nodes - 1, int(max(a[1], b[1], c[1]))) + 1
             ):

@@ -65,7 +65,7 @@ def find_silhouettes(
     direction, weight = np.empty((most, 2), np.float32), np.empty(most, np.float32)
     screen = np.ascontiguousarray(screen, dtype=np.float32)
     count = _search(screen, faces, twins, seen.face, seen.depth, pixels, vertices, direction, weight)
-    return Silhouettes(*(array[:count].copy() for array in (pixels, vertices, direction, weight)))
+    return Silhouettes(pixels[:count].copy(), vertices[:count].copy(), direction[:count].copy(), weight[:count].copy())
 
 
 def antialias(image: Tensor, screen: Tensor, silhouettes: Silhouettes) -> Tensor:
@@ -125,7 +125,7 @@ def _search(
                     there = (other_row, other_column) if ahead else (row, column)
                     if face[here] < 0:
                         break
-                    sign = np.float32(1 if ahead else -1)
+                    sign = 1.0 if ahead else -1.0
                     outcome, start, end = _walk(
                         screen, faces, twins, face[here], face[there], here[1] + 0.5, here[0] + 0.5, axis, sign
                     )

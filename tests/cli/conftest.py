@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cli import recipes, results
+from representations import nerf
 from tests.sds.tiny_pipelines import deepfloyd_if
 
 
@@ -24,5 +25,8 @@ def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything at a size that takes moments: the recipe for large teachers, the mesh and the pictures."""
     small = replace(recipes.LARGE_TEACHER, grid=16, samples=16, size=16, batch_size=2)
     monkeypatch.setattr(recipes, "LARGE_TEACHER", small)
+    small_mesh = replace(recipes.LARGE_TEACHER_MESH, grid=16, texture_grid=16, size=16, batch_size=2)
+    monkeypatch.setattr(recipes, "LARGE_TEACHER_MESH", small_mesh)
     monkeypatch.setattr(results, "PICTURE_SIZE", 32)
-    monkeypatch.setattr(results, "MESH_RESOLUTION", 33)
+    monkeypatch.setattr(results, "TEXTURE_SIZE", 64)
+    monkeypatch.setattr(nerf, "SURFACE_RESOLUTION", 33)

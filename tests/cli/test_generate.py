@@ -37,6 +37,8 @@ def test_a_run_leaves_everything_it_promises(tiny_teacher: Path, tmp_path: Path)
     names = {"mesh.glb", "turntable.mp4", "turntable.gif", "preview.png", "run.json", "metrics.json", "checkpoint.pt"}
     assert {path.name for path in out.iterdir()} == names | {"curves.csv", "report.html"}
     mesh = trimesh.load(out / "mesh.glb", force="mesh")
+    assert mesh.visual.material.baseColorTexture.size == (64, 64)
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
     assert mesh.is_watertight
     assert mesh.volume > 0
     assert mesh.bounds[0][1] == pytest.approx(0, abs=1e-6)
@@ -45,7 +47,7 @@ def test_a_run_leaves_everything_it_promises(tiny_teacher: Path, tmp_path: Path)
     assert imageio.imread(out / "preview.png").shape[0] > 100
     configuration = json.loads((out / "run.json").read_text())
     assert configuration["prompt"] == "a ball"
-    assert configuration["recipe"]["steps"] == 4
+    assert configuration["recipe"]["mesh"]["steps"] == 4
     assert configuration["seconds"]["optimisation"] > 0
     assert json.loads((out / "metrics.json").read_text())["mesh"]["watertight"] is True
 
@@ -72,12 +74,12 @@ def test_many_prompts_have_a_folder_each(tiny_teacher: Path, tmp_path: Path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-cup", "a-red-cup"}
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException) -> None:
-    """Let runs fail when they begin the given step; checkpoints are written at every step."""
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException, stage: str = "nerf") -> None:
+    """Let runs fail when they begin the given step of a stage; checkpoints are written at every step."""
     original = Scene.step
 
     def interrupted(self: Scene):
-        if self.distillation.done == step:
+        if self.stage == stage and self.distillation.done == step:
             raise error
         return original(self)
 
@@ -85,22 +87,25 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseExceptio
     monkeypatch.setattr(generation, "CHECKPOINT_SECONDS", 0.0)
 
 
-@pytest.mark.parametrize("method", ["sds", "vsd"])
-def test_resume_equals_never_having_stopped(tiny_teacher: Path, tmp_path: Path, monkeypatch, method: str):
+@pytest.mark.parametrize(("method", "stage", "step"), [("sds", "nerf", 17), ("vsd", "mesh", 2)])
+def test_resume_equals_never_having_stopped(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch, method: str, stage: str, step: int
+):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     options = ["--method", method]
     assert main(arguments(tiny_teacher, straight, *options, steps=20)) == 0
     with monkeypatch.context() as patch:
-        interrupt_at(patch, 17, KeyboardInterrupt())
+        interrupt_at(patch, step, KeyboardInterrupt(), stage)
         assert main(arguments(tiny_teacher, broken, *options, steps=20)) == 130
-    assert load_checkpoint(broken / "checkpoint.pt")["done"] == 17
+    interrupted = load_checkpoint(broken / "checkpoint.pt")
+    assert (interrupted["stage"], interrupted["done"]) == (stage, step)
     assert main(["generate", "--resume", str(broken)]) == 0
     expected = load_checkpoint(straight / "checkpoint.pt")["generator"]
     resumed = load_checkpoint(broken / "checkpoint.pt")["generator"]
     assert all(torch.equal(resumed[name], tensor) for name, tensor in expected.items())
     assert (broken / "mesh.glb").read_bytes() == (straight / "mesh.glb").read_bytes()
     assert (broken / "curves.csv").read_bytes() == (straight / "curves.csv").read_bytes()
-    assert [point.step for point in read_curves(broken / "curves.csv")] == list(range(1, 21))
+    assert [point.step for point in read_curves(broken / "curves.csv")] == list(range(1, 41))
 
 
 def test_kill_leaves_a_whole_checkpoint_from_which_the_run_continues(tiny_teacher: Path, tmp_path: Path):
