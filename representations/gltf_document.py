@@ -42,12 +42,14 @@ class Document:
         content: the parsed JSON.
         binary: the GLB's own chunk, or None.
         resolve: reads other files.
+        buffers, images: what was read already, by number.
     """
 
     content: dict[str, Any]
     binary: bytes | None
     resolve: Resolve
     buffers: dict[int, bytes] = field(default_factory=dict)
+    images: dict[int, Image] = field(default_factory=dict)
 
     def item(self, kind: str, number: Any) -> dict[str, Any]:
         """One entry of a list of the document."""
@@ -132,9 +134,12 @@ class Document:
     def image(self, reference: Any) -> Image:
         """The image of a texture reference, as (H, W, 3)."""
         texture = self.item("textures", part(reference, "index"))
-        entry = self.item("images", texture.get("source"))
-        content = self.view(entry["bufferView"])[0] if "bufferView" in entry else self.uri_bytes(entry.get("uri"))
-        return decoded_image(content)
+        number = texture.get("source")
+        entry = self.item("images", number)
+        if number not in self.images:
+            content = self.view(entry["bufferView"])[0] if "bufferView" in entry else self.uri_bytes(entry.get("uri"))
+            self.images[number] = decoded_image(content)
+        return self.images[number]
 
 
 def parse_document(content: bytes, resolve: Resolve) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,35 +10,13 @@ from representations.asset import Material
 from representations.colour_space import linear_to_srgb
 from representations.gltf_document import Document, GltfError, Resolve, parse_document, part
 from representations.mesh import Floats, Integers
+from representations.mesh_pieces import Piece
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _UNREADABLE = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_texture_basisu")
 
 
-@dataclass(frozen=True)
-class Primitive:
-    """Triangles with one material, where the scene puts them.
-
-    Attributes:
-        positions: (V, 3).
-        faces: (F, 3).
-        normals: (V, 3), uv: (V, 2) v upwards, colours: (V, 3) sRGB in [0, 1]; each may be None.
-        material: with its factors; its base colour is white where there is no texture.
-        tint: (3,) linear factor of the base colour.
-        material_number: equal for primitives that share a material; -1 for none.
-    """
-
-    positions: Floats
-    faces: Integers
-    normals: Floats | None
-    uv: Floats | None
-    colours: Floats | None
-    material: Material
-    tint: Floats
-    material_number: int
-
-
-def read_gltf(content: bytes, resolve: Resolve, most_faces: int) -> list[Primitive]:
+def read_gltf(content: bytes, resolve: Resolve, most_faces: int) -> list[Piece]:
     """The triangles of a file's scene.
 
     Args:
@@ -61,14 +38,14 @@ def read_gltf(content: bytes, resolve: Resolve, most_faces: int) -> list[Primiti
         raise GltfError(f"its structure is not that of glTF 2.0 ({type(error).__name__}: {error})") from None
 
 
-def _primitives(document: Document, most_faces: int) -> list[Primitive]:
+def _primitives(document: Document, most_faces: int) -> list[Piece]:
     """Every mesh of the default scene (of all nodes, if there is no scene), in world coordinates."""
     scenes = document.content.get("scenes", [])
     if scenes:
         roots = document.item("scenes", document.content.get("scene", 0)).get("nodes", [])
     else:
         roots = list(range(len(document.content.get("nodes", []))))
-    found: list[Primitive] = []
+    found: list[Piece] = []
     waiting = [(root, np.eye(4)) for root in roots]
     visited, faces = set(), 0
     while waiting:
@@ -90,7 +67,7 @@ def _primitives(document: Document, most_faces: int) -> list[Primitive]:
     return found
 
 
-def _primitive(document: Document, entry: dict[str, Any], matrix: Floats) -> Primitive | None:
+def _primitive(document: Document, entry: dict[str, Any], matrix: Floats) -> Piece | None:
     mode = entry.get("mode", _TRIANGLES)
     if mode not in (_TRIANGLES, _STRIP, _FAN):
         return None  # points and lines
@@ -112,14 +89,13 @@ def _primitive(document: Document, entry: dict[str, Any], matrix: Floats) -> Pri
     }
     normals, uv, colours = optional["NORMAL"], optional["TEXCOORD_0"], optional["COLOR_0"]
     if normals is not None:
-        normals = _turned(normals, linear)
+        normals = _turned(normals, linear)[faces]
     if uv is not None:
-        uv = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=-1)
+        uv = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=-1)[faces]
     if colours is not None:
         colours = linear_to_srgb(np.clip(colours[:, :3], 0, 1))
     material, tint = _material(document, entry.get("material"))
-    number = entry.get("material", -1)
-    return Primitive(positions @ linear.T + matrix[:3, 3], faces, normals, uv, colours, material, tint, number)
+    return Piece(positions @ linear.T + matrix[:3, 3], faces, uv, normals, colours, material, tint)
 
 
 def _attribute(document: Document, attributes: dict[str, Any], name: str, count: int) -> Floats | None:
@@ -176,14 +152,17 @@ def _turned(normals: Floats, linear: Floats) -> Floats:
     return turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12)
 
 
-def _material(document: Document, number: Any) -> tuple[Material, Floats]:
-    """The material and its linear tint (3,)."""
+def _material(document: Document, number: Any) -> tuple[Material, tuple[float, float, float]]:
+    """The material and the linear tint of its base colour."""
     if number is None:
-        return Material(roughness=1.0, metallic=1.0), np.ones(3)
+        return Material(roughness=1.0, metallic=1.0), (1.0, 1.0, 1.0)
     entry = document.item("materials", number)
     surface = entry.get("pbrMetallicRoughness", {})
-    tint = np.clip(np.asarray(surface.get("baseColorFactor", (1, 1, 1, 1)), dtype=np.float64)[:3], 0, 1)
+    red, green, blue = (
+        min(max(float(factor), 0.0), 1.0) for factor in surface.get("baseColorFactor", (1, 1, 1, 1))[:3]
+    )
     base = document.image(surface["baseColorTexture"]) if "baseColorTexture" in surface else None
     normal = document.image(entry["normalTexture"]) if "normalTexture" in entry else None
     roughness, metallic = (float(surface.get(f"{name}Factor", 1.0)) for name in ("roughness", "metallic"))
-    return Material(base, normal, min(max(roughness, 0.0), 1.0), min(max(metallic, 0.0), 1.0)), tint
+    material = Material(base, normal, min(max(roughness, 0.0), 1.0), min(max(metallic, 0.0), 1.0))
+    return material, (red, green, blue)
