@@ -134,7 +134,7 @@ class Document:
     def image(self, reference: Any) -> Image:
         """The image of a texture reference, as (H, W, 3)."""
         texture = self.item("textures", part(reference, "index"))
-        number = texture.get("source")
+        number = texture.get("source", -1)
         entry = self.item("images", number)
         if number not in self.images:
             content = self.view(entry["bufferView"])[0] if "bufferView" in entry else self.uri_bytes(entry.get("uri"))

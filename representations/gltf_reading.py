@@ -158,11 +158,13 @@ def _material(document: Document, number: Any) -> tuple[Material, tuple[float, f
         return Material(roughness=1.0, metallic=1.0), (1.0, 1.0, 1.0)
     entry = document.item("materials", number)
     surface = entry.get("pbrMetallicRoughness", {})
-    red, green, blue = (
-        min(max(float(factor), 0.0), 1.0) for factor in surface.get("baseColorFactor", (1, 1, 1, 1))[:3]
-    )
+    red, green, blue = (_share(factor) for factor in surface.get("baseColorFactor", (1, 1, 1, 1))[:3])
     base = document.image(surface["baseColorTexture"]) if "baseColorTexture" in surface else None
     normal = document.image(entry["normalTexture"]) if "normalTexture" in entry else None
-    roughness, metallic = (float(surface.get(f"{name}Factor", 1.0)) for name in ("roughness", "metallic"))
-    material = Material(base, normal, min(max(roughness, 0.0), 1.0), min(max(metallic, 0.0), 1.0))
-    return material, (red, green, blue)
+    roughness, metallic = (_share(surface.get(f"{name}Factor", 1.0)) for name in ("roughness", "metallic"))
+    return Material(base, normal, roughness, metallic), (red, green, blue)
+
+
+def _share(value: Any) -> float:
+    """A number, within [0, 1]."""
+    return min(max(float(value), 0.0), 1.0)

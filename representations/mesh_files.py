@@ -33,6 +33,10 @@ class MeshFileError(MeshError):
     """A file that cannot be read as a mesh; the message says why and what to do."""
 
 
+class _DamagedError(ValueError):
+    """A parser of trimesh's gave up."""
+
+
 @dataclass(frozen=True)
 class MeshFile:
     """What was in a file.
@@ -77,7 +81,7 @@ def read_mesh_file(path: Path | str) -> MeshFile:
         pieces = [piece for piece in _READERS[form](content, resolve) if len(piece.faces)]
     except MeshFileError:
         raise
-    except (GltfError, ObjError, ImageError) as error:
+    except (GltfError, ObjError, ImageError, _DamagedError) as error:
         raise MeshFileError(f"{path} cannot be read as {form}: {error}.") from None
     except MemoryError:
         raise MeshFileError(f"{path} needs more memory than there is.") from None
@@ -194,9 +198,7 @@ def _through_trimesh(file_type: str) -> Callable[[bytes, Callable[[str], bytes]]
             raise
         except Exception as error:  # these parsers fail in every way on damaged files
             reason = " ".join(str(error).split())[:120]
-            raise MeshFileError(
-                f"The {file_type.upper()} file is damaged ({type(error).__name__}: {reason})."
-            ) from None
+            raise _DamagedError(f"it is damaged ({type(error).__name__}: {reason})") from None
 
     return read
 

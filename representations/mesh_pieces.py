@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image as Pictures
@@ -40,7 +40,7 @@ class Piece:
     uv: Floats | None = None
     normals: Floats | None = None
     colours: Floats | None = None
-    material: Material = Material()
+    material: Material = field(default_factory=Material)
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @property
@@ -77,9 +77,8 @@ def joined(pieces: list[Piece]) -> tuple[Asset, list[str]]:
 
 def _merged(positions: Floats, faces: Integers, colours: Floats | None) -> Mesh:
     """Vertices at equal places (in float32, which is what files hold) become one, with the mean of their colours."""
-    _, first, number = np.unique(
-        positions.astype(np.float32) + np.float32(0), axis=0, return_index=True, return_inverse=True
-    )
+    stored = positions.astype(np.float32) + np.float32(0)  # + 0 makes -0 and 0 equal
+    _, first, number = np.unique(stored, axis=0, return_index=True, return_inverse=True)
     number = number.reshape(-1)
     if colours is not None:
         count = np.bincount(number)

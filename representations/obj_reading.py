@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def _statements(content: bytes) -> _Lines:
             getattr(lines, kind).append(rest.split())
         elif kind == "f":
             here = [_corner(word, lines) for word in rest.split()]
-            for second, third in zip(here[1:-1], here[2:], strict=True):
+            for second, third in pairwise(here[1:]):
                 lines.corners += (here[0], second, third)
                 lines.material_of.append(material)
         elif kind == "usemtl":

@@ -89,4 +89,4 @@ def _volumes(faces: Integers, vertices: Floats, part: Integers) -> Floats:
     size = np.maximum(np.bincount(part), 1)
     centre = np.stack([np.bincount(part, corners.mean(axis=1)[:, axis]) / size for axis in range(3)], axis=-1)
     a, b, c = (corners[:, corner] - centre[part] for corner in range(3))
-    return np.bincount(part, np.einsum("fi,fi->f", a, np.cross(b, c)) / 6)
+    return np.asarray(np.bincount(part, np.einsum("fi,fi->f", a, np.cross(b, c)) / 6), dtype=np.float64)
