@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # loads torch
+    from cli.live import LiveView
 
 SUMMARY = "a prompt becomes a mesh"
 DESCRIPTION = """Turns a prompt into a 3D object: a radiance field is optimised until a diffusion teacher likes it
 from every side, its surface is refined as a textured mesh by the same teacher, and the mesh is written.
 
-The folder then holds mesh.glb (opens in Blender, game engines, browsers), turntable.mp4 and .gif,
-preview.png (what was made above what the teacher would draw), run.json, metrics.json and a checkpoint."""
+The folder then holds mesh.glb (opens in Blender, game engines, browsers), report.html (the object to turn and all
+about the run, in one file), turntable.mp4 and .gif, preview.png (what was made above what the teacher would draw),
+curves.csv, run.json, metrics.json and a checkpoint."""
 EXAMPLES = """examples:
   scoresmith generate "a red armchair" --out outputs/armchair
   scoresmith generate "a teddy bear" "a blue car" --out outputs      one folder for each prompt
   scoresmith generate --prompts-file prompts.txt --out outputs       one prompt a line, the teacher loaded once
   scoresmith generate --resume outputs/armchair                      continues an interrupted run exactly
+  scoresmith generate "a cactus" --live --out outputs/cactus         watch it form in a browser
   scoresmith generate "a cactus" --method vsd --preset quality --out outputs/cactus
   scoresmith generate "a rusty robot" --init robot.glb --retexture   new colours for a mesh of yours
   scoresmith generate "a corgi" --teacher /models/my-diffusers-folder --out outputs/corgi"""
@@ -33,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: outputs/<the prompt>)")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that --out holds")
+    parser.add_argument("--live", action="store_true", help="show the object in a browser as it forms")
     how = parser.add_argument_group("how")
     how.add_argument(
         "--method",
@@ -90,7 +99,8 @@ def run(options: argparse.Namespace) -> int:
     if options.resume is not None:
         if options.prompts or options.prompts_file or options.out:
             raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
-        resume(RunFolder(options.resume), choose_device(options.device))
+        with watched(options.live) as live:
+            resume(RunFolder(options.resume), choose_device(options.device), live)
         return 0
 
     prompts = [checked_prompt(prompt) for prompt in (*options.prompts, *prompts_of(options.prompts_file))]
@@ -132,9 +142,23 @@ def run(options: argparse.Namespace) -> int:
     for request in requests:
         for warning in warnings_about(request.prompt, teacher):
             print(f"scoresmith: warning: {warning}", file=sys.stderr)
-    for request, folder in zip(requests, folders, strict=True):
-        generate(request, folder, teacher, device, overwrite=options.overwrite)
+    with watched(options.live) as live:
+        for request, folder in zip(requests, folders, strict=True):
+            generate(request, folder, teacher, device, options.overwrite, live)
     return 0
+
+
+@contextmanager
+def watched(live: bool) -> Iterator[LiveView | None]:
+    """A page that shows what is made in the block, with its address printed; None if it is not wanted."""
+    if not live:
+        yield None
+        return
+    from cli.live import LiveView
+
+    with LiveView() as view:
+        print(f"scoresmith: watch it at {view.address}", file=sys.stderr, flush=True)
+        yield view
 
 
 def checked_stages(text: str) -> tuple[str, ...]:

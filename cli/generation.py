@@ -14,6 +14,7 @@ from tqdm import tqdm
 from cli.curves import CurveLog, CurvePoint
 from cli.errors import UserError
 from cli.judging import Judge, judge_for
+from cli.live import LiveView
 from cli.results import write_results
 from cli.run_folder import RunFolder
 from cli.scene import Request, Scene, build_scene, stages_of
@@ -32,14 +33,19 @@ PACKAGES = ("scoresmith", "torch", "diffusers", "numpy", "numba")
 
 
 def generate(
-    request: Request, folder: RunFolder, teacher: NeuralTeacher, device: torch.device, overwrite: bool = False
+    request: Request,
+    folder: RunFolder,
+    teacher: NeuralTeacher,
+    device: torch.device,
+    overwrite: bool = False,
+    live: LiveView | None = None,
 ) -> None:
-    """Make what was asked for, from the beginning."""
+    """Make what was asked for, from the beginning; ``live`` shows it to browsers meanwhile."""
     folder.begin(describe(request, device), overwrite)
-    finish(request, folder, teacher, device, checkpoint=None)
+    finish(request, folder, teacher, device, checkpoint=None, live=live)
 
 
-def resume(folder: RunFolder, device: torch.device) -> None:
+def resume(folder: RunFolder, device: torch.device, live: LiveView | None = None) -> None:
     """Continue a run from its last checkpoint, or from the beginning if it has none; finish what is missing.
 
     Raises UserError if the folder holds no run, or one of another version of the software.
@@ -49,7 +55,7 @@ def resume(folder: RunFolder, device: torch.device) -> None:
     checkpoint = load_checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None
     if checkpoint is not None and checkpoint.get("stage") not in request.stages:
         raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: it is of no stage")
-    finish(request, folder, load_teacher(request.teacher, device), device, checkpoint)
+    finish(request, folder, load_teacher(request.teacher, device), device, checkpoint, live)
 
 
 def finish(
@@ -58,19 +64,24 @@ def finish(
     teacher: NeuralTeacher,
     device: torch.device,
     checkpoint: dict[str, Any] | None,
+    live: LiveView | None = None,
 ) -> None:
     """Do what is left of a run: all stages from that of the checkpoint on, then the results."""
     judge = judge_for(request)
     stages = stages_of(request, teacher)
     first = request.stages.index(checkpoint["stage"]) if checkpoint is not None else 0
+    if live is not None:
+        live.begin(request.prompt, folder, sum(stage.recipe.steps for stage in stages))
     scene: Scene | None = None
     for number, stage in enumerate(stages[first:], start=first):
         scene = build_scene(request, stage, device, scene)
         if checkpoint is not None and number == first:
             restore(scene, checkpoint, folder)
-        optimise(scene, request, folder, judge, steps_before=sum(stage.recipe.steps for stage in stages[:number]))
+        optimise(scene, request, folder, judge, sum(stage.recipe.steps for stage in stages[:number]), live)
     assert scene is not None
     write_results(scene, request, folder, judge)
+    if live is not None:
+        live.finish()
 
 
 def restore(scene: Scene, checkpoint: dict[str, Any], folder: RunFolder) -> None:
@@ -81,7 +92,14 @@ def restore(scene: Scene, checkpoint: dict[str, Any], folder: RunFolder) -> None
         raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
 
 
-def optimise(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None, steps_before: int = 0) -> None:
+def optimise(
+    scene: Scene,
+    request: Request,
+    folder: RunFolder,
+    judge: Judge | None,
+    steps_before: int = 0,
+    live: LiveView | None = None,
+) -> None:
     """Run the loop of a stage to its end, with checkpoints; the bar shows how well the object is recognised.
 
     Args:
@@ -90,6 +108,7 @@ def optimise(scene: Scene, request: Request, folder: RunFolder, judge: Judge | N
         folder: of the run.
         judge: knows the object by name.
         steps_before: of the stages before this one.
+        live: is shown every step, and looks when it is time.
     """
     distillation = scene.distillation
     started, saved = time.monotonic(), time.monotonic()
@@ -114,6 +133,8 @@ def optimise(scene: Scene, request: Request, folder: RunFolder, judge: Judge | N
             bar.update()
             point = curve_point(scene, judge, step, steps_before)
             curves.add(point)
+            if live is not None:
+                live.look(scene, point)
             if distillation.done % JUDGED_EVERY == 0:
                 bar.set_postfix_str(progress_note(point))
             if time.monotonic() - saved > CHECKPOINT_SECONDS:

@@ -111,6 +111,8 @@ def facts(configuration: dict[str, Any], metrics: dict[str, Any]) -> dict[str, s
     if mesh:
         rows["Size"] = size_in_words(metrics)
         rows["Mesh"] = mesh_in_words(mesh)
+    if mesh.get("texture"):
+        rows["Texture"] = f"{mesh['texture']} pixels"
     rows["Method"] = f"{str(request.get('method', '')).upper()}, seed {request.get('seed', 0)}"
     rows["Teacher"] = str(request.get("teacher", ""))
     rows["Steps"] = ", ".join(f"{stage['steps']:,} {name}" for name, stage in recipe.items() if "steps" in stage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socketserver
 import sys
 import threading
 import webbrowser
@@ -69,17 +70,22 @@ class PageServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    allow_reuse_address = sys.platform != "win32"  # there it would let two servers share a port
 
     def __init__(self, lookup: Lookup, port: int | None = None) -> None:
         self.lookup = lookup
         try:
             super().__init__((HOST, PREFERRED_PORT if port is None else port), PageHandler)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             if port is not None:
-                raise UserError(
-                    f"--port {port} cannot be used: {error.strerror}; leave it out for a free one"
-                ) from None
+                reason = getattr(error, "strerror", "ports are numbers up to 65535")
+                raise UserError(f"--port {port} cannot be used: {reason}; leave it out for a free one") from None
             super().__init__((HOST, 0), PageHandler)
+
+    def server_bind(self) -> None:
+        """Bind, without the question to the network for this machine's name that `HTTPServer` would ask."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, int(self.server_address[1])
 
     @property
     def address(self) -> str:
