@@ -90,6 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--pairs", type=int, default=512, metavar="N", help="images of the teacher for methods that need them"
     )
+    how.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="real pictures, named after what they show (chair/01.png, a_red_chair_2.png), in place of the teacher's",
+    )
     how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
     how.add_argument("--learning-rate", type=float, default=0.0, metavar="R", help="default: the method's")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
@@ -136,6 +142,7 @@ def run(options: argparse.Namespace) -> int:
         path_steps=options.path_steps,
         critic_steps=options.critic_steps,
         pairs=options.pairs,
+        images="" if options.images is None else str(options.images),
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         seed=options.seed,

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from cli.errors import UserError
 from cli.pictures import write_sheet
+from cli.real_images import load_real_images
 from cli.run_folder import write_json
 from cli.teachers import EMBEDDED, load_teacher
 from representations.cameras import CameraSampler
@@ -50,7 +51,8 @@ COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"
 class DistillRequest:
     """What the user asked for: with the versions of the software, it determines a run completely.
 
-    The attributes are those of `students.recipes.Order`; no ``prompts`` stands for all that the embedded teacher knows.
+    The attributes are those of `students.order.Order`; ``images`` is a folder of pictures, or empty.
+    No ``prompts`` stands for what the pictures show, or else for all that the embedded teacher knows.
     """
 
     teacher: str
@@ -63,6 +65,7 @@ class DistillRequest:
     path_steps: int
     critic_steps: int
     pairs: int
+    images: str
     batch_size: int
     learning_rate: float
     seed: int
@@ -206,13 +209,15 @@ def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> No
 
 
 def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFolder) -> Order:
-    """The request in terms of the library. Raises UserError if there is nothing to draw."""
-    texts = request.prompts or default_prompts(request.teacher)
-    known = {name: value for name, value in asdict(request).items() if name not in ("teacher", "prompts")}
+    """The request in terms of the library. Raises UserError if there is nothing to draw, or for unfit pictures."""
+    known = {name: value for name, value in asdict(request).items() if name not in ("teacher", "prompts", "images")}
     views = CameraSampler(size=1) if teacher.knows_views else None
     if process_count() > 1:
         teacher = TeacherInShares(teacher)
-    return Order(teacher, texts, views, pairs_file=folder.pairs, **known)
+    real = load_real_images(Path(request.images), teacher, request.guidance_scale) if request.images else None
+    shown = sorted(set(real.captions)) if real is not None else []
+    texts = request.prompts or shown or default_prompts(request.teacher)
+    return Order(teacher, texts, views, pairs_file=folder.pairs, images=real, **known)
 
 
 def default_prompts(teacher: str) -> list[str]:

@@ -66,7 +66,8 @@ class Pairs:
 
     def condition(self, teacher: Teacher, chosen: Tensor) -> Condition:
         """What the teacher is told for the pairs ``chosen``, a tensor of indices."""
-        return teacher.condition([self.prompts[i] for i in chosen], _part(self.view, chosen))
+        view = None if self.view is None else self.view.part(chosen)
+        return teacher.condition([self.prompts[i] for i in chosen], view)
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all."""
@@ -170,10 +171,6 @@ def _prediction(pairs: Pairs, teacher: Teacher) -> Tensor:
     t = torch.tensor([RECOGNITION_TIME], dtype=torch.float64)
     x_t = teacher.schedule.add_noise(pairs.x0[:1], pairs.noise[:1], t).to(device)
     return teacher(x_t, t, condition)[0].float().cpu()
-
-
-def _part(view: StoredView | None, chosen: Tensor) -> StoredView | None:
-    return None if view is None else StoredView(view.azimuth[chosen], view.elevation[chosen], view.background[chosen])
 
 
 def _joined(views: Sequence[View | None]) -> StoredView | None:

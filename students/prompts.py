@@ -64,3 +64,7 @@ class StoredView:
     azimuth: Tensor
     elevation: Tensor
     background: Tensor
+
+    def part(self, chosen: Tensor) -> StoredView:
+        """The views at the indices ``chosen``."""
+        return StoredView(self.azimuth[chosen], self.elevation[chosen], self.background[chosen])
