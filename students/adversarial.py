@@ -1,8 +1,8 @@
 """Adversarial terms: a discriminator that tells real images from a student's, and a student that learns from it.
 
-A discriminator is a few small heads on the features of a frozen network, as in ADD (Sauer et al. 2023), LADD and DMD2.
-The gradient flows through those features into the image: they are an encoder, not the teacher's score, which is never
-differentiated.
+A discriminator is a few small heads on the features of a frozen network, as in ADD (Sauer et al. 2023), LADD and DMD2,
+or on those of a copy of the teacher that learns with them (UFOGen). The gradient flows through those features into the
+image: they are an encoder, not the teacher's score, which is never differentiated.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sds.denoiser import Condition, NeuralTeacher
+from sds.lora import full_copy
 from sds.processes import in_shares_each
 from sds.ramps import TimeRange
 from students.batches import Batch, ImageSource
@@ -96,7 +97,7 @@ class NetworkFeatures:
 
     def at(self, x_t: Tensor, t: Tensor, condition: Condition) -> Sequence[Tensor]:
         """What the layers say about x_t, (batch, ...), of the noise level ``t``, (batch,)."""
-        return in_shares_each(self._seen, x_t, t, condition)
+        return in_shares_each(self._seen, x_t, t, condition, weights=list(self.network.parameters()))
 
     def _seen(self, x_t: Tensor, t: Tensor, condition: Condition) -> Sequence[Tensor]:
         seen: list[Tensor] = []
@@ -109,6 +110,26 @@ class NetworkFeatures:
         return seen
 
 
+class LearningFeatures(nn.Module):
+    """The features of a copy of the teacher's network that learns together with the heads (Xu et al. 2023, section 4).
+
+    Frozen features are blind to whatever their network never had to see, such as the traces of its own architecture;
+    a student that may not have them leaves them behind.
+
+    Args:
+        teacher, layers, times: see `NetworkFeatures`.
+    """
+
+    def __init__(self, teacher: NeuralTeacher, layers: Sequence[str], times: TimeRange) -> None:
+        super().__init__()
+        self.network = full_copy(teacher.network)
+        self.of_network = NetworkFeatures(teacher, self.network, layers, times)
+
+    def forward(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Sequence[Tensor]:
+        """See `Features`."""
+        return self.of_network(x, condition, rng)
+
+
 class Discriminator(nn.Module):
     """A head on each feature; the logit is their mean.
 
@@ -116,7 +137,7 @@ class Discriminator(nn.Module):
     channels, with spectrally normalised weights (Sauer et al. 2023, section 3.1, without their class projection).
 
     Args:
-        features: what is looked at.
+        features: what is looked at; a module (`LearningFeatures`) learns with the heads.
         channels: of each feature.
         width: of the heads' hidden layer.
     """
@@ -150,9 +171,12 @@ class Adversary:
             multiplied by how many these are.
         r1: weight of the squared gradient of the logit with respect to the features of real images (Mescheder et al.
             2018; ADD takes it at the heads' inputs).
-        learning_rate: of the discriminator's Adam.
+        learning_rate: of the discriminator's Adam; a fifth of it for features that learn.
+        head_start: updates of the discriminator before the student hears of it. What a discriminator says that has
+            learned nothing yet is noise, and takes apart a student that begins as its teacher.
 
     Attributes:
+        updates: of the discriminator so far.
         gradient_size: root mean square of what the last loss asked of each number of each image, to be compared with
             that of the score gradient.
         accuracy: share of the last real and fake images that the discriminator told right: near one half it learns
@@ -171,6 +195,7 @@ class Adversary:
         weight: float = 1.0,
         r1: float = 1e-5,
         learning_rate: float = 1e-3,
+        head_start: int = 0,
     ) -> None:
         if len(real) < FEWEST_REAL_IMAGES:
             raise ValueError(
@@ -179,7 +204,11 @@ class Adversary:
             )
         self.discriminator, self.real, self.loss = discriminator, real, loss
         self.weight, self.r1 = weight, r1
-        self.optimizer = torch.optim.Adam(discriminator.heads.parameters(), lr=learning_rate, betas=(0.0, 0.99))
+        heads, features = list(discriminator.heads.parameters()), learned_features(discriminator)
+        self.optimizer = torch.optim.Adam(
+            [{"params": heads}, {"params": features, "lr": learning_rate / 5}], lr=learning_rate, betas=(0.0, 0.99)
+        )
+        self.features_learn, self.head_start, self.updates = bool(features), head_start, 0
         self.accuracy, self.gradient_size = 0.5, 0.0
 
     def __call__(self, draw: LatentDraw, x: Tensor, progress: float, rng: torch.Generator) -> Tensor:
@@ -190,12 +219,15 @@ class Adversary:
     def generator_loss(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Tensor:
         """One step of the discriminator against the images ``x`` (batch, ...), then their weighted loss."""
         self.update(x.detach(), condition, rng)
+        if self.updates <= self.head_start:
+            return 0 * x.sum()
         branch = x.view_as(x)  # so that only what flows back from here is measured
         if branch.requires_grad:
             branch.register_hook(self._measure)
-        return self.weight * self.loss.generator(
-            self.discriminator(self.discriminator.features(branch, condition, rng))
-        )
+        self.discriminator.requires_grad_(False)  # it does not learn from this
+        logits = self.discriminator(self.discriminator.features(branch, condition, rng))
+        self.discriminator.requires_grad_(True)
+        return self.weight * self.loss.generator(logits)
 
     def _measure(self, gradient: Tensor) -> None:
         self.gradient_size = float(gradient.square().mean().sqrt()) * len(gradient)
@@ -203,10 +235,10 @@ class Adversary:
     def update(self, fake: Tensor, condition: Condition, rng: torch.Generator) -> None:
         """One step of the discriminator on fresh real images and on ``fake`` (batch, ...)."""
         real = self.real(len(fake), rng)
-        with torch.no_grad():
-            seen_real = [f.detach() for f in self.discriminator.features(real.x0.to(fake), real.condition, rng)]
-            seen_fake = [f.detach() for f in self.discriminator.features(fake, condition, rng)]
-        if self.r1:
+        with torch.set_grad_enabled(self.features_learn):
+            seen_real = self.discriminator.features(real.x0.to(fake), real.condition, rng)
+            seen_fake = self.discriminator.features(fake, condition, rng)
+        if self.r1 and not self.features_learn:
             seen_real = [feature.requires_grad_() for feature in seen_real]
         of_real, of_fake = self.discriminator(seen_real), self.discriminator(seen_fake)
         loss = self.loss.discriminator(of_real, of_fake)
@@ -216,16 +248,28 @@ class Adversary:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
+        self.updates += 1
         self.accuracy = float(torch.cat([of_real.detach() > 0, of_fake.detach() <= 0]).float().mean())
 
     def state_dict(self) -> dict[str, Any]:
-        """The heads and their optimiser."""
-        return {"heads": self.discriminator.heads.state_dict(), "optimizer": self.optimizer.state_dict()}
+        """All that learns, and the optimiser."""
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "updates": self.updates,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
-        self.discriminator.heads.load_state_dict(state["heads"])
+        self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.updates = int(state["updates"])
+
+
+def learned_features(discriminator: Discriminator) -> list[nn.Parameter]:
+    """The weights of features that learn with the heads; none for frozen ones."""
+    features = discriminator.features
+    return list(features.parameters()) if isinstance(features, nn.Module) else []
 
 
 class DenoisedAdversary:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import in_shares_each
 from sds.ramps import Ramp, TimeRange
-from students.adversarial import Discriminator, Features, NetworkFeatures
+from students.adversarial import Discriminator, Features, LearningFeatures, NetworkFeatures
 from students.batches import ImageSource
 
 FeatureSource = Callable[[NeuralTeacher, nn.Module], Features]
@@ -33,6 +33,15 @@ def teacher_features(teacher: NeuralTeacher, network: nn.Module) -> NetworkFeatu
     Raises ValueError for a network that is no UNet.
     """
     return NetworkFeatures(teacher, network, unet_layers(network), MODERATE_NOISE)
+
+
+SLIGHT_NOISE = TimeRange(Ramp(0.02, 0.02), Ramp(0.12, 0.12))
+"""At which features that learn look at images: they shall see what is wrong with pixels."""
+
+
+def learning_features(teacher: NeuralTeacher, network: nn.Module) -> LearningFeatures:
+    """The same of a copy that learns with the discriminator, at slight noise. Raises ValueError if it is no UNet."""
+    return LearningFeatures(teacher, unet_layers(network), SLIGHT_NOISE)
 
 
 def unet_layers(network: nn.Module) -> list[str]:
