@@ -40,6 +40,9 @@ METHODS = {
 }
 """The keys of `students.recipes.RECIPES`, which is not imported here since it loads torch, and what each is."""
 
+FEATURES = ("teacher", "learning")
+"""The keys of `cli.distillation.FEATURES`."""
+
 METHODS_HELP = "\n".join(["methods:", *(f"  {name:22}{line}" for name, line in METHODS.items())])
 EXAMPLES = f"""{METHODS_HELP}
 
@@ -96,6 +99,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="real pictures, named after what they show (chair/01.png, a_red_chair_2.png), in place of the teacher's",
     )
+    how.add_argument(
+        "--features",
+        choices=FEATURES,
+        default="teacher",
+        help="what discriminators look at: the teacher's features, or those of a copy of it that learns with them",
+    )
+    how.add_argument(
+        "--bfloat16", action="store_true", help="compute networks in half precision, about 1.4 times faster"
+    )
     how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
     how.add_argument("--learning-rate", type=float, default=0.0, metavar="R", help="default: the method's")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
@@ -143,6 +155,8 @@ def run(options: argparse.Namespace) -> int:
         critic_steps=options.critic_steps,
         pairs=options.pairs,
         images="" if options.images is None else str(options.images),
+        features=options.features,
+        bfloat16=options.bfloat16,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         seed=options.seed,

@@ -27,6 +27,7 @@ from sds.recognition import Recogniser
 from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.folder import checked_json
 from sds.teachers.hub import find_teacher_folder
+from students.features import learning_features, teacher_features
 from students.folder import CARD, sample, save_student
 from students.inputs import INPUTS, save_inputs
 from students.order import Order, StudentRun
@@ -38,6 +39,9 @@ CHECKPOINT_SECONDS = 60.0
 
 LOGGED_EVERY = 10
 """Steps between two lines of the log."""
+
+FEATURES = {"teacher": teacher_features, "learning": learning_features}
+"""What a discriminator may look at, by the names of the command line."""
 
 SHEET = 8
 """Prompts on the sheet of samples, in columns; three images of each."""
@@ -66,6 +70,8 @@ class DistillRequest:
     critic_steps: int
     pairs: int
     images: str
+    features: str
+    bfloat16: bool
     batch_size: int
     learning_rate: float
     seed: int
@@ -155,7 +161,8 @@ def distill(request: DistillRequest, folder: StudentFolder, device: torch.device
     run = build(order)
     if is_first_process():
         folder.begin(request)
-    train(run, order, folder, done=0)
+    with precision(request, device):
+        train(run, order, folder, done=0)
 
 
 def resume(folder: StudentFolder, device: torch.device) -> None:
@@ -171,7 +178,13 @@ def resume(folder: StudentFolder, device: torch.device) -> None:
         except (KeyError, ValueError, RuntimeError) as error:
             raise UserError(f"{folder.checkpoint} does not belong to the run of {folder.request}: {error}") from None
         done = int(state["steps"])
-    train(run, order, folder, done)
+    with precision(request, device):
+        train(run, order, folder, done)
+
+
+def precision(request: DistillRequest, device: torch.device) -> torch.autocast:
+    """The context in which the run computes: bfloat16 where it was asked for; weights are float32 in any case."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=request.bfloat16)
 
 
 def build(order: Order) -> StudentRun:
@@ -210,14 +223,17 @@ def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> No
 
 def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFolder) -> Order:
     """The request in terms of the library. Raises UserError if there is nothing to draw, or for unfit pictures."""
-    known = {name: value for name, value in asdict(request).items() if name not in ("teacher", "prompts", "images")}
+    elsewhere = ("teacher", "prompts", "images", "features", "bfloat16")
+    known = {name: value for name, value in asdict(request).items() if name not in elsewhere}
     views = CameraSampler(size=1) if teacher.knows_views else None
     if process_count() > 1:
         teacher = TeacherInShares(teacher)
     real = load_real_images(Path(request.images), teacher, request.guidance_scale) if request.images else None
     shown = sorted(set(real.captions)) if real is not None else []
     texts = request.prompts or shown or default_prompts(request.teacher)
-    return Order(teacher, texts, views, pairs_file=folder.pairs, images=real, **known)
+    together = real.ask if real is not None and not request.prompts else None
+    how = {"images": real, "together": together, "features": FEATURES[request.features]}
+    return Order(teacher, texts, views, pairs_file=folder.pairs, **how, **known)
 
 
 def default_prompts(teacher: str) -> list[str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from sds.denoiser import Teacher
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
-from sds.ramps import DREAMFUSION_TIMES, TimeRange
+from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
 from sds.schedule import NoiseSchedule
 from sds.score import Method, Weighting, sds
 from students.adversarial import Adversary
@@ -42,6 +42,7 @@ class AddSettings:
         method: `sds`, or `nfsd` (which needs a negative prompt).
         guidance: of the teacher.
         times: the noise levels of the distillation term.
+        decay: a factor on the learning rate over the run.
     """
 
     steps: int
@@ -52,6 +53,7 @@ class AddSettings:
     method: Method = sds
     guidance: Guidance = field(default_factory=lambda: Guidance(1.0))
     times: TimeRange = DREAMFUSION_TIMES
+    decay: Ramp = field(default_factory=lambda: Ramp(1.0, 1.0))
     seed: int = 0
 
 
@@ -79,6 +81,7 @@ def add(
             guidance=settings.guidance,
             weighting=weighting,
             times=settings.times,
+            learning_rate=settings.decay,
             seed=settings.seed,
         ),
         terms=[adversary],

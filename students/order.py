@@ -27,7 +27,7 @@ from students.folder import StudentCard
 from students.generator import FewStepGenerator
 from students.health import regression_signals, score_signals
 from students.pairs import Pairs, load_pairs, make_pairs
-from students.prompts import Prompts, ViewSource
+from students.prompts import Asked, Prompts, ViewSource
 from students.teachers import GuidedTeacher
 
 
@@ -53,6 +53,7 @@ class Order:
         learning_rate: of the student's Adam; 0 stands for the recipe's.
         seed: of everything random.
         images: real images, for methods that learn from images; None takes the teacher's own.
+        together: prompts and views that belong together, see `students.prompts.Prompts`; None takes any of each.
         features: what discriminators look at.
         distance: between images in regressions on pairs; None is the recipe's. It is measured in the teacher's x.
         critic_steps: of the critic before each of the student's; 0 stands for the recipe's.
@@ -73,6 +74,7 @@ class Order:
     learning_rate: float = 0.0
     seed: int = 0
     images: ImageSource | None = None
+    together: Callable[[int, torch.Generator], Asked] | None = None
     features: FeatureSource = teacher_features
     distance: Distance | None = None
     critic_steps: int = 0
@@ -80,12 +82,13 @@ class Order:
     @property
     def prompts(self) -> Prompts:
         """The prompts, told to the teacher."""
-        return Prompts(self.teacher, self.texts, self.views)
+        return Prompts(self.teacher, self.texts, self.views, together=self.together)
 
     @property
     def guided(self) -> Prompts:
         """The prompts, told to the guided teacher."""
-        return Prompts(GuidedTeacher(self.teacher, self.guidance_scale), self.texts, self.views)
+        teacher = GuidedTeacher(self.teacher, self.guidance_scale)
+        return Prompts(teacher, self.texts, self.views, together=self.together)
 
     @property
     def times(self) -> list[float]:

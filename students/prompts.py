@@ -11,6 +11,9 @@ from torch import Tensor
 from sds.denoiser import Condition, Teacher, View
 from sds.guidance import PromptConditions
 
+Asked = tuple[list[str], View | None]
+"""Prompts, and the view of each."""
+
 ViewSource = Callable[[int, torch.Generator], View]
 """(count, rng) -> that many views, for teachers that know them."""
 
@@ -24,6 +27,8 @@ class Prompts:
         texts: at least one.
         views: from where to look; None if the teacher knows no views.
         negative: told in place of the null prompt.
+        together: (count, rng) -> prompts and views that belong together, in place of any of ``texts`` from any of
+            ``views``: where real pictures are compared with a student's, both must be asked for alike.
 
     Raises:
         ValueError: if there is no prompt, or a teacher that knows views is given none.
@@ -33,6 +38,7 @@ class Prompts:
     texts: Sequence[str]
     views: ViewSource | None = None
     negative: str = ""
+    together: Callable[[int, torch.Generator], Asked] | None = None
 
     def __post_init__(self) -> None:
         if not self.texts:
@@ -40,8 +46,10 @@ class Prompts:
         if self.teacher.knows_views and self.views is None:
             raise ValueError("this teacher draws objects from a camera: say from which views the student shall learn")
 
-    def draw(self, count: int, rng: torch.Generator) -> tuple[list[str], View | None]:
+    def draw(self, count: int, rng: torch.Generator) -> Asked:
         """``count`` prompts and views."""
+        if self.together is not None:
+            return self.together(count, rng)
         chosen = torch.randint(len(self.texts), (count,), generator=rng)
         return [self.texts[i] for i in chosen], self.views(count, rng) if self.views else None
 

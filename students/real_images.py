@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sds.denoiser import Teacher
 from students.batches import Batch
-from students.prompts import StoredView
+from students.prompts import Asked, StoredView
 
 
 class RealImages:
@@ -40,9 +40,16 @@ class RealImages:
     def __call__(self, count: int, rng: torch.Generator) -> Batch:
         """``count`` of the pictures, with replacement, each with new noise."""
         chosen = torch.randint(len(self), (count,), generator=rng)
-        view = None if self.view is None else self.view.part(chosen)
-        condition = self.teacher.condition([self.captions[i] for i in chosen], view)
+        condition = self.teacher.condition(*self._asked(chosen))
         device = next(iter(condition.tensors.values())).device
         x0 = self.teacher.encode(self.pictures[chosen].to(device).float() / 255)
         noise = torch.randn(x0.shape, generator=rng).to(x0)
         return Batch(noise, condition, x0)
+
+    def ask(self, count: int, rng: torch.Generator) -> Asked:
+        """Captions and views of ``count`` of the pictures, for students that shall draw the like."""
+        return self._asked(torch.randint(len(self), (count,), generator=rng))
+
+    def _asked(self, chosen: Tensor) -> Asked:
+        view = None if self.view is None else self.view.part(chosen)
+        return [self.captions[i] for i in chosen], view

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from students.adversarial import (
     LEAST_SQUARES,
     NON_SATURATING,
@@ -19,11 +21,16 @@ LATENT = 16
 """Numbers of noise that a student of a denoising diffusion GAN is told."""
 
 
+HEAD_START = 100
+"""Updates of a discriminator whose features learn, before the student hears of it."""
+
+
 def adversary_for(order: Order, loss: AdversarialLoss, weight: float) -> Adversary:
     """A discriminator on the ordered features of real images, or the teacher's."""
     data = images(order)
     looks = order.features(order.teacher, order.teacher.network)
-    return Adversary(discriminator_on(looks, data), data, loss=loss, weight=weight)
+    head_start = min(HEAD_START, order.steps // 4) if isinstance(looks, nn.Module) else 0
+    return Adversary(discriminator_on(looks, data), data, loss=loss, weight=weight, head_start=head_start)
 
 
 def adversarial_score_matching_recipe(order: Order) -> StudentRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation
-from students.adversarial import Adversary
+from students.adversarial import HINGE, Adversary
 from students.adversarial_distillation import AddSettings, add
 from students.batches import noise_batches
 from students.distillation import Stage
@@ -13,6 +13,7 @@ from students.f_distillation import RatioCritic, f_distillation, forward_kl
 from students.features import discriminator_on
 from students.generator import FewStepGenerator
 from students.order import Order, StudentRun, distance_for, images, matching, obtained_pairs, regression, seeded_student
+from students.recipes_adversarial import adversary_for
 from students.score_identity import ScoreIdentity
 from students.teachers import Differentiable, GuidedTeacher
 
@@ -72,18 +73,18 @@ def sid_recipe(order: Order) -> StudentRun:
 
 def add_recipe(order: Order) -> StudentRun:
     """ADD, by default with a discriminator on the teacher's own features."""
-    data = images(order)
+    adversary = adversary_for(order, HINGE, weight=0.1)
 
     def engine(generator: FewStepGenerator, settings: MatchingSettings) -> ScoreDistillation:
-        looks = order.features(order.teacher, order.teacher.network)
         how = AddSettings(
             order.steps,
             order.batch_size,
             settings.learning_rate,
             distillation_weight=0.5,
             guidance=settings.guidance,
+            decay=settings.decay,
             seed=order.seed,
         )
-        return add(generator, order.teacher, how, Adversary(discriminator_on(looks, data), data, weight=0.1))
+        return add(generator, order.teacher, how, adversary)
 
     return matching(order, engine)
