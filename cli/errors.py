@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 
 from representations.isosurface import EmptySurfaceError
+from representations.mesh import MeshError
+from representations.usd import UsdUnavailableError
+from representations.uv_unwrapping import UnwrappingUnavailableError
 from sds.checkpoint import CheckpointError
 from sds.score import NonFiniteGradientError
 from sds.teachers.folder import TeacherFolderError
@@ -21,6 +24,9 @@ EXPECTED = (
     CheckpointError,
     NonFiniteGradientError,
     EmptySurfaceError,
+    MeshError,
+    UnwrappingUnavailableError,
+    UsdUnavailableError,
     OSError,
     StudentFolderError,
 )

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from cli import distill, doctor, evaluate, export, generate, sample, view
+from cli import distill, doctor, evaluate, export, generate, inspect, sample, view
 
 COMMANDS = {
     "generate": generate,
     "view": view,
     "export": export,
+    "inspect": inspect,
     "evaluate": evaluate,
     "distill": distill,
     "sample": sample,

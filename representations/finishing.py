@@ -1,14 +1,19 @@
-"""From a detailed surface to what is delivered: fewer faces, texture coordinates, maps."""
+"""From a detailed surface to what is delivered: fewer faces, texture coordinates, maps; closed if it must be."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from representations.asset import Asset
-from representations.mesh import Floats, simplified
+from representations.asset import Asset, Material
+from representations.closest_points import SurfaceSearch
+from representations.closing import closed
+from representations.mesh import Floats, Mesh, simplified
+from representations.repair import repaired
 from representations.solid import Solid
-from representations.texture_baking import ColourAt, baked
+from representations.texture_baking import ColourAt, baked, colours_of
 from representations.uv_unwrapping import unwrap
 
 FACES = 10_000
@@ -43,3 +48,50 @@ def colours_of_solid(solid: Solid, device: torch.device) -> ColourAt:
         return torch.cat(seen).clamp(0, 1).double().numpy()
 
     return colour_at
+
+
+def prepared(
+    asset: Asset, faces: int | None = None, resolution: int | None = None, watertight: bool = False
+) -> tuple[Asset, list[str]]:
+    """Somebody's asset, mended and as it was asked for; and what was done to it, in words.
+
+    Args:
+        asset: of any quality.
+        faces: triangles, about; None keeps them.
+        resolution: texels along one side of a new texture with a normal map, which shows the old surface; 0 for
+            colours at the vertices; None keeps the texture, or paints a new one of its size where the faces change.
+        watertight: whether to close the surface; see `representations.closing`.
+
+    Raises:
+        representations.mesh.MeshError: if nothing sound is left, or it cannot be closed, simplified or unwrapped.
+        representations.uv_unwrapping.UnwrappingUnavailableError: if a texture needs xatlas, which is not installed.
+    """
+    asset, notes = repaired(asset)
+    mesh = asset.mesh
+    if watertight and not mesh.is_watertight:
+        mesh, how = closed(mesh)
+        notes.append(f"made watertight: {how}")
+    if faces is not None and faces < len(mesh.faces):
+        before = len(mesh.faces)
+        mesh = simplified(mesh, faces)
+        notes.append(f"simplified from {before:,} to {len(mesh.faces):,} faces")
+    old_texture = asset.material.base_colour if asset.uv is not None else None
+    if resolution is None and mesh is not asset.mesh and old_texture is not None:
+        resolution = max(old_texture.shape[:2])
+    if resolution:
+        notes.append(f"unwrapped and painted anew at {resolution} x {resolution} texels")
+        return baked(mesh, unwrap(mesh, resolution).uv, asset, resolution), notes
+    if resolution == 0:
+        return Asset(_coloured_like(mesh, asset), material=_without_images(asset)), notes
+    return (asset if mesh is asset.mesh else Asset(mesh, material=_without_images(asset))), notes
+
+
+def _coloured_like(mesh: Mesh, asset: Asset) -> Mesh:
+    """The mesh with the asset's colours at its vertices, if the asset has any."""
+    if asset.mesh.colours is None and (asset.uv is None or asset.material.base_colour is None):
+        return mesh
+    return replace(mesh, colours=colours_of(asset, SurfaceSearch(asset.mesh).closest(mesh.vertices)))
+
+
+def _without_images(asset: Asset) -> Material:
+    return replace(asset.material, base_colour=None, normal=None)

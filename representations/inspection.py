@@ -33,6 +33,8 @@ class Finding:
 def asset_problems(asset: Asset) -> list[str]:
     """What makes an asset unfit to be written, in words; empty if nothing does."""
     found = problems(asset.mesh)
+    if not found and (twisted := edges_of(asset.mesh.faces, len(asset.mesh.vertices)).twisted):
+        found.append(f"at {twisted} edges faces wind against each other")
     material, faces = asset.material, len(asset.mesh.faces)
     if asset.uv is not None and asset.uv.shape != (faces, 3, 2):
         found.append(f"texture coordinates must have the shape {(faces, 3, 2)}, not {asset.uv.shape}")
@@ -80,9 +82,16 @@ def _shape(mesh: Mesh) -> list[Finding]:
     low = mesh.vertices[np.unique(mesh.faces)].min(axis=0)
     return [
         *findings,
-        Finding("size", f"{size[0]:.3g} wide, {size[1]:.3g} high, {size[2]:.3g} deep"),
-        Finding("lowest point", f"at height {low[1]:.3g}"),
+        Finding("size", f"{size[0]:.3g} m wide, {size[1]:.3g} m high, {size[2]:.3g} m deep{_doubt(float(size.max()))}"),
+        Finding("lowest point", f"at height {low[1]:.3g} m"),
     ]
+
+
+def _doubt(longest_side: float) -> str:
+    """A guess for sizes that few things have."""
+    if longest_side > 50:
+        return f"; perhaps it counts in {'centimetres' if longest_side < 500 else 'millimetres'}"
+    return "; very small" if longest_side < 0.005 else ""
 
 
 def _surface(mesh: Mesh) -> list[Finding]:

@@ -110,7 +110,7 @@ def problems(mesh: Mesh) -> list[str]:
     degenerate = int((mesh.areas <= 0).sum())
     if degenerate:
         found.append(f"{degenerate} of {len(mesh.faces)} faces have no area")
-    if mesh.volume <= 0:
+    if mesh.is_watertight and mesh.volume <= 0:
         found.append("the faces wind inwards, or it encloses no volume")
     if mesh.colours is not None and mesh.colours.shape != mesh.vertices.shape:
         found.append(f"colours must have shape {mesh.vertices.shape}, not {mesh.colours.shape}")
@@ -193,7 +193,9 @@ def simplified(mesh: Mesh, target_faces: int) -> Mesh:
     colours = mesh.colours
     if colours is not None:
         colours = colours[scipy.spatial.cKDTree(mesh.vertices).query(simple.vertices)[1]]
-    return _facing_outwards(replace(simple, colours=colours))
+    simple = replace(simple, colours=colours)
+    # A sliver may turn inside out; but cavities, which wind inwards, stay what they are.
+    return simple if (mesh.component_volumes() < 0).any() else _facing_outwards(simple)
 
 
 def standing(mesh: Mesh, longest_side: float | None = None) -> Mesh:

@@ -62,7 +62,8 @@ def faces_to_flip(faces: Integers, vertices: Floats) -> Flags:
     Neighbours are faces that share an edge with no third face. Each face has two nodes, "as it is" and "turned"; an
     edge of the mesh joins the nodes that agree. The connected components of this double cover are the consistent
     windings, two for each part of the surface, and turning the part leads from one to the other. (A part that cannot
-    be wound consistently, like a Moebius strip, has one component only and is left as it is.)
+    be wound consistently, like a Moebius strip, has one component only and is left as it is.) Parts that wind inwards
+    inside others are cavities, and are left as they are too; unless the whole is inside out.
 
     Args:
         faces: (F, 3).
@@ -79,8 +80,26 @@ def faces_to_flip(faces: Integers, vertices: Floats) -> Flags:
     part = np.minimum(as_is, turned)
     flip = as_is > turned
     wound = np.where(flip[:, None], faces[:, ::-1], faces)
-    inwards = _volumes(wound, vertices, part) < 0
+    volumes = _volumes(wound, vertices, part)
+    if volumes.sum() < 0:  # all of it is inside out, its cavities too
+        flip, wound, volumes = ~flip, wound[:, ::-1], -volumes
+    inwards = volumes < 0
+    for cavity in np.flatnonzero(inwards):
+        inwards[cavity] = not _is_inside(vertices[faces[part == cavity][0, 0]], wound[~inwards[part]], vertices)
     return (flip ^ inwards[part]) & (as_is != turned)
+
+
+def _is_inside(point: Floats, faces: Integers, vertices: Floats) -> bool:
+    """Whether a point lies inside a surface, by the solid angle that it fills (Van Oosterom and Strackee 1983)."""
+    corners = vertices[faces]
+    low, high = corners.min(axis=(0, 1), initial=np.inf), corners.max(axis=(0, 1), initial=-np.inf)
+    if not ((point > low) & (point < high)).all():
+        return False
+    a, b, c = (corners[:, corner] - point for corner in range(3))
+    la, lb, lc = (np.linalg.norm(side, axis=1) for side in (a, b, c))
+    volume = np.einsum("fi,fi->f", a, np.cross(b, c))
+    cosines = (a * b).sum(1) * lc + (b * c).sum(1) * la + (c * a).sum(1) * lb
+    return bool(np.arctan2(volume, la * lb * lc + cosines).sum() / (2 * np.pi) > 0.5)
 
 
 def _volumes(faces: Integers, vertices: Floats, part: Integers) -> Floats:

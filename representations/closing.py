@@ -1,0 +1,96 @@
+"""Making a surface watertight, as printing programs and physics need it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from skimage.measure import marching_cubes
+
+from representations.closest_points import SurfaceSearch
+from representations.mesh import Cleaning, Integers, Mesh, MeshError, clean
+from representations.signed_distance import signed_distances
+
+WRAPPING_NODES = 192
+"""Nodes along one side of the grid on which a surface is wrapped when its holes cannot be filled one by one."""
+
+WALL = 0.75
+"""What has no inside becomes a wall: everything nearer to the surface than so many cells."""
+
+
+def closed(mesh: Mesh, nodes: int = WRAPPING_NODES) -> tuple[Mesh, str]:
+    """A watertight mesh of the same shape, and how it was closed, in words.
+
+    Holes whose rims are simple loops are filled with a fan around their middle, which leaves everything else as it was.
+    Where that does not help (rims that touch, edges of more than two faces) the surface is wrapped instead: the points
+    that lie inside, or nearer than a thin wall, are traced anew on a grid.
+
+    Args:
+        mesh: at least one face; without bad faces (see `representations.repair`).
+        nodes: of the grid for wrapping.
+
+    Raises:
+        MeshError: if not even that gives a watertight mesh.
+    """
+    if mesh.is_watertight:
+        return mesh, "it was watertight already"
+    filled, holes = _with_holes_filled(mesh)
+    if filled.is_watertight and filled.volume > 0:
+        return filled, f"{holes} {'hole was' if holes == 1 else 'holes were'} filled"
+    wrapped = _wrapped(mesh, nodes)
+    if not wrapped.is_watertight:
+        raise MeshError("The mesh could not be made watertight; mend it in a 3D program first.")
+    return wrapped, f"the surface was wrapped anew on a grid of {nodes} nodes: details smaller than a cell are lost"
+
+
+def _with_holes_filled(mesh: Mesh) -> tuple[Mesh, int]:
+    """Each simple loop of open edges gets a fan of faces around a new vertex in its middle; the number of loops."""
+    loops = _open_loops(mesh.faces, len(mesh.vertices))
+    vertices, faces = [mesh.vertices], [mesh.faces]
+    colours = None if mesh.colours is None else [mesh.colours]
+    for number, loop in enumerate(loops):
+        middle = len(mesh.vertices) + number
+        vertices.append(mesh.vertices[loop].mean(axis=0, keepdims=True))
+        if colours is not None and mesh.colours is not None:
+            colours.append(mesh.colours[loop].mean(axis=0, keepdims=True))
+        # The new faces walk the rim the other way round than the faces beside it.
+        faces.append(np.stack([np.roll(loop, -1), loop, np.full(len(loop), middle)], axis=-1))
+    whole = None if colours is None else np.concatenate(colours)
+    return Mesh(np.concatenate(vertices), np.concatenate(faces), whole), len(loops)
+
+
+def _open_loops(faces: Integers, vertex_count: int) -> list[Integers]:
+    """The rims of holes, as vertices in the order of the faces' winding; only those that pass no vertex twice."""
+    start, end = faces.reshape(-1).astype(np.int64), np.roll(faces, -1, axis=1).reshape(-1).astype(np.int64)
+    is_open = ~np.isin(start * vertex_count + end, end * vertex_count + start)
+    start, end = start[is_open], end[is_open]
+    once = np.bincount(start, minlength=vertex_count) == 1
+    following = {int(a): int(b) for a, b in zip(start, end, strict=True) if once[a] and once[b]}
+    loops = []
+    while following:
+        first, here = following.popitem()
+        loop = [first]
+        while here in following:
+            loop.append(here)
+            here = following.pop(here)
+        if here == first and len(loop) >= 3:
+            loops.append(np.asarray(loop))
+    return loops
+
+
+def _wrapped(mesh: Mesh, nodes: int) -> Mesh:
+    """The boundary of what is inside or close by, with the colours of the nearest places."""
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    centre, scale = (low + high) / 2, float((high - low).max()) / 2 or 1.0
+    margin = 1 - 6 / nodes  # cells that stay free around the mesh
+    inside = Mesh((mesh.vertices - centre) / scale * margin, mesh.faces)
+    distance = signed_distances(inside, nodes)
+    cell = 2 / (nodes - 1)
+    level = np.minimum(distance, np.abs(distance) - WALL * cell)
+    vertices, faces, _, _ = marching_cubes(level, level=0.0, gradient_direction="descent")
+    vertices = (vertices[:, ::-1].astype(np.float64) * cell - 1) / margin * scale + centre
+    wrapped = clean(Mesh(vertices, faces[:, ::-1].astype(np.int64)), Cleaning(smallest_component=0.0))
+    if mesh.colours is None:
+        return wrapped
+    nearest = SurfaceSearch(mesh).closest(wrapped.vertices)
+    return replace(wrapped, colours=nearest.interpolated(mesh.faces, mesh.colours))
