@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +16,7 @@ from cli.curves import CurveLog, CurvePoint
 from cli.errors import UserError
 from cli.judging import Judge, judge_for
 from cli.live import LiveView
-from cli.results import write_results
+from cli.results import delivered, write_results
 from cli.run_folder import RunFolder
 from cli.scene import Request, Scene, build_scene, stages_of
 from cli.teachers import load_teacher
@@ -71,7 +72,8 @@ def finish(
     stages = stages_of(request, teacher)
     first = request.stages.index(checkpoint["stage"]) if checkpoint is not None else 0
     if live is not None:
-        live.begin(request.prompt, folder, sum(stage.recipe.steps for stage in stages))
+        steps = sum(stage.recipe.steps for stage in stages)
+        live.begin(request.prompt, folder, steps, partial(delivered, request=request, judge=judge))
     scene: Scene | None = None
     for number, stage in enumerate(stages[first:], start=first):
         scene = build_scene(request, stage, device, scene)

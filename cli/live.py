@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -13,6 +13,7 @@ import imageio.v3 as imageio
 import torch
 
 from cli.curves import CurvePoint, read_curves
+from cli.judging import ELEVATION
 from cli.pictures import sheet, to_bytes
 from cli.run_folder import RunFolder
 from cli.scene import Scene
@@ -24,11 +25,11 @@ from representations.asset import Asset
 from representations.cameras import turntable
 from representations.gltf import glb_bytes
 from representations.isosurface import EmptySurfaceError
-from representations.mesh import MeshError, standing
+from representations.mesh import MeshError
 from representations.pixels import PixelImage
 from sds.engine import image_of
 
-SIDES, PICTURE_SIZE = 4, 96
+SIDES, PICTURE_SIZE = 4, 128
 """Pictures of the object from all round, and pixels along the side of each."""
 
 LARGEST_SHARE = 0.08
@@ -39,6 +40,9 @@ SECONDS_BETWEEN_SURFACES = 10.0
 
 FOLLOWED_WITHIN = 8.0
 """A browser that asked for the state so few seconds ago follows the run, and gets as long to load the last page."""
+
+
+Deliver = Callable[[Asset], Asset]
 
 
 @dataclass
@@ -68,6 +72,7 @@ class Watched:
         number: of the run since the server began, from 1.
         folder: of the run.
         steps: of all its stages.
+        deliver: puts an asset on the floor in metres.
         began: when, by `time.monotonic`.
         spent: seconds on showing it so far.
         picture, surface: when the next of them is due.
@@ -78,6 +83,7 @@ class Watched:
     number: int
     folder: RunFolder
     steps: int
+    deliver: Deliver
     began: float = field(default_factory=time.monotonic)
     spent: float = 0.0
     picture: Turn = field(default_factory=lambda: Turn(SECONDS_BETWEEN_PICTURES))
@@ -124,11 +130,18 @@ class LiveView:
         self._server.shutdown()
         self._server.server_close()
 
-    def begin(self, prompt: str, folder: RunFolder, steps: int) -> None:
-        """Show a run from now on; ``steps`` are those of all its stages."""
+    def begin(self, prompt: str, folder: RunFolder, steps: int, deliver: Deliver) -> None:
+        """Show a run from now on.
+
+        Args:
+            prompt: what it makes.
+            folder: of the run.
+            steps: of all its stages.
+            deliver: see `Watched`.
+        """
         number = 1 if self._run is None else self._run.number + 1
         self._served = {"/": page_resource(html_of(live_page(prompt, number)))}
-        self._run = Watched(number, folder, steps)
+        self._run = Watched(number, folder, steps, deliver)
         self._tell(0)
 
     def look(self, scene: Scene, point: CurvePoint) -> None:
@@ -142,7 +155,7 @@ class LiveView:
                 run.pictures += 1
                 self._tell(point.step)
         with self._if_due(run.surface) as due:
-            surface = surface_of(scene) if due else None
+            surface = surface_of(scene, run.deliver) if due else None
             if surface is not None:
                 self._served[f"/{SURFACE}"] = Resource(MEDIA_TYPES[".glb"], surface)
                 run.surfaces += 1
@@ -196,19 +209,19 @@ class LiveView:
 
 @torch.no_grad()
 def picture_of(scene: Scene) -> bytes:
-    """The object from all round, side by side, or the flat picture; a PNG."""
+    """The object from all round in two rows, or the flat picture; a PNG."""
     if isinstance(scene.generator, PixelImage):
-        images = scene.generator(1)
+        rows = [scene.generator(1)]
     else:
-        images = image_of(scene.generator(turntable(SIDES, 0.25, PICTURE_SIZE)))
-    return imageio.imwrite("<bytes>", to_bytes(sheet([images], images.shape[-1])), extension=".png")
+        rows = list(image_of(scene.generator(turntable(SIDES, ELEVATION, PICTURE_SIZE))).split(SIDES // 2))
+    return imageio.imwrite("<bytes>", to_bytes(sheet(rows, rows[0].shape[-1])), extension=".png")
 
 
-def surface_of(scene: Scene) -> bytes | None:
-    """The present surface on the floor as a GLB file; None while there is none."""
+def surface_of(scene: Scene, deliver: Deliver) -> bytes | None:
+    """The present surface, delivered, as a GLB file with colours at its vertices; None while there is none."""
     if isinstance(scene.generator, PixelImage):
         return None
     try:
-        return glb_bytes(Asset(standing(scene.generator.surface())))
+        return glb_bytes(deliver(Asset(scene.generator.surface())))
     except (EmptySurfaceError, MeshError):
         return None

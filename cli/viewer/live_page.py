@@ -21,7 +21,7 @@ def live_page(prompt: str, run: int) -> Page:
         prompt: of the run.
         run: its number on this server; a page whose run is over gives way to the next one.
     """
-    picture = element("img", alt="The object from four sides, as it is now", class_="now")
+    picture = element("img", alt="The object as it is now, from four sides", class_="now")
     body = joined(
         page_header(prompt, "This page follows the run; the finished object will take its place."),
         element(

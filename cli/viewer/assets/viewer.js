@@ -23,6 +23,7 @@ const modelViewer = (() => {
     }),
   };
 
+  const stillness = matchMedia("(prefers-reduced-motion: reduce)");
   const themeColour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   /** The distance from which a sphere fills the view, whichever of its sides is the shorter one. */
@@ -72,7 +73,7 @@ const modelViewer = (() => {
       this.camera.add(key, key.target); // from over the viewer's left shoulder, wherever that is
       this.scene.add(this.camera);
       this.controls = new three.OrbitControls(this.camera, this.canvas);
-      this.controls.enableDamping = true;
+      this.controls.enableDamping = !stillness.matches;
       this.controls.autoRotateSpeed = 60 / TURN_SECONDS;
       this.canvas.style.touchAction = "pan-y"; // a phone's page can still be scrolled over the canvas
       this.meshes = []; // each {mesh, own, wires}
@@ -102,13 +103,14 @@ const modelViewer = (() => {
       }
       if (faces === 0) throw new Error("the file holds no triangles");
       this.scene.add(scene);
-      this.#placeFloor(new three.Box3().setFromObject(scene));
+      this.#measure();
+      this.#placeFloor();
       this.stage.dataset.faces = faces;
       this.root.classList.add("ready");
       if (first) {
         this.#resize();
         this.reset();
-        this.turn(!matchMedia("(prefers-reduced-motion: reduce)").matches);
+        this.turn(!stillness.matches);
         this.choose(coloured ? "colour" : "lit");
       } else {
         this.choose(this.mode);
@@ -234,9 +236,21 @@ const modelViewer = (() => {
       return environment;
     }
 
-    #placeFloor(box) {
-      this.sphere = box.getBoundingSphere(new three.Sphere());
-      const size = box.getSize(new three.Vector3());
+    /** The box around the object, and the sphere around the box's centre that holds the object. */
+    #measure() {
+      this.object.updateMatrixWorld(true);
+      this.box = new three.Box3().setFromObject(this.object);
+      this.sphere = new three.Sphere(this.box.getCenter(new three.Vector3()), 0);
+      for (const { mesh } of this.meshes) {
+        mesh.geometry.computeBoundingSphere(); // the loader's own is around the box, which is up to 1.7 times as wide
+        const around = mesh.geometry.boundingSphere.clone().applyMatrix4(mesh.matrixWorld);
+        const reach = this.sphere.center.distanceTo(around.center) + around.radius;
+        this.sphere.radius = Math.max(this.sphere.radius, reach);
+      }
+    }
+
+    #placeFloor() {
+      const size = this.box.getSize(new three.Vector3());
       const cell = cellSize(Math.max(size.x, size.y, size.z));
       const cells = Math.ceil(2.2 * this.sphere.radius / cell);
       this.floor = new three.LineSegments(floorLines(cells), new three.LineBasicMaterial({
@@ -244,7 +258,7 @@ const modelViewer = (() => {
       }));
       this.#colourFloor();
       this.floor.scale.setScalar(cell);
-      this.floor.position.set(this.sphere.center.x, box.min.y - 0.002 * size.y, this.sphere.center.z);
+      this.floor.position.set(this.sphere.center.x, this.box.min.y - 0.002 * size.y, this.sphere.center.z);
       this.scene.add(this.floor);
       this.root.querySelector(".cell").textContent = `one square is ${lengthInWords(cell)}`;
     }
@@ -303,5 +317,5 @@ const modelViewer = (() => {
   };
   const { model } = JSON.parse(document.getElementById("page-data").textContent);
   if (model) load(model);
-  return { load };
+  return { load, viewer };
 })();
