@@ -42,7 +42,7 @@ class Fragments:
 
     def interpolate(self, attributes: Tensor) -> Tensor:
         """(P, C) values between those of the vertices (V, C)."""
-        around = attributes.index_select(0, self.corners.reshape(-1)).reshape(*self.corners.shape, -1)
+        around = attributes.index_select(0, self.corners.reshape(-1)).reshape(*self.corners.shape, attributes.shape[1])
         return (self.barycentric[:, :, None] * around).sum(dim=1)
 
     def images(self, values: Tensor, background: Tensor) -> Tensor:

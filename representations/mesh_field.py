@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -198,24 +197,24 @@ def begin_with(field: MeshField, solid: Solid, steps: int = 60) -> None:
     assert isinstance(field.shape, DistanceGrid)
     mesh = solid.surface()
     field.shape.begin_with(torch.from_numpy(signed_distances(mesh, field.shape.nodes)))
-    fit_texture(field.texture, mesh, solid.seen_color, field.shape.cell, steps)
+    like = next(iter(field.texture.parameters()))
+    points, normals = (torch.from_numpy(array.copy()).to(like) for array in (mesh.vertices, mesh.normals))
+    fit_texture(field.texture, mesh, solid.seen_color(points, normals), field.shape.cell, steps)
 
 
-def fit_texture(
-    texture: Field, mesh: Mesh, colour: Callable[[Tensor, Tensor], Tensor], thickness: float, steps: int = 60
-) -> None:
+def fit_texture(texture: Field, mesh: Mesh, colours: Tensor, thickness: float, steps: int = 60) -> None:
     """Teach a texture the colours of a surface, the same throughout a thin layer around it.
 
     Args:
         texture: what learns.
         mesh: the surface.
-        colour: of points (P, 3) with unit normals (P, 3) on it.
+        colours: (V, 3) of its vertices.
         thickness: half that of the layer.
         steps: of Adam; every step sees all vertices, each somewhere in the layer.
     """
     like = next(iter(texture.parameters()))
     points, normals = (torch.from_numpy(array.copy()).to(like) for array in (mesh.vertices, mesh.normals))
-    wanted = colour(points, normals).clamp(0, 1).to(like)
+    wanted = colours.clamp(0, 1).to(like)
     optimizer = torch.optim.Adam(texture.parameter_groups(), betas=(0.9, 0.99), eps=1e-15)
     rng = torch.Generator().manual_seed(0)
     for _ in range(steps):
