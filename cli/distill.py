@@ -40,9 +40,6 @@ METHODS = {
 }
 """The keys of `students.recipes.RECIPES`, which is not imported here since it loads torch, and what each is."""
 
-FEATURES = ("teacher", "learning")
-"""The keys of `cli.distillation.FEATURES`."""
-
 METHODS_HELP = "\n".join(["methods:", *(f"  {name:22}{line}" for name, line in METHODS.items())])
 EXAMPLES = f"""{METHODS_HELP}
 
@@ -101,12 +98,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--features",
-        choices=FEATURES,
         default="teacher",
-        help="what discriminators look at: the teacher's features, or those of a copy of it that learns with them",
+        metavar="NAME",
+        help="what discriminators look at: teacher (default), learning (a copy of it that learns with them), imagenet, "
+        "or a folder with a DINOv2",
     )
     how.add_argument(
         "--bfloat16", action="store_true", help="compute networks in half precision, about 1.4 times faster"
+    )
+    how.add_argument(
+        "--distance",
+        default="recipe",
+        metavar="NAME",
+        help="between images in regressions on pairs and consistency: recipe (the method's, default), imagenet "
+        "(perceptual), or a folder with the files of LPIPS",
     )
     how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
     how.add_argument("--learning-rate", type=float, default=0.0, metavar="R", help="default: the method's")
@@ -156,6 +161,7 @@ def run(options: argparse.Namespace) -> int:
         pairs=options.pairs,
         images="" if options.images is None else str(options.images),
         features=options.features,
+        distance=options.distance,
         bfloat16=options.bfloat16,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,

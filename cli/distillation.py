@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cli.errors import UserError
+from cli.looks import distance_named, features_named
 from cli.pictures import write_sheet
 from cli.real_images import load_real_images
 from cli.run_folder import write_json
@@ -27,7 +28,6 @@ from sds.recognition import Recogniser
 from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.folder import checked_json
 from sds.teachers.hub import find_teacher_folder
-from students.features import learning_features, teacher_features
 from students.folder import CARD, sample, save_student
 from students.inputs import INPUTS, save_inputs
 from students.order import Order, StudentRun
@@ -40,8 +40,8 @@ CHECKPOINT_SECONDS = 60.0
 LOGGED_EVERY = 10
 """Steps between two lines of the log."""
 
-FEATURES = {"teacher": teacher_features, "learning": learning_features}
-"""What a discriminator may look at, by the names of the command line."""
+READ_HERE = ("teacher", "prompts", "images", "features", "distance", "bfloat16")
+"""Parts of a request that stand for something bigger than they are."""
 
 SHEET = 8
 """Prompts on the sheet of samples, in columns; three images of each."""
@@ -55,7 +55,8 @@ COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"
 class DistillRequest:
     """What the user asked for: with the versions of the software, it determines a run completely.
 
-    The attributes are those of `students.order.Order`; ``images`` is a folder of pictures, or empty.
+    The attributes are those of `students.order.Order`; ``images`` is a folder of pictures, or empty;
+    ``features`` and ``distance`` are names of `cli.looks`.
     No ``prompts`` stands for what the pictures show, or else for all that the embedded teacher knows.
     """
 
@@ -71,6 +72,7 @@ class DistillRequest:
     pairs: int
     images: str
     features: str
+    distance: str
     bfloat16: bool
     batch_size: int
     learning_rate: float
@@ -223,8 +225,8 @@ def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> No
 
 def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFolder) -> Order:
     """The request in terms of the library. Raises UserError if there is nothing to draw, or for unfit pictures."""
-    elsewhere = ("teacher", "prompts", "images", "features", "bfloat16")
-    known = {name: value for name, value in asdict(request).items() if name not in elsewhere}
+    known = {name: value for name, value in asdict(request).items() if name not in READ_HERE}
+    device = next(teacher.network.parameters()).device
     views = CameraSampler(size=1) if teacher.knows_views else None
     if process_count() > 1:
         teacher = TeacherInShares(teacher)
@@ -232,8 +234,17 @@ def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFo
     shown = sorted(set(real.captions)) if real is not None else []
     texts = request.prompts or shown or default_prompts(request.teacher)
     together = real.ask if real is not None and not request.prompts else None
-    how = {"images": real, "together": together, "features": FEATURES[request.features]}
-    return Order(teacher, texts, views, pairs_file=folder.pairs, **how, **known)
+    return Order(
+        teacher,
+        texts,
+        views,
+        pairs_file=folder.pairs,
+        images=real,
+        together=together,
+        features=features_named(request.features, device),
+        distance=distance_named(request.distance, teacher, device),
+        **known,
+    )
 
 
 def default_prompts(teacher: str) -> list[str]:

@@ -20,8 +20,9 @@ from sds.lora import full_copy
 from sds.processes import in_shares_each
 from sds.ramps import TimeRange
 from students.batches import Batch, ImageSource
+from students.distances import squared
 from students.generator import LatentDraw
-from students.targets import Learning, Times
+from students.targets import Learning, Times, velocity_weight
 
 FEWEST_REAL_IMAGES = 64
 """With fewer real images a discriminator knows them by heart before the student has learned anything."""
@@ -205,9 +206,8 @@ class Adversary:
         self.discriminator, self.real, self.loss = discriminator, real, loss
         self.weight, self.r1 = weight, r1
         heads, features = list(discriminator.heads.parameters()), learned_features(discriminator)
-        self.optimizer = torch.optim.Adam(
-            [{"params": heads}, {"params": features, "lr": learning_rate / 5}], lr=learning_rate, betas=(0.0, 0.99)
-        )
+        groups: list[dict[str, Any]] = [{"params": heads}, {"params": features, "lr": learning_rate / 5}]
+        self.optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=(0.0, 0.99))
         self.features_learn, self.head_start, self.updates = bool(features), head_start, 0
         self.accuracy, self.gradient_size = 0.5, 0.0
 
@@ -238,12 +238,11 @@ class Adversary:
         with torch.set_grad_enabled(self.features_learn):
             seen_real = self.discriminator.features(real.x0.to(fake), real.condition, rng)
             seen_fake = self.discriminator.features(fake, condition, rng)
-        if self.r1 and not self.features_learn:
-            seen_real = [feature.requires_grad_() for feature in seen_real]
         of_real, of_fake = self.discriminator(seen_real), self.discriminator(seen_fake)
         loss = self.loss.discriminator(of_real, of_fake)
         if self.r1:
-            slopes = torch.autograd.grad(of_real.sum(), seen_real, create_graph=True)
+            inputs = [feature.detach().requires_grad_() for feature in seen_real]
+            slopes = torch.autograd.grad(self.discriminator(inputs).sum(), inputs, create_graph=True)
             loss = loss + self.r1 * sum(slope.square().flatten(1).sum(1).mean() for slope in slopes)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -283,17 +282,22 @@ class DenoisedAdversary:
     Args:
         adversary: discriminator, loss and weight.
         times: of the noise that the student starts from.
+        denoising: weight of the loss of `targets.denoising` on the same images, which then costs no evaluation.
     """
 
-    def __init__(self, adversary: Adversary, times: Times) -> None:
-        self.adversary, self.times = adversary, times
+    def __init__(self, adversary: Adversary, times: Times, denoising: float = 0.0) -> None:
+        self.adversary, self.times, self.denoising = adversary, times, denoising
 
     def __call__(self, learning: Learning, batch: Batch) -> Tensor:
         """The term for one batch, after a step of the discriminator."""
         t = self.times.sample(len(batch), learning.progress, learning.rng)
         x_t = learning.student.schedule.add_noise(batch.x0, batch.noise, t)
         x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
-        return self.adversary.generator_loss(x, batch.condition, learning.rng)
+        loss = self.adversary.generator_loss(x, batch.condition, learning.rng)
+        if self.denoising:
+            weight = velocity_weight(learning.student.schedule, t).to(x)
+            loss = loss + self.denoising * (weight * squared(x, batch.x0)).mean()
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """The adversary's."""

@@ -34,7 +34,7 @@ def pseudo_huber(x: Tensor, y: Tensor) -> Tensor:
 def perceptual(features: Callable[[Tensor], Sequence[Tensor]], pixels: float = 0.0) -> Distance:
     """The distance between features, each scaled to unit length over its channels (Zhang et al. 2018, equation 1).
 
-    With the features and weights of LPIPS this is LPIPS; with others it is a perceptual distance, but not that one.
+    This is no LPIPS, whose numbers need its own network and learned weights: see `students.lpips`.
 
     Args:
         features: images (batch, channels, height, width) -> tensors (batch, channels, ...), differentiable.
@@ -44,11 +44,12 @@ def perceptual(features: Callable[[Tensor], Sequence[Tensor]], pixels: float = 0
     def distance(x: Tensor, y: Tensor) -> Tensor:
         total = pixels * squared(x, y)
         for of_x, of_y in zip(features(x), features(y), strict=True):
-            total = total + (_unit(of_x) - _unit(of_y)).square().sum(1).flatten(1).mean(1)
+            total = total + (unit_length(of_x) - unit_length(of_y)).square().sum(1).flatten(1).mean(1)
         return total
 
     return distance
 
 
-def _unit(feature: Tensor) -> Tensor:
+def unit_length(feature: Tensor) -> Tensor:
+    """Each place of a feature (batch, channels, ...) divided by its length over the channels."""
     return feature / feature.norm(dim=1, keepdim=True).clamp(min=1e-8)
