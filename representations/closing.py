@@ -21,9 +21,9 @@ WALL = 0.75
 def closed(mesh: Mesh, nodes: int = WRAPPING_NODES) -> tuple[Mesh, str]:
     """A watertight mesh of the same shape, and how it was closed, in words.
 
-    Holes whose rims are simple loops are filled with a fan around their middle, which leaves everything else as it was.
-    Where that does not help (rims that touch, edges of more than two faces) the surface is wrapped instead: the points
-    that lie inside, or nearer than a thin wall, are traced anew on a grid.
+    Holes are filled with a fan around the middle of their rim, which leaves everything else as it was. Where that does
+    not help (edges of more than two faces, sheets without an inside) the surface is wrapped instead: the points that
+    lie inside, or nearer than a thin wall, are traced anew on a grid.
 
     Args:
         mesh: at least one face; without bad faces (see `representations.repair`).
@@ -44,7 +44,7 @@ def closed(mesh: Mesh, nodes: int = WRAPPING_NODES) -> tuple[Mesh, str]:
 
 
 def _with_holes_filled(mesh: Mesh) -> tuple[Mesh, int]:
-    """Each simple loop of open edges gets a fan of faces around a new vertex in its middle; the number of loops."""
+    """Each loop of open edges gets a fan of faces around a new vertex in its middle; the number of loops."""
     loops = _open_loops(mesh.faces, len(mesh.vertices))
     vertices, faces = [mesh.vertices], [mesh.faces]
     colours = None if mesh.colours is None else [mesh.colours]
@@ -60,21 +60,31 @@ def _with_holes_filled(mesh: Mesh) -> tuple[Mesh, int]:
 
 
 def _open_loops(faces: Integers, vertex_count: int) -> list[Integers]:
-    """The rims of holes, as vertices in the order of the faces' winding; only those that pass no vertex twice."""
+    """The rims of holes, as vertices in the order of the faces' winding.
+
+    A walk along open edges that comes back to a vertex which it has passed has gone round a loop, which is cut off;
+    so rims that touch at a vertex come apart.
+    """
     start, end = faces.reshape(-1).astype(np.int64), np.roll(faces, -1, axis=1).reshape(-1).astype(np.int64)
     is_open = ~np.isin(start * vertex_count + end, end * vertex_count + start)
-    start, end = start[is_open], end[is_open]
-    once = np.bincount(start, minlength=vertex_count) == 1
-    following = {int(a): int(b) for a, b in zip(start, end, strict=True) if once[a] and once[b]}
+    ahead: dict[int, list[int]] = {}
+    for here, there in zip(start[is_open].tolist(), end[is_open].tolist(), strict=True):
+        ahead.setdefault(here, []).append(there)
     loops = []
-    while following:
-        first, here = following.popitem()
-        loop = [first]
-        while here in following:
-            loop.append(here)
-            here = following.pop(here)
-        if here == first and len(loop) >= 3:
-            loops.append(np.asarray(loop))
+    for first in list(ahead):
+        walk, place = [first], {first: 0}
+        while ahead.get(walk[-1]):
+            there = ahead[walk[-1]].pop()
+            if there in place:
+                loop = walk[place[there] :]
+                walk = walk[: place[there] + 1]
+                for passed in loop[1:]:
+                    del place[passed]
+                if len(loop) >= 3:
+                    loops.append(np.asarray(loop))
+            else:
+                place[there] = len(walk)
+                walk.append(there)
     return loops
 
 

@@ -71,7 +71,8 @@ def _material_files(asset: Asset, stem: str) -> dict[str, bytes]:
         lines.append(f"map_Kd {stem}_colour.png")
         files["_colour.png"] = png_bytes(material.base_colour)
     if material.normal is not None:
-        lines += [f"norm {stem}_normal.png", f"map_Bump -bm 1 {stem}_normal.png"]
+        # Not "map_Bump": some programs take that for heights, and Blender reads it as sRGB, which bends every normal.
+        lines.append(f"norm {stem}_normal.png")
         files["_normal.png"] = png_bytes(material.normal)
     return files | {".mtl": ("\n".join(lines) + "\n").encode()}
 

@@ -144,7 +144,7 @@ def _material(
     def image(*kinds: str) -> Image | None:
         for kind in kinds:
             if kind in entry:
-                name = entry[kind].split("-bm 1 ")[-1]
+                name = entry[kind]
                 if name not in images:
                     images[name] = decoded_image(resolve(name))
                 return images[name]

@@ -59,8 +59,8 @@ def flipped(asset: Asset, flip: Flags) -> Asset:
 
 def _without_bad_faces(asset: Asset) -> tuple[Asset, list[str]]:
     notes = []
-    finite: Flags = np.isfinite(asset.mesh.vertices[asset.mesh.faces]).all(axis=(1, 2))
-    checks: list[tuple[str, Flags]] = [("with corners that are not finite", finite)]
+    finite = np.isfinite(asset.mesh.vertices[asset.mesh.faces]).reshape(-1, 9).all(axis=1)
+    checks: list[tuple[str, Flags]] = [("with corners that are not finite", np.asarray(finite))]
     if finite.any():
         whole = replace(asset.mesh, vertices=np.nan_to_num(asset.mesh.vertices, nan=0.0, posinf=0.0, neginf=0.0))
         checks.append(("without area", whole.areas > 0))
