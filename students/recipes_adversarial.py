@@ -25,12 +25,20 @@ HEAD_START = 100
 """Updates of a discriminator whose features learn, before the student hears of it."""
 
 
+LOUDER = 25.0
+"""How much more of a student features that learn ask than frozen ones: they answer to single pixels (measured)."""
+
+
 def adversary_for(order: Order, loss: AdversarialLoss, weight: float) -> Adversary:
-    """A discriminator on the ordered features of real images, or the teacher's."""
+    """A discriminator on the ordered features of real images, or the teacher's; ``weight`` is for frozen features."""
     data = images(order)
     looks = order.features(order.teacher, order.teacher.network)
-    head_start = min(HEAD_START, order.steps // 4) if isinstance(looks, nn.Module) else 0
-    return Adversary(discriminator_on(looks, data), data, loss=loss, weight=weight, head_start=head_start)
+    discriminator = discriminator_on(looks, data)
+    if not isinstance(looks, nn.Module):
+        return Adversary(discriminator, data, loss=loss, weight=weight)
+    return Adversary(
+        discriminator, data, loss=loss, weight=weight / LOUDER, head_start=min(HEAD_START, order.steps // 4)
+    )
 
 
 def adversarial_score_matching_recipe(order: Order) -> StudentRun:
@@ -48,11 +56,7 @@ def ufogen_recipe(order: Order) -> StudentRun:
     student = seeded_student(order)
     times = StepTimes(order.times)
     adversary = adversary_for(order, NON_SATURATING, weight=0.1)
-    terms: list[LearningTerm] = [
-        Regression(denoising(order.teacher.schedule, times)),
-        DenoisedAdversary(adversary, times),
-    ]
-    stage = Stage(terms, images(order), order.steps)
+    stage = Stage([DenoisedAdversary(adversary, times, denoising=1.0)], images(order), order.steps)
     return regression(order, [lambda _: stage], student)
 
 
