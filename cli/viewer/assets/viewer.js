@@ -68,9 +68,13 @@ const modelViewer = (() => {
       this.renderer = new three.WebGLRenderer({ canvas: this.canvas, antialias: true, alpha: true });
       this.scene = new three.Scene();
       this.camera = new three.PerspectiveCamera(FIELD_OF_VIEW, 1, 0.01, 100);
-      const key = new three.DirectionalLight(0xffffff, 1.5);
-      key.position.set(-1, 1.5, 1);
-      this.camera.add(key, key.target); // from over the viewer's left shoulder, wherever that is
+      // A key light over the viewer's left shoulder and a weaker one from the right, wherever the viewer goes.
+      for (const [intensity, x, y, z] of [[1.9, -1, 1.2, 1], [0.6, 1.5, 0.2, 0.5]]) {
+        const light = new three.DirectionalLight(0xffffff, intensity);
+        light.position.set(x, y, z);
+        this.camera.add(light, light.target);
+      }
+      this.scene.add(new three.HemisphereLight(0xffffff, 0x8a847a, 1.1)); // from the sky, and back from the floor
       this.scene.add(this.camera);
       this.controls = new three.OrbitControls(this.camera, this.canvas);
       this.controls.enableDamping = !stillness.matches;
@@ -122,7 +126,6 @@ const modelViewer = (() => {
       this.mode = mode;
       this.stage.dataset.mode = mode;
       this.root.querySelector(`input[value="${mode}"]`).checked = true;
-      if (mode === "lit" && !this.scene.environment) this.scene.environment = this.#room();
       for (const { mesh, own, wires } of this.meshes) {
         if (mesh.material !== own) mesh.material.dispose();
         mesh.material = MATERIALS[mode](own);
@@ -225,15 +228,6 @@ const modelViewer = (() => {
       this.camera.aspect = width / height;
       this.camera.updateProjectionMatrix();
       this.draw();
-    }
-
-    /** Light from all around for the "lit" mode, in which metal has something to mirror. */
-    #room() {
-      const generator = new three.PMREMGenerator(this.renderer);
-      const environment = generator.fromScene(new three.RoomEnvironment(), 0.04).texture;
-      generator.dispose();
-      this.scene.environmentIntensity = 0.45;
-      return environment;
     }
 
     /** The box around the object, and the sphere around the box's centre that holds the object. */
