@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
     """Generate everything that was asked for; returns the exit code."""
     from cli.errors import UserError
     from cli.generation import generate, resume
+    from cli.initial_mesh import read_initial_mesh, require_inside
     from cli.run_folder import RunFolder, folder_name
     from cli.scene import Request
     from cli.teachers import choose_device, load_teacher, warnings_about
@@ -109,6 +110,10 @@ def run(options: argparse.Namespace) -> int:
     if options.steps < 0:
         raise UserError(f"--steps must be positive, not {options.steps}")
     stages = stages_asked_for(options)
+    if options.init is not None:
+        initial = read_initial_mesh(options.init)
+        if not options.retexture:
+            require_inside(initial, options.init)
     requests = [
         Request(
             prompt=prompt,
@@ -183,8 +188,6 @@ def stages_asked_for(options: argparse.Namespace) -> tuple[str, ...]:
         return chosen or COARSE_TO_FINE
     if chosen not in (None, ("mesh",)):
         raise UserError("--init begins with the mesh stage: leave --stages and --representation out")
-    if not options.init.is_file():
-        raise UserError(f"--init {options.init} is no file")
     return ("mesh",)
 
 

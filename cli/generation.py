@@ -76,9 +76,10 @@ def finish(
         live.begin(request.prompt, folder, steps, partial(delivered, request=request, judge=judge))
     scene: Scene | None = None
     for number, stage in enumerate(stages[first:], start=first):
-        scene = build_scene(request, stage, device, scene)
-        if checkpoint is not None and number == first:
-            restore(scene, checkpoint, folder)
+        continued = checkpoint if number == first else None
+        scene = build_scene(request, stage, device, scene, restored=continued is not None)
+        if continued is not None:
+            restore(scene, continued, folder)
         optimise(scene, request, folder, judge, sum(stage.recipe.steps for stage in stages[:number]), live)
     assert scene is not None
     write_results(scene, request, folder, judge)

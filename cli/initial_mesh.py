@@ -9,41 +9,63 @@ import numpy as np
 import torch
 
 from cli.errors import UserError
+from representations.asset import Asset
+from representations.closest_points import SurfaceSearch
 from representations.distance_grid import DistanceGrid
 from representations.fixed_shape import FixedShape
 from representations.mesh import Cleaning, Mesh, clean
 from representations.mesh_field import MeshField, fit_texture
 from representations.mesh_files import load_mesh
 from representations.signed_distance import signed_distances
-from representations.texture_baking import vertex_coloured
+from representations.texture_baking import colours_of
 
 OBJECT_RADIUS = 0.9
 """Objects fill this much of the unit sphere, as in the pictures that the embedded teacher was trained on."""
 
-KEEP_EVERYTHING = Cleaning(smallest_component=0.0)
+COARSE_NODES = 49
 
 
-def begin_with_file(field: MeshField, path: str) -> None:
-    """Give a mesh field the shape of a file; and its colours, if the shape is to be refined.
+def read_initial_mesh(path: Path) -> Asset:
+    """What is in a file, moved and scaled into the unit sphere.
 
-    Raises:
-        representations.mesh.MeshError: the file cannot be read, or holds no mesh.
-        UserError: the shape has no inside where one is needed.
+    Raises representations.mesh.MeshError if the file cannot be read or holds no mesh.
     """
-    mesh = in_unit_sphere(clean(vertex_coloured(load_mesh(Path(path))), KEEP_EVERYTHING))
+    return in_unit_sphere(load_mesh(path))
+
+
+def require_inside(asset: Asset, path: Path) -> None:
+    """Make sure that there is something to be refined. Raises UserError if the mesh encloses nothing.
+
+    A look at a coarse grid: parts that are thinner than its cells vanish in the finer one of the run too, or nearly.
+    """
+    if not (signed_distances(solid_of(asset), COARSE_NODES) < 0).any():
+        raise UserError(
+            f"--init {path} encloses no volume that could be refined; close its holes first, or give it new colours "
+            "with --retexture"
+        )
+
+
+def begin_with_asset(field: MeshField, asset: Asset) -> None:
+    """Give a mesh field a shape; and the asset's own colours, if they are to be refined along with it."""
     if isinstance(field.shape, FixedShape):
-        field.shape.begin_with_mesh(mesh)
+        field.shape.begin_with_mesh(solid_of(asset))
         return
     assert isinstance(field.shape, DistanceGrid)
-    distance = torch.from_numpy(signed_distances(mesh, field.shape.nodes))
-    if not bool((distance < 0).any()):
-        raise UserError(f"--init {path} encloses no volume, or has only parts that are thinner than the grid's cells")
-    field.shape.begin_with(distance)
-    if mesh.colours is not None:
-        fit_texture(field.texture, mesh, torch.from_numpy(mesh.colours.copy()), field.shape.cell)
+    field.shape.begin_with(torch.from_numpy(signed_distances(solid_of(asset), field.shape.nodes)))
+    if asset.mesh.colours is not None or asset.material.base_colour is not None:
+        surface = field.surface()
+        places = SurfaceSearch(asset.mesh).closest(surface.vertices)
+        fit_texture(field.texture, replace(surface, colours=colours_of(asset, places)), field.shape.cell)
 
 
-def in_unit_sphere(mesh: Mesh) -> Mesh:
-    """The mesh centred by its bounding box and scaled so that its farthest vertex lies at `OBJECT_RADIUS`."""
-    centred = mesh.vertices - (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)) / 2
-    return replace(mesh, vertices=centred * (OBJECT_RADIUS / np.linalg.norm(centred, axis=1).max()))
+def solid_of(asset: Asset) -> Mesh:
+    """The asset's triangles, merged where they meet and turned outwards; nothing is dropped."""
+    return clean(asset.mesh, Cleaning(smallest_component=0.0))
+
+
+def in_unit_sphere(asset: Asset) -> Asset:
+    """The asset centred by its bounding box and scaled so that its farthest vertex lies at `OBJECT_RADIUS`."""
+    vertices = asset.mesh.vertices
+    centred = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    scaled = centred * (OBJECT_RADIUS / np.linalg.norm(centred, axis=1).max())
+    return replace(asset, mesh=replace(asset.mesh, vertices=scaled))

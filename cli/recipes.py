@@ -83,19 +83,20 @@ SMALL_TEACHER = FieldRecipe(
 """For the embedded teacher and its kind: low guidance, since they predict badly far from what they have seen."""
 
 SMALL_TEACHER_MESH = MeshRecipe(
-    steps=150,
+    steps=200,
     batch_size=4,
     size=None,
     guidance=SMALL_TEACHER.guidance,
-    times=TimeRange(Ramp(0.1, 0.1), Ramp(0.9, 0.7)),
-    learning_rate=Ramp(0.5, 0.15, begin=0.5),
+    # High noise all along, as for the field: outlines that only low noise has seen grow frills.
+    times=TimeRange(Ramp(0.2, 0.1), Ramp(0.98, 0.7)),
+    learning_rate=Ramp(1.0, 0.3, begin=0.5),
     roughness=1.0,
     grid=96,
     texture_grid=64,
     laplacian=30.0,
-    normals=30.0,
+    normals=10.0,
 )
-"""For the same teachers: half the steps, since the field has made most decisions."""
+"""For the same teachers: fewer steps, since the field has made most decisions."""
 
 LARGE_TEACHER = FieldRecipe(
     steps=10_000,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from cli.initial_mesh import begin_with_file
+from cli.initial_mesh import begin_with_asset, read_initial_mesh
 from cli.recipes import FieldRecipe, MeshRecipe, Recipe, field_recipe, mesh_recipe
 from cli.teachers import EMBEDDED, small_teacher_folder
 from representations.cameras import Cameras, CameraSampler
@@ -142,14 +143,17 @@ class Scene:
         return self.distillation.step()
 
 
-def build_scene(request: Request, stage: Stage, device: torch.device, before: Scene | None = None) -> Scene:
+def build_scene(
+    request: Request, stage: Stage, device: torch.device, before: Scene | None = None, restored: bool = False
+) -> Scene:
     """Put a stage together. A function of its arguments alone, so that a checkpoint can be continued.
 
     Args:
         request: what the user asked for.
         stage: one of its stages.
         device: where to work.
-        before: the finished stage that this one begins with; None if it is the first, or is about to be restored.
+        before: the finished stage that this one begins with; None if it is the first.
+        restored: whether a checkpoint is about to be loaded, so that nothing has to be begun with.
     """
     recipe = stage.recipe
     torch.manual_seed(request.seed)
@@ -164,7 +168,7 @@ def build_scene(request: Request, stage: Stage, device: torch.device, before: Sc
         negative=bad_image if request.method == "nfsd" else None,
     )
     generator = build_generator(request, stage).to(device)
-    if isinstance(generator, MeshField):
+    if isinstance(generator, MeshField) and not restored:
         _begin(generator, request, before)
     critic = _critic(request, teacher, before)
 
@@ -245,7 +249,7 @@ def _begin(generator: MeshField, request: Request, before: Scene | None) -> None
     if before is not None:
         begin_with(generator, before.generator)
     elif request.init:
-        begin_with_file(generator, request.init)
+        begin_with_asset(generator, read_initial_mesh(Path(request.init)))
 
 
 def _critic(request: Request, teacher: NeuralTeacher, before: Scene | None) -> Critic | None:

@@ -197,24 +197,27 @@ def begin_with(field: MeshField, solid: Solid, steps: int = 60) -> None:
     assert isinstance(field.shape, DistanceGrid)
     mesh = solid.surface()
     field.shape.begin_with(torch.from_numpy(signed_distances(mesh, field.shape.nodes)))
-    like = next(iter(field.texture.parameters()))
-    points, normals = (torch.from_numpy(array.copy()).to(like) for array in (mesh.vertices, mesh.normals))
-    fit_texture(field.texture, mesh, solid.seen_color(points, normals), field.shape.cell, steps)
+    fit_texture(field.texture, mesh, field.shape.cell, steps)
 
 
-def fit_texture(texture: Field, mesh: Mesh, colours: Tensor, thickness: float, steps: int = 60) -> None:
+def fit_texture(texture: Field, mesh: Mesh, thickness: float, steps: int = 60) -> None:
     """Teach a texture the colours of a surface, the same throughout a thin layer around it.
 
     Args:
         texture: what learns.
-        mesh: the surface.
-        colours: (V, 3) of its vertices.
+        mesh: with colours, and with vertices as close together as the texture can tell apart.
         thickness: half that of the layer.
         steps: of Adam; every step sees all vertices, each somewhere in the layer.
+
+    Raises:
+        ValueError: the mesh has no colours.
     """
+    if mesh.colours is None:
+        raise ValueError("A texture can be taught by a mesh with colours only.")
     like = next(iter(texture.parameters()))
-    points, normals = (torch.from_numpy(array.copy()).to(like) for array in (mesh.vertices, mesh.normals))
-    wanted = colours.clamp(0, 1).to(like)
+    points, normals, wanted = (
+        torch.from_numpy(array.copy()).to(like) for array in (mesh.vertices, mesh.normals, mesh.colours)
+    )
     optimizer = torch.optim.Adam(texture.parameter_groups(), betas=(0.9, 0.99), eps=1e-15)
     rng = torch.Generator().manual_seed(0)
     for _ in range(steps):
