@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
 
 from representations.compilation import Array, compiled
-from representations.mesh import Floats, Mesh, MeshError
+from representations.mesh import Floats, Integers, Mesh, MeshError
 
 PADDING = 4
 """Texels between charts, at the resolution that the charts are packed for. Four levels of mip-maps stay apart."""
@@ -53,14 +56,11 @@ def unwrap(mesh: Mesh, resolution: int = 1024, padding: int = PADDING) -> Unwrap
     vertices = vertices / (vertices.max() or 1.0)
     atlas = xatlas.Atlas()
     atlas.add_mesh(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
-    packing = xatlas.PackOptions()
-    packing.resolution, packing.padding = resolution, padding
-    packing.rotate_charts = False  # its "rotation" swaps u and v, which mirrors
-    atlas.generate(xatlas.ChartOptions(), packing)
-    of_vertex, corners, uv = atlas[0]
-    if atlas.atlas_count != 1 or not np.array_equal(of_vertex[corners], mesh.faces):
+    of_vertex, faces, uv = _packed(xatlas, atlas, resolution, padding)
+    if atlas.atlas_count != 1 or not np.array_equal(of_vertex[faces], mesh.faces):
         raise MeshError("The mesh could not be unwrapped into one texture; export fewer faces.")
-    uv = np.clip(uv.astype(np.float64), 0, 1)[corners]
+    faces, uv = _unmirrored(xatlas, faces, uv, resolution, padding)
+    uv = np.clip(uv.astype(np.float64), 0, 1)[faces]
     crowded = overlapping_texels(uv, resolution)
     if crowded > ALLOWED_OVERLAP * resolution**2:
         raise MeshError(f"The mesh could not be unwrapped: {crowded} texels would belong to several places.")
@@ -92,6 +92,34 @@ def signed_uv_areas(uv: Floats) -> Floats:
     """(F,) area of each face in the texture; negative where the texture is mirrored."""
     along, across = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
     return (along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]) / 2
+
+
+def _packed(xatlas: ModuleType, atlas: Any, resolution: int, padding: int) -> tuple[Integers, Integers, Floats]:
+    """Cuts and packs what was added to an atlas: the old vertex of each new one, the faces, (W, 2) coordinates."""
+    packing = xatlas.PackOptions()
+    packing.resolution, packing.padding = resolution, padding
+    packing.rotate_charts = False  # its "rotation" swaps u and v, which mirrors
+    atlas.generate(xatlas.ChartOptions(), packing)
+    of_vertex, faces, uv = atlas[0]
+    return of_vertex, faces, uv
+
+
+def _unmirrored(
+    xatlas: ModuleType, faces: Integers, uv: Floats, resolution: int, padding: int
+) -> tuple[Integers, Floats]:
+    """Charts that lie mirrored (xatlas lays flat ones either way) are turned over, and all are packed again."""
+    links = (np.ones(2 * len(faces), dtype=bool), (faces[:, [0, 1]].reshape(-1), faces[:, [1, 2]].reshape(-1)))
+    _, chart = scipy.sparse.csgraph.connected_components(scipy.sparse.coo_array(links, shape=(len(uv), len(uv))))
+    area = np.bincount(chart[faces[:, 0]], weights=signed_uv_areas(uv[faces].astype(np.float64)))
+    if (area >= 0).all():
+        return faces, uv
+    uv = np.where((area < 0)[chart][:, None], [1, 0] + uv * [-1, 1], uv).astype(np.float32)
+    atlas = xatlas.Atlas()
+    atlas.add_uv_mesh(uv, faces.astype(np.uint32), chart[faces[:, :1]].astype(np.uint32))
+    of_vertex, packed, packed_uv = _packed(xatlas, atlas, resolution, padding)
+    if atlas.atlas_count != 1 or not np.array_equal(of_vertex[packed], faces):
+        raise MeshError("The mesh could not be unwrapped into one texture; export fewer faces.")
+    return packed, packed_uv
 
 
 def _xatlas() -> ModuleType:
