@@ -138,22 +138,27 @@ def _number_vertices(inside: Array, loop_count: Array, conflict: Array) -> tuple
     vertices, crossings = 0, 0
     for z in range(cells):
         for y in range(cells):
+            configuration = _configuration(inside, z, y, 0)
             for x in range(cells):
-                here = inside[z, y, x]
-                # Each edge of the grid belongs to the node at its lower end, which may be this one.
-                crossings += (
-                    (here != inside[z, y, x + 1]) + (here != inside[z, y + 1, x]) + (here != inside[z + 1, y, x])
-                )
-                configuration = _configuration(inside, z, y, x)
+                if x > 0:  # the far half of the cube before is the near half of this one
+                    configuration = configuration >> 1 & 0b01010101
+                    for corner in range(1, 8, 2):
+                        if inside[z + (corner >> 2), y + (corner >> 1 & 1), x + 1]:
+                            configuration |= 1 << corner
                 if configuration == 0 or configuration == 255:
                     continue
+                # Each edge of the grid belongs to the node at its lower end, here corner 0.
+                here = configuration & 1
+                crossings += (here != configuration >> 1 & 1) + (here != configuration >> 2 & 1)
+                crossings += here != configuration >> 4 & 1
                 face = conflict[configuration]
                 if face >= 0:
+                    # The cube beyond that face is within the grid, at whose border nothing is inside.
                     axis, step = face // 2, 2 * (face % 2) - 1
-                    other_z, other_y, other_x = z + step * (axis == 2), y + step * (axis == 1), x + step * (axis == 0)
-                    if min(other_z, other_y, other_x) >= 0 and max(other_z, other_y, other_x) < cells:
-                        if conflict[_configuration(inside, other_z, other_y, other_x)] == (face ^ 1):
-                            mode[z, y, x] = 1
+                    beyond = _configuration(
+                        inside, z + step * (axis == 2), y + step * (axis == 1), x + step * (axis == 0)
+                    )
+                    mode[z, y, x] = conflict[beyond] == (face ^ 1)
                 first[z, y, x] = vertices
                 vertices += loop_count[mode[z, y, x], configuration]
     return first, mode, vertices, crossings
@@ -167,6 +172,8 @@ def _connect(inside: Array, first: Array, mode: Array, loop_of_edge: Array, quad
     for z in range(size - 1):
         for y in range(size - 1):
             for x in range(size - 1):
+                if first[z, y, x] < 0:  # no edge of this cube is crossed
+                    continue
                 here = inside[z, y, x]
                 for axis in range(3):
                     dz, dy, dx = int(axis == 2), int(axis == 1), int(axis == 0)
