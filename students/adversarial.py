@@ -138,7 +138,7 @@ class Discriminator(nn.Module):
     channels, with spectrally normalised weights (Sauer et al. 2023, section 3.1, without their class projection).
 
     Args:
-        features: what is looked at; a module (`LearningFeatures`) learns with the heads.
+        features: what is looked at.
         channels: of each feature.
         width: of the heads' hidden layer.
     """
@@ -161,6 +161,28 @@ class Discriminator(nn.Module):
         return torch.stack(logits).mean(0)
 
 
+class LearningDiscriminator(nn.Module):
+    """A linear head on each feature of a network that learns; the logit is their sum, each the mean over its places.
+
+    A feature is brought to unit variance as a whole (in eight groups of channels), not at each place: a pattern that is
+    the same everywhere, as the traces of an architecture are, must not be normalised away.
+
+    Args:
+        features: what is looked at and learns.
+        channels: of each feature, multiples of eight.
+    """
+
+    def __init__(self, features: LearningFeatures, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.features = features
+        self.heads = nn.ModuleList(nn.Conv2d(count, 1, 1) for count in channels)
+
+    def forward(self, seen: Sequence[Tensor]) -> Tensor:
+        """Logits of shape (batch,), from what `features` returned, maps (batch, channels, height, width)."""
+        logits = [head(F.group_norm(map_, 8)).mean((1, 2, 3)) for head, map_ in zip(self.heads, seen, strict=True)]
+        return torch.stack(logits).sum(0)
+
+
 class Adversary:
     """A discriminator that learns before each step of the student: a term for the engine.
 
@@ -172,7 +194,7 @@ class Adversary:
             multiplied by how many these are.
         r1: weight of the squared gradient of the logit with respect to the features of real images (Mescheder et al.
             2018; ADD takes it at the heads' inputs).
-        learning_rate: of the discriminator's Adam; a fifth of it for features that learn.
+        learning_rate: of the discriminator's Adam.
         head_start: updates of the discriminator before the student hears of it. What a discriminator says that has
             learned nothing yet is noise, and takes apart a student that begins as its teacher.
 
@@ -189,7 +211,7 @@ class Adversary:
 
     def __init__(
         self,
-        discriminator: Discriminator,
+        discriminator: Discriminator | LearningDiscriminator,
         real: ImageSource,
         *,
         loss: AdversarialLoss = HINGE,
@@ -205,10 +227,9 @@ class Adversary:
             )
         self.discriminator, self.real, self.loss = discriminator, real, loss
         self.weight, self.r1 = weight, r1
-        heads, features = list(discriminator.heads.parameters()), learned_features(discriminator)
-        groups: list[dict[str, Any]] = [{"params": heads}, {"params": features, "lr": learning_rate / 5}]
-        self.optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=(0.0, 0.99))
-        self.features_learn, self.head_start, self.updates = bool(features), head_start, 0
+        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.0, 0.99))
+        self.features_learn = isinstance(discriminator.features, nn.Module)
+        self.head_start, self.updates = head_start, 0
         self.accuracy, self.gradient_size = 0.5, 0.0
 
     def __call__(self, draw: LatentDraw, x: Tensor, progress: float, rng: torch.Generator) -> Tensor:
@@ -263,12 +284,6 @@ class Adversary:
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.updates = int(state["updates"])
-
-
-def learned_features(discriminator: Discriminator) -> list[nn.Parameter]:
-    """The weights of features that learn with the heads; none for frozen ones."""
-    features = discriminator.features
-    return list(features.parameters()) if isinstance(features, nn.Module) else []
 
 
 class DenoisedAdversary:

@@ -6,6 +6,7 @@ features into the image, so they must be differentiable in x.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import in_shares_each
 from sds.ramps import Ramp, TimeRange
-from students.adversarial import Discriminator, Features, LearningFeatures, NetworkFeatures
+from students.adversarial import Discriminator, Features, LearningDiscriminator, LearningFeatures, NetworkFeatures
 from students.batches import ImageSource
 
 FeatureSource = Callable[[NeuralTeacher, nn.Module], Features]
@@ -40,8 +41,12 @@ SLIGHT_NOISE = TimeRange(Ramp(0.02, 0.02), Ramp(0.12, 0.12))
 
 
 def learning_features(teacher: NeuralTeacher, network: nn.Module) -> LearningFeatures:
-    """The same of a copy that learns with the discriminator, at slight noise. Raises ValueError if it is no UNet."""
-    return LearningFeatures(teacher, unet_layers(network), SLIGHT_NOISE)
+    """All levels of a copy that learns with the discriminator, at slight noise. Raises ValueError if it is no UNet."""
+    unet_layers(network)
+    layers = [
+        name for name, _ in network.named_modules() if re.fullmatch(r"down_blocks\.\d+\.resnets\.0|mid_block", name)
+    ]
+    return LearningFeatures(teacher, layers, SLIGHT_NOISE)
 
 
 def unet_layers(network: nn.Module) -> list[str]:
@@ -78,9 +83,12 @@ def from_images(maps: Callable[[Tensor], Sequence[Tensor]]) -> FeatureSource:
 
 
 @torch.no_grad()
-def discriminator_on(features: Features, images: ImageSource) -> Discriminator:
+def discriminator_on(features: Features, images: ImageSource) -> Discriminator | LearningDiscriminator:
     """Heads for features whose widths are found by looking at one image."""
     rng = torch.Generator().manual_seed(0)
     example = images(1, rng)
     seen = features(example.x0, example.condition, rng)
-    return Discriminator(features, [feature.shape[1] for feature in seen]).to(example.x0.device)
+    channels = [feature.shape[1] for feature in seen]
+    if isinstance(features, LearningFeatures):
+        return LearningDiscriminator(features, channels).to(example.x0.device)
+    return Discriminator(features, channels).to(example.x0.device)

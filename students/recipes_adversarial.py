@@ -25,7 +25,7 @@ HEAD_START = 100
 """Updates of a discriminator whose features learn, before the student hears of it."""
 
 
-LOUDER = 25.0
+LOUDER = 50.0
 """How much more of a student features that learn ask than frozen ones: they answer to single pixels (measured)."""
 
 
@@ -36,8 +36,9 @@ def adversary_for(order: Order, loss: AdversarialLoss, weight: float) -> Adversa
     discriminator = discriminator_on(looks, data)
     if not isinstance(looks, nn.Module):
         return Adversary(discriminator, data, loss=loss, weight=weight)
+    head_start = min(HEAD_START, order.steps // 4)
     return Adversary(
-        discriminator, data, loss=loss, weight=weight / LOUDER, head_start=min(HEAD_START, order.steps // 4)
+        discriminator, data, loss=loss, weight=weight / LOUDER, r1=0.0, learning_rate=2e-4, head_start=head_start
     )
 
 
