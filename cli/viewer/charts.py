@@ -115,7 +115,7 @@ def chart(curve: Curve) -> Markup:
         "figure",
         element("figcaption", element("span", curve.name), element("output", last)),
         element("svg", drawing, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=described),
-        element("p", curve.explanation),
+        element("p", curve.explanation) if curve.explanation else Markup(""),
         class_="chart",
         tabindex=0,
         data_points=json.dumps(points, separators=(",", ":")),

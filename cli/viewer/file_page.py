@@ -5,52 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import trimesh
 
-from cli.viewer.markup import element, joined
+from cli.errors import UserError
+from cli.inspect import size_in_words
+from cli.viewer.markup import Markup, element, joined
 from cli.viewer.page import Page, definitions, page_header, viewer
 from cli.viewer.server import MEDIA_TYPES, Resource
-from cli.viewer.words import file_size, lengths_in_words
-from representations.asset import Asset
+from cli.viewer.words import lengths_in_words
 from representations.gltf import glb_bytes
-from representations.inspection import inspect_asset
-from representations.mesh import Mesh
+from representations.inspection import Finding, inspect_asset
+from representations.mesh_files import MeshFile, read_mesh_file
 
 MODEL = "model.glb"
-
-
-def load_asset(path: Path) -> Asset:
-    """Stand-in."""
-    mesh = trimesh.load(path, force="mesh")
-    colours = None
-    if mesh.visual.kind == "vertex":
-        colours = np.asarray(mesh.visual.vertex_colors)[:, :3] / 255.0
-    return Asset(Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), colours))
+"""The model's name on the page's server."""
 
 
 def file_page(path: Path) -> tuple[Page, Resource]:
-    """The page of a file, and the model in the form that the page can show.
-
-    A GLB file is shown as it is; everything else as what our own reader makes of it.
+    """The page of a file, and the model in a form that the page can show.
 
     Raises:
         representations.mesh_files.MeshFileError: if the file cannot be read.
+        UserError: if it holds positions that are nowhere.
     """
-    asset = load_asset(path)
-    model = path.read_bytes() if path.suffix.lower() == ".glb" else glb_bytes(asset, path.stem)
-    vertices = asset.mesh.vertices
+    file = read_mesh_file(path)
+    vertices = file.asset.mesh.vertices
+    if not np.isfinite(vertices).all():
+        raise UserError(f"{path} cannot be shown: some of its positions are not finite; scoresmith inspect says more")
+    model = glb_of(file, path)
+    findings = inspect_asset(file.asset)
     size = lengths_in_words([float(length) for length in np.ptp(vertices, axis=0)])
-    findings = inspect_asset(asset)
-    faults = [finding for finding in findings if finding.fault]
-    verdict = "Nothing stands in the way of using it." if not faults else "It needs repair before it is used elsewhere."
     body = joined(
-        page_header(path.name, f"{file_size(path.stat().st_size)}. {verdict}"),
+        page_header(path.name, f"{path.suffix[1:].upper()}, {size_in_words(file.bytes)}"),
         element(
             "main",
             element(
                 "div",
                 viewer(None, size, path.name),
-                element("aside", definitions({heading(finding.name): finding.value for finding in findings})),
+                element("aside", verdict(findings), findings_list(findings), *(element("p", n) for n in file.notes)),
                 class_="hero",
             ),
         ),
@@ -58,6 +49,22 @@ def file_page(path: Path) -> tuple[Page, Resource]:
     return Page(f"{path.name} · scoresmith", body, MODEL), Resource(MEDIA_TYPES[".glb"], model)
 
 
-def heading(name: str) -> str:
-    """A name with a capital, "UVs" as it is."""
-    return name[:1].upper() + name[1:]
+def glb_of(file: MeshFile, path: Path) -> bytes:
+    """A GLB file that is complete in itself, as it is; of everything else, what our reader has made of it."""
+    if path.suffix.lower() == ".glb":
+        content = path.read_bytes()
+        if b'"uri"' not in content:  # by which it would ask for files that the page's server does not have
+            return content
+    return glb_bytes(file.asset, path.stem)
+
+
+def verdict(findings: list[Finding]) -> Markup:
+    """Whether the mesh can be used as it is."""
+    faults = [finding.name for finding in findings if finding.fault]
+    headline, sentence = ("Sound", "ready to be used") if not faults else ("Faults", ", ".join(faults))
+    return element("p", element("strong", headline), " ", sentence, class_="verdict")
+
+
+def findings_list(findings: list[Finding]) -> Markup:
+    """The lines of `scoresmith inspect`."""
+    return definitions({finding.name[:1].upper() + finding.name[1:]: finding.value for finding in findings})

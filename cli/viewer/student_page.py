@@ -37,9 +37,13 @@ def student_page(folder: StudentFolder) -> Page:
             "main",
             drawn if sheet else "",
             curves_of_training(folder.log),
-            folded("Measured", read_json(folder.metrics)),
-            folded("Request", request),
-            folded("Versions", configuration.get("versions", {})),
+            section(
+                "How it was trained",
+                "",
+                folded("Measured", read_json(folder.metrics)),
+                folded("Request", request),
+                folded("Versions", configuration.get("versions", {})),
+            ),
         ),
         page_footer(configuration),
     )
