@@ -12,6 +12,7 @@ from sds.checkpoint import CheckpointError
 from sds.score import NonFiniteGradientError
 from sds.teachers.folder import TeacherFolderError
 from students.folder import StudentFolderError
+from students.reference import ReferenceFileError
 
 
 class UserError(ValueError):
@@ -29,6 +30,7 @@ EXPECTED = (
     UsdUnavailableError,
     OSError,
     StudentFolderError,
+    ReferenceFileError,
 )
 """What is reported in one line. Anything else is a defect of scoresmith and keeps its traceback."""
 

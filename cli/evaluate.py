@@ -14,16 +14,21 @@ recognition   by a small classifier that has seen renders of real models only, n
 Janus score   share of side and back views that look clearly more like the front to the teacher; 0 is best
 mesh          counts, size in metres, whether it is watertight
 
-A student is measured beside fifty steps of its teacher: fidelity (Frechet and kernel distance, precision), diversity
-(recall, distinctness of images of one prompt) and speed."""
+A student and fifty steps of its teacher are measured beside the same reference: fidelity (Frechet and kernel distance,
+precision), diversity (recall, distinctness of images of one prompt) and speed. For the embedded teacher the reference
+are renders of real models, whose features are shipped. Without a folder the shipped student is measured."""
 EXAMPLES = """example:
   scoresmith evaluate outputs/armchair outputs/cactus
-  scoresmith evaluate outputs/student"""
+  scoresmith evaluate outputs/student --images 2048
+  scoresmith evaluate"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("run_folders", type=Path, nargs="+", metavar="DIR", help="folders of runs, or of students")
+    parser.add_argument("run_folders", type=Path, nargs="*", metavar="DIR", help="folders of runs, or of students")
+    parser.add_argument(
+        "--images", type=int, default=512, metavar="N", help="that student and teacher draw each (default: 512)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,17 +36,23 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from cli.distillation import StudentFolder
+    from cli.errors import UserError
     from cli.judging import asset_statistics, judge_asset, judge_for
     from cli.loading import load_object
     from cli.results import delivered, finished
     from cli.run_folder import RunFolder, write_json
     from cli.student_metrics import measure_student
+    from students.evaluation import FEWEST_IMAGES
     from students.folder import CARD
+    from students.shipped import SHIPPED_STUDENT
 
-    for path in options.run_folders:
+    if options.images < FEWEST_IMAGES:
+        raise UserError(f"--images must be at least {FEWEST_IMAGES}, not {options.images}: fewer say nothing")
+    for path in options.run_folders or [SHIPPED_STUDENT]:
         if (path / CARD).exists():
-            metrics = measure_student(path, torch.device("cpu"))
-            write_json(StudentFolder(path).metrics, metrics)
+            metrics = measure_student(path, torch.device("cpu"), options.images)
+            if path != SHIPPED_STUDENT:
+                write_json(StudentFolder(path).metrics, metrics)
             print_metrics(str(path), metrics)
             continue
         folder = RunFolder(path)

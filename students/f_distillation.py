@@ -67,10 +67,10 @@ class RatioCritic(Critic):
         ratio: p / q of the last images, shape (batch,), by the discriminator as it was then.
     """
 
-    discriminator: Discriminator
+    discriminator: Discriminator | LearningDiscriminator
     ratio: Tensor
 
-    def look_through(self, discriminator: Discriminator) -> None:
+    def look_through(self, discriminator: Discriminator | LearningDiscriminator) -> None:
         """Choose who estimates the ratio."""
         self.discriminator = discriminator
 
