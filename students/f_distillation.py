@@ -26,7 +26,7 @@ from sds.denoiser import Condition, NeuralTeacher
 from sds.engine import ScoreDistillation
 from sds.schedule import NoiseSchedule
 from sds.score import Weighting, normalized_weight
-from students.adversarial import NON_SATURATING, Adversary, Discriminator
+from students.adversarial import NON_SATURATING, Adversary, Discriminator, LearningDiscriminator
 from students.batches import ImageSource
 from students.distribution_matching import MatchingSettings, distribution_matching
 from students.generator import FewStepGenerator
