@@ -20,6 +20,7 @@ EXAMPLES = """examples:
 ACCELERATORS = {
     "nerfacc": "packed volume rendering on CUDA",
     "tinycudann": "hash grids on CUDA",
+    "nvdiffrast": "visibility and silhouettes of meshes on CUDA",
 }
 """Optional packages for NVIDIA cards. No card was at hand where this was built: their use is unverified."""
 

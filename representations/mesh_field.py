@@ -129,7 +129,7 @@ class MeshField(nn.Module):
         points = seen.interpolate(vertices)
         # A texture that moved the surface would move it along itself, where nothing changes on the screen.
         colour = self.texture(points.detach()).colour
-        view = seen.pixels // cameras.size**2
+        view = seen.view
         normal = None
         if self.shading is not None:
             normal = F.normalize(seen.interpolate(vertex_normals(vertices, faces)), dim=1)
@@ -251,4 +251,4 @@ def _shaded(shading: Shading, colour: Tensor, normal: Tensor, view: Tensor, came
 
 def _placed(seen: Fragments, values: Tensor) -> Tensor:
     """(B, C, H, W) images of fragments' values (P, C), zero elsewhere."""
-    return seen.images(values, values.new_zeros(len(seen.seen), values.shape[1])).permute(0, 3, 1, 2)
+    return seen.images(values, values.new_zeros(len(seen.face), values.shape[1])).permute(0, 3, 1, 2)

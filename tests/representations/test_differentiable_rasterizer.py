@@ -1,6 +1,8 @@
 """What a mesh's picture is, and how it changes with its vertices: closed forms, finite differences, a ray caster."""
 
 import math
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -9,8 +11,15 @@ import trimesh
 from numpy.typing import NDArray
 
 from representations.cameras import Cameras, turntable
-from representations.differentiable_rasterizer import Fragments, perspective_barycentric, rasterize_fragments
+from representations.differentiable_rasterizer import (
+    Fragments,
+    _with_compiled_loops,
+    _with_nvdiffrast,
+    perspective_barycentric,
+    rasterize_fragments,
+)
 from representations.mesh_field import projected
+from representations.rasterizer import rasterize
 
 Faces = NDArray[np.int32]
 
@@ -29,9 +38,8 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> tuple[tor
 
 def coverage(seen: Fragments) -> torch.Tensor:
     """(B, H, W) how much of each pixel is covered."""
-    like = seen.screen
-    count = len(seen.seen)
-    return seen.antialiased(seen.images(like.new_ones(len(seen.pixels), 1), like.new_zeros(count, 1)))[..., 0]
+    like = seen.barycentric
+    return seen.antialiased(seen.images(like.new_ones(len(like), 1), like.new_zeros(len(seen.face), 1)))[..., 0]
 
 
 def test_an_upright_rectangle_covers_its_borders_by_shares():
@@ -166,7 +174,9 @@ def test_images_put_fragments_over_the_background_of_their_view():
     background = torch.tensor([[0.1], [0.2], [0.3]], dtype=torch.float64)
     picture = seen.images(torch.full((len(seen.pixels), 1), 9.0, dtype=torch.float64), background)
     for view in range(3):
-        hit = torch.from_numpy(seen.seen[view].face >= 0)
+        hit = seen.face[view] >= 0
+        assert hit.any()
+        assert int(hit.sum()) == int((seen.view == view).sum())
         assert bool((picture[view][hit] == 9).all())
         assert bool((picture[view][~hit] == background[view]).all())
 
@@ -193,7 +203,7 @@ def test_what_is_seen_is_what_embree_hits():
     )
     expected = np.full(size * size, -1)
     expected[rays] = faces
-    found = seen.seen[0].face.reshape(-1)
+    found = seen.face[0].reshape(-1).numpy()
     same = found == expected
     assert same.mean() > 0.999  # ties on edges
     both = np.flatnonzero(same & (found >= 0))
@@ -204,4 +214,28 @@ def test_what_is_seen_is_what_embree_hits():
     np.testing.assert_allclose(seen.barycentric.numpy()[fragment], weights, atol=2e-3)
     forward = -camera.rotation[0, :, 2].double().numpy()
     depth = (place[both] - origins[both]) @ forward
-    np.testing.assert_allclose(seen.seen[0].depth.reshape(-1)[both], depth, rtol=1e-4)
+    np.testing.assert_allclose(seen.interpolate(clip[0, :, 3:]).numpy()[fragment, 0], depth, rtol=1e-4)
+
+
+def test_nvdiffrast_is_asked_in_its_own_conventions(monkeypatch: pytest.MonkeyPatch):
+    """Its images begin at the bottom and its faces are counted from 1. A stand-in that does the same, on the CPU."""
+
+    def rasterize_from_below(_: object, clip: torch.Tensor, faces: torch.Tensor, size: list[int]) -> tuple:
+        seen = [rasterize(vertices, faces.numpy(), *size).face[::-1] + 1 for vertices in clip.detach().numpy()]
+        face = torch.from_numpy(np.stack(seen)).float()[..., None]
+        return torch.cat([torch.zeros(*face.shape[:3], 3), face], dim=-1), None
+
+    stand_in = types.ModuleType("nvdiffrast.torch")
+    stand_in.RasterizeCudaContext = lambda device: None
+    stand_in.rasterize = rasterize_from_below
+    stand_in.antialias = lambda images, raster, clip, faces: images
+    monkeypatch.setitem(sys.modules, "nvdiffrast", types.ModuleType("nvdiffrast"))
+    monkeypatch.setitem(sys.modules, "nvdiffrast.torch", stand_in)
+    sys.modules["nvdiffrast"].torch = stand_in
+    shape = trimesh.creation.annulus(0.2, 0.5, 0.3)
+    clip = projected(torch.tensor(shape.vertices).float(), turntable(2, 0.6, 40))
+    faces = shape.faces.astype(np.int32)
+    (face, blend), (expected, _) = _with_nvdiffrast(clip, faces, 40), _with_compiled_loops(clip, faces, 40)
+    assert (expected >= 0).any()
+    assert (face == expected).float().mean().item() > 0.999  # ties on edges
+    assert blend(torch.zeros(2, 40, 40, 3)).shape == (2, 40, 40, 3)
