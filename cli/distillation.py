@@ -185,8 +185,11 @@ def resume(folder: StudentFolder, device: torch.device) -> None:
 
 
 def precision(request: DistillRequest, device: torch.device) -> torch.autocast:
-    """The context in which the run computes: bfloat16 where it was asked for; weights are float32 in any case."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=request.bfloat16)
+    """The context in which the run computes: bfloat16 where it was asked for; weights are float32 in any case.
+
+    Without a cache: it would keep the weights in half precision as they were at the beginning, while they learn.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=request.bfloat16, cache_enabled=False)
 
 
 def build(order: Order) -> StudentRun:

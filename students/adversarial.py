@@ -237,9 +237,11 @@ class Adversary:
         del progress
         return x[0].numel() * self.generator_loss(x, draw.conditions.conditional, rng)
 
-    def generator_loss(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Tensor:
+    def generator_loss(
+        self, x: Tensor, condition: Condition, rng: torch.Generator, real: Tensor | None = None
+    ) -> Tensor:
         """One step of the discriminator against the images ``x`` (batch, ...), then their weighted loss."""
-        self.update(x.detach(), condition, rng)
+        self.update(x.detach(), condition, rng, real)
         if self.updates <= self.head_start:
             return 0 * x.sum()
         branch = x.view_as(x)  # so that only what flows back from here is measured
@@ -253,11 +255,19 @@ class Adversary:
     def _measure(self, gradient: Tensor) -> None:
         self.gradient_size = float(gradient.square().mean().sqrt()) * len(gradient)
 
-    def update(self, fake: Tensor, condition: Condition, rng: torch.Generator) -> None:
-        """One step of the discriminator on fresh real images and on ``fake`` (batch, ...)."""
-        real = self.real(len(fake), rng)
+    def update(self, fake: Tensor, condition: Condition, rng: torch.Generator, real: Tensor | None = None) -> None:
+        """One step of the discriminator on ``fake`` (batch, ...) and on real images.
+
+        These are ``real`` if they are given, which then show what ``condition`` says, and fresh ones otherwise. Beside
+        a real image of the same thing it is much easier to see what is wrong with a fake.
+        """
+        if real is None:
+            batch = self.real(len(fake), rng)
+            real, told = batch.x0, batch.condition
+        else:
+            told = condition
         with torch.set_grad_enabled(self.features_learn):
-            seen_real = self.discriminator.features(real.x0.to(fake), real.condition, rng)
+            seen_real = self.discriminator.features(real.to(fake), told, rng)
             seen_fake = self.discriminator.features(fake, condition, rng)
         of_real, of_fake = self.discriminator(seen_real), self.discriminator(seen_fake)
         loss = self.loss.discriminator(of_real, of_fake)
@@ -308,7 +318,7 @@ class DenoisedAdversary:
         t = self.times.sample(len(batch), learning.progress, learning.rng)
         x_t = learning.student.schedule.add_noise(batch.x0, batch.noise, t)
         x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
-        loss = self.adversary.generator_loss(x, batch.condition, learning.rng)
+        loss = self.adversary.generator_loss(x, batch.condition, learning.rng, batch.x0)
         if self.denoising:
             weight = velocity_weight(learning.student.schedule, t).to(x)
             loss = loss + self.denoising * (weight * squared(x, batch.x0)).mean()
