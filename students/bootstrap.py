@@ -121,7 +121,7 @@ def doubling_levels(schedule: NoiseSchedule, first: int = 10, last: int = 1280, 
 
     def levels(progress: float) -> Levels:
         count = first * 2 ** min(doublings, int(progress * (doublings + 1)))
-        return [top * i / count for i in range(count + 1)]
+        return [top * (i / count) for i in range(count + 1)]
 
     return levels
 

@@ -144,6 +144,29 @@ def test_a_student_may_begin_below_pure_noise(tiny_teacher: Path, tmp_path: Path
     assert main(["sample", str(out), "a cat", "--count", "1", "--out", str(tmp_path / "drawn")]) == 0
 
 
+def test_students_that_are_told_more_can_be_told_it_later(tiny_teacher: Path, tmp_path: Path, capsys):
+    lcm, ctm, tract = (tmp_path / name for name in ("lcm", "ctm", "tract"))
+    for out in (lcm, ctm, tract):
+        assert main(arguments(tiny_teacher, out, "--method", out.name, "--learning-rate", "0.01")) == 0
+
+    def drawn(out: Path, *more: str) -> bytes:
+        folder = tmp_path / "drawn"
+        assert main(["sample", str(out), "a cat", "--count", "1", "--out", str(folder), *more]) == 0
+        return (folder / "0000.png").read_bytes()
+
+    assert drawn(lcm) == drawn(lcm, "--guidance-scale", "2") != drawn(lcm, "--guidance-scale", "6")
+    assert drawn(lcm) != drawn(lcm, "--student-steps", "3")
+    assert drawn(ctm) == drawn(ctm, "--student-steps", "1") != drawn(ctm, "--student-steps", "4")
+    for out, more, message in (
+        (ctm, ["--guidance-scale", "3"], "has learned the scale 2 and no other"),
+        (lcm, ["--guidance-scale", "0"], "--guidance-scale must be positive"),
+        (lcm, ["--student-steps", "0"], "--student-steps must be positive"),
+        (tract, ["--student-steps", "2"], "made by tract for 1 steps and knows no others"),
+    ):
+        assert main(["sample", str(out), "a cat", *more]) == 2
+        assert message in error_line(capsys)
+
+
 def test_threads_of_a_run_are_kept(tiny_teacher: Path, tmp_path: Path):
     out = tmp_path / "student"
     assert main(arguments(tiny_teacher, out, "--method", "one-pass", steps=1)) == 0

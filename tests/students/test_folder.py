@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 
+from sds.denoiser import Condition
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.embedded import EmbeddedTeacher, load_embedded_teacher
 from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
-from students.flow_map import GUIDANCE_SCALE, Student, flow
+from students.flow_map import GUIDANCE_SCALE, Student, flow, with_latent
 from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
+from students.inputs import BIAS, INPUTS, load_student, save_inputs
 from students.prompts import StoredView
 from students.teachers import with_guidance
 from tests.sds.tiny_embedded import tiny_prior, tiny_teacher, tiny_unet
@@ -143,3 +146,80 @@ def test_folders_that_are_no_students(tmp_path: Path):
     index.write_text(json.dumps({"_class_name": "X", "vae": ["diffusers", "AutoencoderKL"]}))
     with pytest.raises(StudentFolderError, match="no unet or transformer"):
         save_student(source, network, CARD, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "told", [{"told_end": True}, {"told_guidance": True}, {"latent": 3}, {"told_end": True, "latent": 2}]
+)
+def test_a_saved_student_can_still_be_told_everything(tmp_path: Path, told: dict):
+    """The folder's network fits the teacher's architecture; with the file beside it, it is the student again."""
+    source = embedded_folder(tmp_path / "teacher")
+    teacher = load_embedded_teacher(source)
+    student = trained_a_little(Student(teacher, **told))
+    save_student(source, student.plain_network(guidance_scale=2.0), CARD, tmp_path / "student")
+    save_inputs(student, tmp_path / "student")
+    loaded = load_embedded_teacher(tmp_path / "student")
+    able = load_student(tmp_path / "student", loaded)
+    assert isinstance(able, Student)
+    x, condition = normals(2, *teacher.shape), teacher.condition(["a red chair", "a horse"], view(2))
+    rng = torch.Generator().manual_seed(0)
+    full = Condition(
+        {**with_latent(condition, max(1, student.latent), rng).tensors, GUIDANCE_SCALE: torch.tensor([1.0, 5.0])}
+    )
+    t, s = torch.full((2,), 0.9).double(), torch.tensor([0.3, 0.6]).double()
+    with torch.no_grad():
+        torch.testing.assert_close(able(x, t, s, full), student(x, t, s, full), rtol=0, atol=1e-5)
+        assert not torch.allclose(able(x, t, s, full), loaded(x, t, full), atol=1e-4)  # which is told one thing only
+
+    drawn = sample(able, CARD, teacher.shape, condition, torch.Generator().manual_seed(1))
+    direct = sample(student, CARD, teacher.shape, condition, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(drawn, direct, rtol=0, atol=1e-5)
+    plain = trained_a_little(Student(teacher))
+    save_inputs(plain, tmp_path / "student")
+    assert load_student(tmp_path / "student", loaded) is loaded
+
+
+def test_inputs_of_another_student_are_refused(tmp_path: Path):
+    source = embedded_folder(tmp_path / "teacher")
+    teacher = load_embedded_teacher(source)
+    save_inputs(Student(teacher, told_end=True), tmp_path)
+    tensors = load_file(tmp_path / INPUTS)
+    for change, message in (
+        (lambda t: t.pop(BIAS), "damaged, or another"),
+        (lambda t: t.update({"student_end.0.weight": torch.zeros(7, 2)}), "damaged, or another"),
+        (lambda t: t.update({"surprise": torch.zeros(1)}), "of which this student knows nothing"),
+    ):
+        broken = dict(tensors)
+        change(broken)
+        save_file(broken, tmp_path / INPUTS)
+        with pytest.raises(StudentFolderError, match=message):
+            load_student(tmp_path, teacher)
+    (tmp_path / INPUTS).write_bytes(b"damaged")
+    with pytest.raises(StudentFolderError, match="damaged, or another"):
+        load_student(tmp_path, teacher)
+
+
+def test_another_number_of_steps():
+    free = StudentCard("ctm", [0.8], same_path=True, guidance_scale=2.0)
+    assert free.with_steps(4).times == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    assert free.with_steps(1) is free
+    with pytest.raises(ValueError, match="one step or more"):
+        free.with_steps(0)
+    fixed = StudentCard("progressive", [1.0, 0.5], same_path=True, guidance_scale=2.0, fixed_steps=True)
+    assert fixed.with_steps(2) is fixed
+    with pytest.raises(StudentFolderError, match="made by progressive for 2 steps and knows no others"):
+        fixed.with_steps(3)
+
+
+def test_a_student_that_is_told_the_end_follows_its_path_to_it(tmp_path: Path):
+    """In two steps: to the state at 0.5, of which it is told, and from there to the image."""
+    teacher = tiny_teacher()
+    student = trained_a_little(Student(teacher, told_end=True))
+    card = StudentCard("ctm", [1.0], same_path=True, guidance_scale=2.0).with_steps(2)
+    condition = teacher.condition(["a horse"], view(1))
+    noise = torch.randn(1, *teacher.shape, generator=torch.Generator().manual_seed(1))
+    one, half, zero = (torch.full((1,), value, dtype=torch.float64) for value in (1.0, 0.5, 0.0))
+    with torch.no_grad():
+        expected = flow(student, flow(student, noise, one, half, condition), half, zero, condition)
+    drawn = sample(student, card, teacher.shape, condition, torch.Generator().manual_seed(1))
+    assert torch.equal(drawn, expected)
