@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from representations.dual_marching_cubes import trace_patches
 from representations.isosurface import EmptySurfaceError
+from representations.mesh import Cleaning
 from representations.voxels import doubled, node_positions
 
+_SMALLEST_GAP = 1e-6
 SPHERE_RADIUS = 0.99
 """The surface stays inside this sphere, and so inside the grid."""
 
@@ -58,7 +60,9 @@ def dual_surface(distance: Tensor) -> DualSurface:
     nodes = torch.from_numpy(patches.nodes).to(distance.device)
     inside, outside = distance.reshape(-1)[nodes].unbind(dim=1)
     here, there = _places(nodes, distance)
-    crossing = here + (inside / (inside - outside))[:, None] * (there - here)
+    # Where both distances nearly vanish the crossing may lie anywhere, and its gradient must stay finite.
+    share = -inside / (outside - inside).clamp(min=_SMALLEST_GAP)
+    crossing = here + share[:, None] * (there - here)
     corners = torch.from_numpy(patches.quads).to(distance.device).reshape(-1)
     total = crossing.new_zeros(patches.vertices, 3).index_add(0, corners, crossing.repeat_interleave(4, dim=0))
     return DualSurface(total / torch.bincount(corners, minlength=patches.vertices)[:, None], patches.quads)
@@ -81,6 +85,8 @@ class DistanceGrid(nn.Module):
         resolutions: cells along one side, coarse to fine, each twice the one before.
     """
 
+    cleaning = Cleaning(smallest_component=0.01, smoothing_steps=4)
+    """Floaters are dropped, and the ripples that the grid's cells leave in the surface smoothed."""
     start: Tensor
     """(N, N, N) the distances that the surface began with, in cells."""
     _sphere: Tensor

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from representations.mesh import Mesh
+from representations.mesh import Cleaning, Mesh
 
 
 class FixedTriangles(NamedTuple):
@@ -35,6 +35,7 @@ class FixedShape(nn.Module):
     vertices: Tensor
     faces: Tensor
     cell = 1.0
+    cleaning = Cleaning(smallest_component=0.0)
 
     def __init__(self, mesh: Mesh | None = None):
         super().__init__()

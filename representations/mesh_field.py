@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,8 +22,6 @@ from representations.rendering import Rendering
 from representations.shading import Shading, headlight
 from representations.signed_distance import signed_distances
 from representations.solid import Solid
-
-SURFACE_CLEANING = Cleaning(smallest_component=0.01)
 
 _POINTS_AT_ONCE = 2**18
 
@@ -46,6 +44,8 @@ class Shape(Protocol):
 
     cell: float
     """The length in which a penalty measures distances."""
+    cleaning: Cleaning
+    """What is done to the surface before it is delivered."""
 
     def __call__(self) -> Triangles:
         """The surface at the moment."""
@@ -177,7 +177,7 @@ class MeshField(nn.Module):
         """The coloured surface; see `representations.solid.Solid`."""
         surface = self.shape()
         mesh = Mesh(surface.vertices.cpu().double().numpy(), surface.triangles().astype(np.int64))
-        mesh = clean(mesh, Cleaning(SURFACE_CLEANING.smallest_component, faces, SURFACE_CLEANING.smoothing_steps))
+        mesh = clean(mesh, replace(self.shape.cleaning, target_faces=faces))
         points = torch.from_numpy(mesh.vertices).to(surface.vertices)
         return Mesh(mesh.vertices, mesh.faces, self.color_at(points).cpu().double().numpy())
 

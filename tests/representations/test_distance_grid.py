@@ -107,6 +107,15 @@ def test_quadrilaterals_are_cut_along_their_shorter_diagonal():
     np.testing.assert_allclose(diagonal, shorter)
 
 
+def test_gradients_stay_finite_where_distances_vanish():
+    distance = torch.ones(5, 5, 5)
+    distance[2, 2, 2], distance[2, 2, 3] = -1e-30, 0.0
+    vertices = dual_surface(distance.requires_grad_()).vertices
+    vertices.square().sum().backward()
+    assert bool(torch.isfinite(vertices).all())
+    assert distance.grad.norm().item() < 1e7
+
+
 def test_nothing_inside_says_so():
     with pytest.raises(EmptySurfaceError, match="vanished"):
         dual_surface(torch.ones(5, 5, 5))
