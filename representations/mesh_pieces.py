@@ -9,6 +9,7 @@ from PIL import Image as Pictures
 
 from representations.asset import Asset, Image, Material
 from representations.colour_space import linear_to_srgb, srgb_to_linear
+from representations.hard_edges import hard_edged_normals
 from representations.mesh import Floats, Integers, Mesh
 
 SWATCH = 16
@@ -87,9 +88,11 @@ def _merged(positions: Floats, faces: Integers, colours: Floats | None) -> Mesh:
 
 
 def _corner_normals(pieces: list[Piece], mesh: Mesh) -> Floats | None:
-    """(F, 3, 3) normals of corners, where some piece has hard edges; None if the whole surface is smooth."""
-    if all(piece.normals is None for piece in pieces) or not np.isfinite(mesh.vertices).all():
+    """(F, 3, 3) normals of corners, from the file if it has any; None if the whole surface is smooth."""
+    if not np.isfinite(mesh.vertices).all():
         return None
+    if all(piece.normals is None for piece in pieces):
+        return hard_edged_normals(mesh)
     smooth = mesh.normals[mesh.faces]
     parts, start = [], 0
     for piece in pieces:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from representations import mesh_files
 from representations.asset import Asset, Material
+from representations.colour_space import linear_to_srgb
 from representations.export import write_asset
 from representations.finishing import prepared, textured
 from representations.gltf import glb_bytes
