@@ -10,7 +10,7 @@ from representations.colour_space import srgb_to_linear
 from representations.export import Convention, write_asset
 
 pytest.importorskip("pxr")
-from pxr import Usd, UsdGeom, UsdShade  # noqa: E402  after the check that it is there
+from pxr import Usd, UsdGeom, UsdShade
 
 
 @pytest.mark.parametrize("name", ["box, textured", "torus, coloured", "ball, hard edges", "cone, open"])

@@ -1,15 +1,19 @@
 import json
 import struct
+import sys
 
 import numpy as np
 import pytest
 import trimesh
 
-from representations.export import write_mesh
-from representations.asset import Asset
+from representations.asset import Asset, Material
 from representations.colour_space import srgb_to_linear
+from representations.export import Convention, write_asset, write_mesh
+from representations.finishing import textured
 from representations.gltf import glb_bytes
 from representations.mesh import Mesh, MeshError
+from representations.textures import decoded_image
+from representations.usd import UsdUnavailableError
 
 
 def coloured_box() -> Mesh:
@@ -18,7 +22,13 @@ def coloured_box() -> Mesh:
     return Mesh(vertices, np.asarray(box.faces), vertices - vertices.min(axis=0))
 
 
-@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
+def parts(content: bytes) -> tuple[dict, bytes]:
+    """The JSON and the binary chunk of a GLB."""
+    length = struct.unpack_from("<I", content, 12)[0]
+    return json.loads(content[20 : 20 + length]), content[28 + length :]
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply"])
 def test_files_read_back_as_the_same_shape(tmp_path, suffix):
     mesh = coloured_box()
     path = write_mesh(mesh, tmp_path / f"box{suffix}")
@@ -93,6 +103,102 @@ def test_a_failing_write_leaves_nothing_behind(tmp_path, monkeypatch):
         write_mesh(coloured_box(), path)
     assert path.read_bytes() == b"good"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_stl_is_in_millimetres_with_z_up_unless_told(tmp_path):
+    asset = Asset(coloured_box())
+    printed = trimesh.load_mesh(write_asset(asset, tmp_path / "box.stl")[0])
+    np.testing.assert_allclose(printed.bounds, [[-400, -300, 0], [400, 300, 1000]], atol=1e-3)
+    assert printed.volume == pytest.approx(0.48e9, rel=1e-5)
+    metres = trimesh.load_mesh(write_asset(asset, tmp_path / "box.stl", Convention("m", "y"))[0])
+    np.testing.assert_allclose(metres.bounds, [[-0.4, 0.0, -0.3], [0.4, 1.0, 0.3]], atol=1e-6)
+
+
+@pytest.mark.parametrize(("units", "per_metre"), [("m", 1), ("cm", 100), ("mm", 1000)])
+@pytest.mark.parametrize("suffix", [".obj", ".ply"])
+def test_units_and_axes(tmp_path, suffix, units, per_metre):
+    asset = Asset(coloured_box())
+    read = trimesh.load_mesh(write_asset(asset, tmp_path / f"box{suffix}", Convention(units, "z"))[0])
+    np.testing.assert_allclose(read.bounds, np.array([[-0.4, -0.3, 0], [0.4, 0.3, 1]]) * per_metre, rtol=1e-5)
+    assert read.volume > 0
+    np.testing.assert_allclose((read.vertex_normals * read.vertices).sum(axis=1) > 0, True)
+
+
+def test_glb_has_no_other_units_than_metres(tmp_path):
+    for convention in (Convention("cm"), Convention(up="z")):
+        with pytest.raises(MeshError, match="metres with \\+Y up"):
+            write_asset(Asset(coloured_box()), tmp_path / "box.glb", convention)
+
+
+def test_a_textured_glb_has_all_that_viewers_need(tmp_path):
+    asset = textured(Asset(coloured_box()), resolution=32)
+    document, binary = parts(write_asset(asset, tmp_path / "box.glb")[0].read_bytes())
+    (primitive,) = document["meshes"][0]["primitives"]
+    assert set(primitive["attributes"]) == {"POSITION", "NORMAL", "TEXCOORD_0", "TANGENT"}
+    material = document["materials"][0]
+    assert material["doubleSided"] is False
+    assert {"baseColorTexture", "metallicFactor", "roughnessFactor"} == set(material["pbrMetallicRoughness"])
+    assert material["normalTexture"] == {"index": 1}
+    images = [document["bufferViews"][image["bufferView"]] for image in document["images"]]
+    for view, expected in zip(images, (asset.material.base_colour, asset.material.normal), strict=True):
+        content = binary[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
+        np.testing.assert_array_equal(decoded_image(content), expected)
+    assert document["accessors"][primitive["indices"]]["componentType"] == 5123  # 16 bits are enough
+
+
+def test_open_meshes_are_seen_from_both_sides(tmp_path):
+    mesh = coloured_box().with_faces(np.arange(12) > 1)
+    document, _ = parts(write_asset(Asset(mesh), tmp_path / "box.glb")[0].read_bytes())
+    assert document["materials"][0]["doubleSided"] is True
+
+
+def test_obj_comes_with_its_material(tmp_path):
+    asset = textured(Asset(coloured_box()), resolution=32)
+    written = write_asset(asset, tmp_path / "a box.obj")
+    assert written[0] == tmp_path / "a box.obj"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "a box.obj",
+        "a_box.mtl",
+        "a_box_colour.png",
+        "a_box_normal.png",
+    }
+    text = written[0].read_text()
+    assert text.startswith("# scoresmith units: m, up: +Y\nmtllib a_box.mtl\n")
+    assert sum(line.startswith("v ") for line in text.splitlines()) == 8  # no vertex is split
+    material = (tmp_path / "a_box.mtl").read_text()
+    assert "map_Kd a_box_colour.png\n" in material
+    assert "norm a_box_normal.png\n" in material
+    assert "Pr 0.9\n" in material
+
+
+def test_usdz_without_its_package_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pxr", None)
+    with pytest.raises(UsdUnavailableError, match=r"scoresmith\[usd\]"):
+        write_asset(Asset(coloured_box()), tmp_path / "box.usdz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_beside_each_other_are_replaced_together_or_not_at_all(tmp_path, monkeypatch):
+    asset = textured(Asset(coloured_box()), resolution=32)
+    before = {path: path.read_bytes() for path in write_asset(asset, tmp_path / "box.obj")}
+    synced = []
+
+    def full_disk_at_the_third(handle: int) -> None:
+        synced.append(handle)
+        if len(synced) == 3:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("representations.export.os.fsync", full_disk_at_the_third)
+    with pytest.raises(OSError, match="No space"):
+        write_asset(textured(Asset(coloured_box()), resolution=16), tmp_path / "box.obj")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_unfit_assets_are_refused(tmp_path):
+    textureless = Asset(coloured_box(), material=Material(np.full((2, 2, 3), 9, dtype=np.uint8)))
+    with pytest.raises(MeshError, match="no texture coordinates"):
+        write_asset(textureless, tmp_path / "box.glb")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_formats_and_missing_folders_are_named(tmp_path):
