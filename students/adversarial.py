@@ -7,6 +7,7 @@ image: they are an encoder, not the teacher's score, which is never differentiat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -164,12 +165,12 @@ class Discriminator(nn.Module):
 class LearningDiscriminator(nn.Module):
     """A linear head on each feature of a network that learns; the logit is their sum, each the mean over its places.
 
-    A feature is brought to unit variance as a whole (in eight groups of channels), not at each place: a pattern that is
+    A feature is brought to unit variance in groups of channels over all places, not at each place: a pattern that is
     the same everywhere, as the traces of an architecture are, must not be normalised away.
 
     Args:
         features: what is looked at and learns.
-        channels: of each feature, multiples of eight.
+        channels: of each feature.
     """
 
     def __init__(self, features: LearningFeatures, channels: Sequence[int]) -> None:
@@ -179,7 +180,10 @@ class LearningDiscriminator(nn.Module):
 
     def forward(self, seen: Sequence[Tensor]) -> Tensor:
         """Logits of shape (batch,), from what `features` returned, maps (batch, channels, height, width)."""
-        logits = [head(F.group_norm(map_, 8)).mean((1, 2, 3)) for head, map_ in zip(self.heads, seen, strict=True)]
+        logits = []
+        for head, feature in zip(self.heads, seen, strict=True):
+            groups = math.gcd(8, feature.shape[1] // 2) or 1  # of two channels or more: one alone would lose its mean
+            logits.append(head(F.group_norm(feature, groups)).mean((1, 2, 3)))
         return torch.stack(logits).sum(0)
 
 

@@ -88,9 +88,24 @@ def covered_share(images: Tensor, by: Tensor, neighbours: int = 3) -> float:
 
     Precision of the student's images by the reference's, recall the other way round (Kynkaanniemi et al. 2019).
     """
-    by = by.double()
-    reach = torch.cdist(by, by).kthvalue(neighbours + 1, dim=1).values  # the nearest of all is the image itself
-    return float((torch.cdist(images.double(), by) <= reach).any(1).double().mean())
+    return float(_within_reach(by, images, neighbours).any(0).double().mean())
+
+
+def density(reference: Tensor, drawn: Tensor, neighbours: int = 5) -> float:
+    """How many reference images' neighbourhoods hold a drawn image, over ``neighbours`` (Naeem et al. 2020, eq. 4).
+
+    Like precision, but one odd reference image with a wide neighbourhood cannot vouch for everything; about 1 for
+    images of the reference's own distribution, and more where drawn images crowd in its midst.
+    """
+    return float(_within_reach(reference, drawn, neighbours).double().sum(0).mean() / neighbours)
+
+
+def coverage(reference: Tensor, drawn: Tensor, neighbours: int = 5) -> float:
+    """The share of reference images with a drawn image in their neighbourhood (Naeem et al. 2020, equation 5).
+
+    Like recall, but measured by neighbourhoods of real images: those of scattered failures are wide and cover much.
+    """
+    return float(_within_reach(reference, drawn, neighbours).any(1).double().mean())
 
 
 def distinctness(features: Tensor) -> float:
@@ -101,6 +116,13 @@ def distinctness(features: Tensor) -> float:
     if len(features) < 2:
         raise ValueError("two images or more are needed to see whether they differ")
     return float(torch.pdist(features.double()).mean())
+
+
+def _within_reach(reference: Tensor, images: Tensor, neighbours: int) -> Tensor:
+    """Bool (references, images): whether an image is as near to a reference as its ``neighbours``-th neighbour is."""
+    reference = reference.double()
+    nearest = torch.cdist(reference, reference).kthvalue(neighbours + 1, dim=1).values  # the first is the image itself
+    return torch.cdist(reference, images.double()) <= nearest[:, None]
 
 
 def _square_root(matrix: Tensor) -> Tensor:

@@ -186,6 +186,8 @@ class GuidedTeacher(AroundTeacher):
         null = {name.removeprefix(NULL): value for name, value in condition.tensors.items() if name.startswith(NULL)}
         if not null or GUIDANCE_SCALE not in condition.tensors:
             raise ValueError("a guided teacher needs a condition of its own: it must carry the null prompt too")
+        if bool((condition.tensors[GUIDANCE_SCALE] == 1).all()):
+            return self.teacher(x_t, t, condition)
         both = Condition.concatenate([Condition({name: condition.tensors[name] for name in null}), Condition(null)])
         conditional, unconditional = self.teacher(torch.cat([x_t, x_t]), torch.cat([t, t]), both).chunk(2)
         return classifier_free(conditional, unconditional, scale(condition.tensors[GUIDANCE_SCALE], x_t))

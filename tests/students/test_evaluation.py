@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from students.evaluation import compare, covered_share, distinctness, frechet_distance, kernel_distance
+from students.evaluation import (
+    compare,
+    coverage,
+    covered_share,
+    density,
+    distinctness,
+    frechet_distance,
+    kernel_distance,
+)
 from tests.students.toys import normals
 
 
@@ -66,3 +74,25 @@ def test_bad_input_is_refused():
         compare(normals(20, 3), normals(20, 3, 1))
     with pytest.raises(ValueError, match="different networks: 3 and 4"):
         compare(normals(20, 3), normals(20, 4))
+
+
+def test_density_and_coverage_by_hand():
+    """Real points at 0, 1, 2, 10 reach their nearest neighbour at 1, 1, 1, 8; drawn points at 0.5 and 5."""
+    real, drawn = torch.tensor([[0.0], [1.0], [2.0], [10.0]]), torch.tensor([[0.5], [5.0]])
+    # 0.5 is within reach of 0 and 1, 5 of 10 only
+    assert density(real, drawn, neighbours=1) == (2 + 1) / 2
+    assert coverage(real, drawn, neighbours=1) == 3 / 4
+
+
+def test_density_and_coverage_of_one_distribution_and_of_another():
+    real, same, far = normals(400, 3), normals(400, 3, seed=1), 50 + normals(400, 3, seed=2)
+    assert density(real, same) == pytest.approx(1, abs=0.12)
+    assert coverage(real, same) == pytest.approx(1 - 0.5**5, abs=0.04)  # the expectation for equal numbers of images
+    assert density(real, far) == coverage(real, far) == 0
+
+
+def test_one_odd_image_fools_precision_but_not_density():
+    real = torch.cat([0.01 * normals(50, 2), torch.tensor([[100.0, 0.0]])])
+    drawn = torch.tensor([30.0, 0.0]) + normals(50, 2, seed=1)
+    assert covered_share(drawn, real) == 1
+    assert density(real, drawn) < 0.3
