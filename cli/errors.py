@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import errno
 
-from representations.isosurface import EmptySurfaceError
-from representations.mesh import MeshError
-from representations.usd import UsdUnavailableError
-from representations.uv_unwrapping import UnwrappingUnavailableError
-from sds.checkpoint import CheckpointError
-from sds.score import NonFiniteGradientError
-from sds.teachers.folder import TeacherFolderError
-from students.folder import StudentFolderError
-from students.reference import ReferenceFileError
-
 
 class UserError(ValueError):
     """Something about the command line or the files it names is wrong; the message says what to do."""
 
 
-EXPECTED = (
-    UserError,
-    TeacherFolderError,
-    CheckpointError,
-    NonFiniteGradientError,
-    EmptySurfaceError,
-    MeshError,
-    UnwrappingUnavailableError,
-    UsdUnavailableError,
-    OSError,
-    StudentFolderError,
-    ReferenceFileError,
-)
-"""What is reported in one line. Anything else is a defect of scoresmith and keeps its traceback."""
+def expected() -> tuple[type[BaseException], ...]:
+    """What is reported in one line. Anything else is a defect of scoresmith and keeps its traceback.
+
+    A function, because most of these live beside things that take seconds to load and that many commands do not need.
+    """
+    from representations.isosurface import EmptySurfaceError
+    from representations.mesh import MeshError
+    from representations.usd import UsdUnavailableError
+    from representations.uv_unwrapping import UnwrappingUnavailableError
+    from sds.checkpoint import CheckpointError
+    from sds.score import NonFiniteGradientError
+    from sds.teachers.folder import TeacherFolderError
+    from students.folder import StudentFolderError
+    from students.reference import ReferenceFileError
+
+    return (
+        UserError,
+        TeacherFolderError,
+        CheckpointError,
+        NonFiniteGradientError,
+        EmptySurfaceError,
+        MeshError,
+        UnwrappingUnavailableError,
+        UsdUnavailableError,
+        OSError,
+        StudentFolderError,
+        ReferenceFileError,
+    )
 
 
 def one_line(error: BaseException) -> str:

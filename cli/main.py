@@ -31,16 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from representations.threads import choose_threads
 
     choose_threads()  # before anything loads torch
-    from cli.errors import EXPECTED, one_line
-
     try:
         return COMMANDS[options.command].run(options)
-    except EXPECTED as error:
-        print(f"scoresmith: {one_line(error)}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("scoresmith: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        from cli.errors import expected, one_line
+
+        if not isinstance(error, expected()):
+            raise
+        print(f"scoresmith: {one_line(error)}", file=sys.stderr)
+        return 2
 
 
 def build_parser() -> argparse.ArgumentParser:

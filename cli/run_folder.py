@@ -7,11 +7,13 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.errors import UserError
-from cli.scene import Request
 from sds.checkpoint import written_whole
+
+if TYPE_CHECKING:  # loads torch and diffusers, which nobody needs who only looks at a run
+    from cli.scene import Request
 
 SMALLEST_FREE_SPACE = 100 * 2**20
 """Bytes that must be free before a run begins: several times what its files and one checkpoint in the making take."""
@@ -112,6 +114,8 @@ class RunFolder:
 
     def read_request(self) -> Request:
         """What the user asked for. Raises UserError if the folder holds no run of this version of the software."""
+        from cli.scene import Request
+
         try:
             return Request(**self.read_configuration()["request"])
         except (KeyError, TypeError):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cli.distillation import StudentFolder
 from cli.errors import UserError
 from cli.run_folder import RunFolder
 from cli.viewer.file_page import MODEL, file_page
 from cli.viewer.page import html_of
 from cli.viewer.run_page import LINKED, run_page
 from cli.viewer.server import Lookup, Resource, file_of, page_resource
-from cli.viewer.student_page import student_page
 
 
 def lookup_for(path: Path) -> Lookup:
@@ -25,8 +23,8 @@ def lookup_for(path: Path) -> Lookup:
         return lookup_in_file(path)
     if RunFolder(path).configuration.is_file():
         return lookup_in_run(RunFolder(path))
-    if StudentFolder(path).request.is_file():
-        return lookup_in_student(StudentFolder(path))
+    if (path / "training").is_dir():
+        return lookup_in_student(path)
     if not path.exists():
         raise UserError(f"there is no {path}")
     raise UserError(f"{path} holds no run and no student of scoresmith; give a run's folder or a file with a model")
@@ -49,13 +47,17 @@ def lookup_in_run(folder: RunFolder) -> Lookup:
     return lookup
 
 
-def lookup_in_student(folder: StudentFolder) -> Lookup:
+def lookup_in_student(path: Path) -> Lookup:
     """The page of a student."""
+    from cli.distillation import StudentFolder  # loads what only students need
+    from cli.viewer.student_page import student_page
+
+    folder = StudentFolder(path)
 
     def page() -> Resource:
         return page_resource(html_of(student_page(folder)))
 
-    checked(page, folder.path)
+    checked(page, path)
     return lambda path: page() if path == "/" else None
 
 
