@@ -10,6 +10,10 @@ Along the path f does not change. Its derivative times cos phi is what the stude
     g = cos phi df/dphi = cos^2 phi (F_D - F) - r cos phi sin phi (x + dF/dphi)
 
 and the target is F + g / (|g| + c). The share r grows from 0 to 1 over the first part of a run ("tangent warm-up").
+
+Of all functions that do not change along paths the consistency function is the one that leaves a clean image as it is.
+The paper's networks do so by construction; a teacher's architecture may not, so at the lowest noise levels the target
+is the teacher's prediction, the one step to the image that discrete levels end with too.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ WARM_UP = Ramp(0.0, 1.0, 0.0, 0.1)
 
 
 def continuous_consistency(
-    teacher: Denoiser, step: float = 5e-3, normaliser: float = 0.1, warm_up: Ramp = WARM_UP
+    teacher: Denoiser, step: float = 5e-3, normaliser: float = 0.1, warm_up: Ramp = WARM_UP, lowest: float = 0.06
 ) -> Objective:
     """sCM's distillation: the student's own change along the teacher's path is its error.
 
@@ -41,7 +45,13 @@ def continuous_consistency(
         step: of the difference, in t.
         normaliser: c of the paper; root mean square of g where it begins to be cut.
         warm_up: r over the progress of the stage.
+        lowest: t below which the teacher's prediction is the target.
+
+    Raises:
+        ValueError: if ``lowest`` leaves no room for the difference.
     """
+    if lowest < 2 * step:
+        raise ValueError(f"below t = {lowest} there is no room for a difference of {step}: raise lowest, or lower step")
     schedule = teacher.schedule
 
     def objective(learning: Learning, batch: Batch) -> Target:
@@ -63,7 +73,8 @@ def continuous_consistency(
         x = x_t / scale(length(schedule, t), x_t)
         g = cosine**2 * (towards - network) - warm_up(learning.progress) * cosine * sine * (x + slope)
         g = g / (g.square().flatten(1).mean(1).sqrt().reshape(rows, *[1] * (g.dim() - 1)) + normaliser)
-        return Target(x_t, t, s, batch.condition, cosine * x - sine * (network + g), phi.sin() ** -2)
+        x0 = torch.where(scale(t, x_t) < lowest, denoised, cosine * x - sine * (network + g))
+        return Target(x_t, t, s, batch.condition, x0, phi.sin() ** -2)
 
     return objective
 

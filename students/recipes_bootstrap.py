@@ -46,10 +46,11 @@ HIGHEST = 80.0
 def consistency_recipe(order: Order) -> StudentRun:
     """Consistency distillation of the guided teacher."""
     need_pure_noise(order)
-    data, distance = images(order), distance_for(order, pseudo_huber)
+    data, distance = images(order), distance_for(order)
 
     def stage(teacher: Teacher) -> Stage:
-        return Stage([Regression(consistency(teacher, even_levels(order.path_steps)), distance)], data, order.steps)
+        terms = [Regression(consistency(teacher, even_levels(order.path_steps)), distance)]
+        return Stage(terms, data, order.steps, average_decay=0.95)
 
     return regression(order, [stage], result=card(order, same_path=False, free_steps=True))
 

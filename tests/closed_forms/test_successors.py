@@ -155,15 +155,21 @@ def test_the_exact_consistency_function_is_a_fixed_point_of_scm(schedule: NoiseS
     teacher, exact, rng = teacher_of(schedule), ExactConsistency(schedule), torch.Generator().manual_seed(0)
     objective = continuous_consistency(teacher, step=1e-4)
     target = objective(Learning(exact, exact, 1.0, rng), batch(teacher, 500, rng))
-    error = target.x0 - exact(target.x_t, target.t, target.s, target.condition)
+    error = (target.x0 - exact(target.x_t, target.t, target.s, target.condition))[target.t > 0.06]
     assert error.abs().max() < 1e-5
+    lowest = target.t < 0.06
+    assert bool(lowest.any())
+    denoised = teacher(target.x_t, target.t, target.condition)
+    torch.testing.assert_close(target.x0[lowest], denoised[lowest], rtol=0, atol=0)
+    with pytest.raises(ValueError, match="no room for a difference"):
+        continuous_consistency(teacher, step=0.01, lowest=0.01)
 
 
 def test_the_target_of_scm_is_its_tangent():
     """g = cos(phi) df/dphi along the path, cut to g / (|g| + c); a run begins without its second half."""
     schedule, normaliser, rng = cosine_schedule(), 0.3, torch.Generator().manual_seed(0)
     teacher, student = teacher_of(schedule), ExactConsistency(schedule, mistake=0.4)
-    objective = continuous_consistency(teacher, step=1e-4, normaliser=normaliser)
+    objective = continuous_consistency(teacher, step=1e-4, normaliser=normaliser, lowest=2e-4)
     for progress in (1.0, 0.0):
         target = objective(Learning(student, student, progress, rng), batch(teacher, 200, rng))
         phi = (angle(schedule, target.t)[:, None]).requires_grad_()
