@@ -239,3 +239,28 @@ def test_nvdiffrast_is_asked_in_its_own_conventions(monkeypatch: pytest.MonkeyPa
     assert (expected >= 0).any()
     assert (face == expected).float().mean().item() > 0.999  # ties on edges
     assert blend(torch.zeros(2, 40, 40, 3)).shape == (2, 40, 40, 3)
+
+
+@pytest.mark.parametrize("subdivide", [False, True])
+def test_blended_silhouettes_come_near_a_picture_of_many_samples(subdivide: bool):
+    """Two linked rings in two colours, which hide each other and themselves: against 16 x 16 samples a pixel."""
+    rings = [trimesh.creation.torus(0.45, 0.12, major_sections=48, minor_sections=24) for _ in range(2)]
+    rings[1].apply_transform(trimesh.transformations.rotation_matrix(math.pi / 2, [1, 0, 0]))
+    rings[1].apply_translation([0.4, 0, 0])
+    shape = trimesh.util.concatenate(rings)
+    first = np.arange(len(shape.vertices)) < len(rings[0].vertices)
+    if subdivide:  # each face becomes four, smaller than pixels: nothing may change
+        vertices, faces = trimesh.remesh.subdivide(np.column_stack([shape.vertices, first]), shape.faces)
+        shape, first = trimesh.Trimesh(vertices[:, :3], faces, process=False), vertices[:, 3] > 0.5
+    colours = torch.where(torch.from_numpy(first)[:, None], torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))
+    size, samples = 32, 16
+
+    def drawn(pixels: int, blended: bool) -> torch.Tensor:
+        clip = projected(torch.tensor(shape.vertices).float(), turntable(1, 0.5, pixels))
+        seen = rasterize_fragments(clip, shape.faces.astype(np.int32), pixels)
+        picture = seen.images(seen.interpolate(colours), torch.zeros(1, 2))
+        return (seen.antialiased(picture) if blended else picture)[0]
+
+    reference = drawn(size * samples, False).reshape(size, samples, size, samples, 2).mean(dim=(1, 3))
+    error, without = ((drawn(size, blended) - reference).square().mean().sqrt().item() for blended in (True, False))
+    assert error < 0.3 * without
