@@ -35,8 +35,10 @@ SIDES, PICTURE_SIZE = 4, 128
 LARGEST_SHARE = 0.08
 """Of the time since a run began that may be spent on showing it."""
 
-SECONDS_BETWEEN_PICTURES = 3.0
-SECONDS_BETWEEN_SURFACES = 10.0
+SECONDS_BETWEEN_PICTURES, SECONDS_BETWEEN_SURFACES = 3.0, 10.0
+
+COST_OF_PICTURES, COST_OF_SURFACES = 0.3, 1.5
+"""Seconds that they take about, until it has been measured: a run does not begin with waiting to be shown."""
 
 FOLLOWED_WITHIN = 8.0
 """A browser that asked for the state so few seconds ago follows the run, and gets as long to load the last page."""
@@ -51,13 +53,13 @@ class Turn:
 
     Attributes:
         seconds_between: the least time from its end to its next beginning.
+        cost: seconds that it took the last time, or is expected to take.
         ended: when it was done last, by `time.monotonic`.
-        cost: seconds that it took then.
     """
 
     seconds_between: float
+    cost: float
     ended: float = -float("inf")
-    cost: float = 0.0
 
     def is_due(self, now: float, began: float, spent: float) -> bool:
         """Whether it is time, and all that has been ``spent`` since ``began`` stays within its share even then."""
@@ -86,8 +88,8 @@ class Watched:
     deliver: Deliver
     began: float = field(default_factory=time.monotonic)
     spent: float = 0.0
-    picture: Turn = field(default_factory=lambda: Turn(SECONDS_BETWEEN_PICTURES))
-    surface: Turn = field(default_factory=lambda: Turn(SECONDS_BETWEEN_SURFACES))
+    picture: Turn = field(default_factory=lambda: Turn(SECONDS_BETWEEN_PICTURES, COST_OF_PICTURES))
+    surface: Turn = field(default_factory=lambda: Turn(SECONDS_BETWEEN_SURFACES, COST_OF_SURFACES))
     pictures: int = 0
     surfaces: int = 0
     finished: bool = False
