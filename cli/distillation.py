@@ -25,6 +25,7 @@ from sds.checkpoint import load_checkpoint, save_checkpoint
 from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import first_process_says, is_first_process, process_count
 from sds.recognition import Recogniser
+from sds.schedule import DegenerateNoiseLevelError
 from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.folder import checked_json
 from sds.teachers.hub import find_teacher_folder
@@ -158,6 +159,10 @@ class StudentFolder:
 def distill(request: DistillRequest, folder: StudentFolder, device: torch.device, overwrite: bool = False) -> None:
     """Train what was asked for, from the beginning; an old student is only removed when the new run is ready."""
     folder.require_free(overwrite)
+    if (Path(request.teacher) / CARD).is_file():
+        raise UserError(
+            f"{request.teacher} is a student itself: of its teacher's paths it only knows the end; name that teacher"
+        )
     order = order_for(request, load_teacher(request.teacher, device), folder)
     first_process_says(True)  # all have looked at the folder before one writes
     run = build(order)
@@ -193,7 +198,21 @@ def precision(request: DistillRequest, device: torch.device) -> torch.autocast:
 
 
 def build(order: Order) -> StudentRun:
-    """Put the run together. Raises UserError for what the method cannot do, and for pairs of another teacher."""
+    """Put the run together.
+
+    Raises UserError for what the method cannot do, for pairs of another teacher, and for a teacher that cannot say
+    anything about an image where the student is to begin.
+    """
+    first = torch.tensor([order.start], dtype=torch.float64)
+    noise = torch.zeros(1, *order.teacher.shape, device=next(order.teacher.network.parameters()).device)
+    try:
+        order.teacher(noise, first, order.teacher.condition(order.texts[:1], None))
+    except DegenerateNoiseLevelError:
+        raise UserError(
+            f"this teacher predicts noise, and at t = {order.start:g} there is nothing else: begin a little below by "
+            "--start 0.95 (dmd, diff-instruct, dmd2, f-distill, sid, add, ufogen, ddgan), or take a teacher that "
+            "predicts v, the image or a flow"
+        ) from None
     try:
         return RECIPES[order.method](order)
     except ValueError as error:

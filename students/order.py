@@ -26,7 +26,7 @@ from students.flow_map import AverageStudent, Student
 from students.folder import StudentCard
 from students.generator import FewStepGenerator
 from students.health import regression_signals, score_signals
-from students.pairs import Pairs, load_pairs, make_pairs
+from students.pairs import Pairs, PairsError, load_pairs, make_pairs
 from students.prompts import Asked, Prompts, ViewSource
 from students.teachers import GuidedTeacher
 
@@ -157,10 +157,17 @@ Recipe = Callable[[Order], StudentRun]
 def obtained_pairs(order: Order, keep: Sequence[int] = ()) -> Pairs:
     """The guided teacher's pairs: read from the file if it is there, else made and written.
 
-    Raises students.pairs.PairsError if the file holds pairs of another teacher or another guidance scale.
+    Raises students.pairs.PairsError if the file holds pairs of another teacher, another guidance scale or another
+    number, or not the states in between that ``keep`` asks for.
     """
     if order.pairs_file is not None and first_process_says(order.pairs_file.exists()):
-        return load_pairs(order.pairs_file, order.guided.teacher)
+        found = load_pairs(order.pairs_file, order.guided.teacher)
+        if len(found) != order.pairs or len(found.times) < len(keep) + 2:
+            raise PairsError(
+                f"{order.pairs_file} holds {len(found)} pairs with {len(found.times) - 2} states in between, where "
+                f"{order.pairs} with {len(keep)} are wanted: remove it and they will be made, or ask for what it holds"
+            )
+        return found
     rng = torch.Generator().manual_seed(order.seed)
     pairs = make_pairs(order.guided, order.pairs, rng, steps=order.path_steps, keep=keep)
     if order.pairs_file is not None and is_first_process():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -98,6 +99,14 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--start", "1.5"], "--start must lie in (0, 1]"),
         (["--method", "consistency", "--start", "0.8"], "consistency follows the teacher's paths"),
         (["--prompt", " "], "the prompt is empty"),
+        (["--method", "progressive", "--path-steps", "12"], "12 steps of the teacher never become 1"),
+        (["--method", "progressive", "--student-steps", "3"], "8 steps of the teacher never become 3"),
+        (["--method", "guidance", "--student-steps", "5"], "8 steps of the teacher never become 5"),
+        (["--method", "progressive", "--steps", "2"], "progressive has 3 stages here, but only 2 steps"),
+        (["--method", "one-pass", "--student-steps", "4"], "one-pass only teaches the jump from pure noise"),
+        (["--method", "ict", "--start", "0.9"], "ict follows the teacher's paths"),
+        (["--critic-steps", "-1"], "must be positive"),
+        (["--student-steps", "0"], "--student-steps must be positive"),
     ],
 )
 def test_bad_input_is_one_line_and_no_student_is_touched(
@@ -134,6 +143,46 @@ def test_other_peoples_folders_and_pairs_are_refused(tiny_teacher: Path, tmp_pat
     (out / "student.json").write_text(json.dumps({**card, "times": [0.2, 0.5]}))
     assert main(["sample", str(out), "a cat"]) == 2
     assert "do not fall" in error_line(capsys)
+
+
+def test_pairs_that_do_not_fit_are_refused(tiny_teacher: Path, tmp_path: Path, capsys):
+    out = tmp_path / "student"
+    assert main(arguments(tiny_teacher, out, "--method", "one-pass", steps=1)) == 0
+    before = unet_of(out)
+    for more in (
+        ["--method", "dsno"],
+        ["--method", "dmd", "--pairs", "65"],
+        ["--method", "dmd", "--guidance-scale", "9"],
+    ):
+        assert main(arguments(tiny_teacher, out, "--overwrite", *more)) == 2
+        assert "pairs" in error_line(capsys)
+    assert unet_of(out) == before
+    (out / "training" / "pairs.safetensors").unlink()
+    assert main(arguments(tiny_teacher, out, "--overwrite", "--method", "dsno", steps=1)) == 0
+
+
+def test_a_student_is_no_teacher(tiny_teacher: Path, tmp_path: Path, capsys):
+    out = tmp_path / "student"
+    assert main(arguments(tiny_teacher, out, "--method", "one-pass", steps=1)) == 0
+    assert main(arguments(out, tmp_path / "other")) == 2
+    assert "is a student itself" in error_line(capsys)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_teacher_that_sees_nothing_in_pure_noise_is_refused_before_it_is_asked(
+    tiny_teacher: Path, tmp_path: Path, capsys
+):
+    """A noise prediction at alpha = 0 would have to be divided by it."""
+    teacher = tmp_path / "teacher"
+    shutil.copytree(tiny_teacher, teacher)
+    path = teacher / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "rescale_betas_zero_snr": True}))
+    for method in ("one-pass", "dmd", "consistency", "ddgan"):
+        assert main(arguments(teacher, tmp_path / "student", "--method", method)) == 2
+        assert "predicts noise, and at t = 1 there is nothing else" in error_line(capsys)
+    assert not (tmp_path / "student").exists()
+    begun = arguments(teacher, tmp_path / "student", "--method", "diff-instruct", "--start", "0.9", steps=1)
+    assert main(begun) == 0
 
 
 def test_a_student_may_begin_below_pure_noise(tiny_teacher: Path, tmp_path: Path):
