@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sds.denoiser import Condition, NeuralTeacher
+from sds.denoiser import Condition, Denoiser, NeuralTeacher
 from sds.lora import full_copy
 from sds.processes import in_shares_each
 from sds.ramps import TimeRange
@@ -24,6 +24,9 @@ from students.batches import Batch, ImageSource
 from students.distances import squared
 from students.generator import LatentDraw
 from students.targets import Learning, Times, velocity_weight
+
+TREMBLE = 0.05
+"""The standard deviation of the noise, on images in [-1, 1], that shall not matter to a steady discriminator."""
 
 FEWEST_REAL_IMAGES = 64
 """With fewer real images a discriminator knows them by heart before the student has learned anything."""
@@ -198,6 +201,8 @@ class Adversary:
             multiplied by how many these are.
         r1: weight of the squared gradient of the logit with respect to the features of real images (Mescheder et al.
             2018; ADD takes it at the heads' inputs).
+        steadiness: weight of (D(x) - D(x + n))^2 on real images x with a little noise n, of `TREMBLE`: R1 where the
+            features learn, without a second derivative (Lin et al. 2025, equation 6).
         learning_rate: of the discriminator's Adam.
         head_start: updates of the discriminator before the student hears of it. What a discriminator says that has
             learned nothing yet is noise, and takes apart a student that begins as its teacher.
@@ -221,6 +226,7 @@ class Adversary:
         loss: AdversarialLoss = HINGE,
         weight: float = 1.0,
         r1: float = 1e-5,
+        steadiness: float = 0.0,
         learning_rate: float = 1e-3,
         head_start: int = 0,
     ) -> None:
@@ -230,7 +236,7 @@ class Adversary:
                 "or choose a method without a discriminator (Diff-Instruct, DMD, consistency distillation ...)"
             )
         self.discriminator, self.real, self.loss = discriminator, real, loss
-        self.weight, self.r1 = weight, r1
+        self.weight, self.r1, self.steadiness = weight, r1, steadiness
         self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.0, 0.99))
         self.features_learn = isinstance(discriminator.features, nn.Module)
         self.head_start, self.updates = head_start, 0
@@ -270,6 +276,7 @@ class Adversary:
             real, told = batch.x0, batch.condition
         else:
             told = condition
+        alike = rng.get_state()
         with torch.set_grad_enabled(self.features_learn):
             seen_real = self.discriminator.features(real.to(fake), told, rng)
             seen_fake = self.discriminator.features(fake, condition, rng)
@@ -279,6 +286,11 @@ class Adversary:
             inputs = [feature.detach().requires_grad_() for feature in seen_real]
             slopes = torch.autograd.grad(self.discriminator(inputs).sum(), inputs, create_graph=True)
             loss = loss + self.r1 * sum(slope.square().flatten(1).sum(1).mean() for slope in slopes)
+        if self.steadiness:
+            trembling = real.to(fake) + TREMBLE * torch.randn(real.shape, generator=rng).to(fake)
+            same = torch.Generator().set_state(alike)  # features look at both through the same noise
+            again = self.discriminator(self.discriminator.features(trembling, told, same))
+            loss = loss + self.steadiness * (of_real - again).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -312,15 +324,22 @@ class DenoisedAdversary:
         adversary: discriminator, loss and weight.
         times: of the noise that the student starts from.
         denoising: weight of the loss of `targets.denoising` on the same images, which then costs no evaluation.
+        fitting: whose eye chooses the noise, where the student starts from pure noise below t = 1; see `fitting_noise`.
+            None noises the images.
     """
 
-    def __init__(self, adversary: Adversary, times: Times, denoising: float = 0.0) -> None:
-        self.adversary, self.times, self.denoising = adversary, times, denoising
+    def __init__(
+        self, adversary: Adversary, times: Times, denoising: float = 0.0, fitting: Denoiser | None = None
+    ) -> None:
+        self.adversary, self.times, self.denoising, self.fitting = adversary, times, denoising, fitting
 
     def __call__(self, learning: Learning, batch: Batch) -> Tensor:
         """The term for one batch, after a step of the discriminator."""
         t = self.times.sample(len(batch), learning.progress, learning.rng)
-        x_t = learning.student.schedule.add_noise(batch.x0, batch.noise, t)
+        if self.fitting is None:
+            x_t = learning.student.schedule.add_noise(batch.x0, batch.noise, t)
+        else:
+            x_t = fitting_noise(self.fitting, batch.x0, t, batch.condition, learning.rng)
         x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
         loss = self.adversary.generator_loss(x, batch.condition, learning.rng, batch.x0)
         if self.denoising:
@@ -335,3 +354,24 @@ class DenoisedAdversary:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         self.adversary.load_state_dict(state)
+
+
+@torch.no_grad()
+def fitting_noise(
+    teacher: Denoiser, x0: Tensor, t: Tensor, condition: Condition, rng: torch.Generator, draws: int = 5
+) -> Tensor:
+    """Of several pure noises for each image x0 (batch, ...) the one in which ``teacher`` sees most of that image.
+
+    A student that is told to begin at t < 1 but given pure noise sees in it one of the images that a prompt may mean.
+    It shall learn that image and no other: with noise that knows nothing of the image, it would learn their mean, and
+    with the image under its noise it would learn to look for what is not there when it is used. The nearest of several
+    draws is what implicit maximum likelihood learns from (Li & Malik 2018), here with the teacher in the student's
+    place, so that noise and image keep belonging together while the student changes.
+
+    ::
+
+        argmin over noise of  | E[x0 | x_t = noise] - x0 |^2
+    """
+    noise = torch.randn(draws, *x0.shape, generator=rng).to(x0)
+    errors = torch.stack([(teacher(drawn, t, condition) - x0).square().flatten(1).mean(1) for drawn in noise])
+    return noise[errors.argmin(0), torch.arange(len(x0), device=x0.device)]

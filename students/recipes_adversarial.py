@@ -38,7 +38,14 @@ def adversary_for(order: Order, loss: AdversarialLoss, weight: float) -> Adversa
         return Adversary(discriminator, data, loss=loss, weight=weight)
     head_start = min(HEAD_START, order.steps // 4)
     return Adversary(
-        discriminator, data, loss=loss, weight=weight / LOUDER, r1=0.0, learning_rate=2e-4, head_start=head_start
+        discriminator,
+        data,
+        loss=loss,
+        weight=weight / LOUDER,
+        r1=0.0,
+        steadiness=3.0,
+        learning_rate=2e-4,
+        head_start=head_start,
     )
 
 
@@ -57,7 +64,8 @@ def ufogen_recipe(order: Order) -> StudentRun:
     student = seeded_student(order)
     times = StepTimes(order.times)
     adversary = adversary_for(order, NON_SATURATING, weight=0.1)
-    stage = Stage([DenoisedAdversary(adversary, times, denoising=1.0)], images(order), order.steps)
+    fitting = order.teacher if order.start < 1 else None
+    stage = Stage([DenoisedAdversary(adversary, times, denoising=1.0, fitting=fitting)], images(order), order.steps)
     return regression(order, [lambda _: stage], student)
 
 
