@@ -244,9 +244,8 @@ def vertex_normals(vertices: Tensor, faces: NDArray[np.int32]) -> Tensor:
 
 def _shaded(shading: Shading, colour: Tensor, normal: Tensor, view: Tensor, cameras: Cameras) -> Tensor:
     """Fragments' colours (P, 3) in the light of their own view, as images of one pixel each."""
-    light = headlight(cameras)
-    of_fragment = type(light)(light.direction[view], light.ambient, light.diffuse)
-    return shading(colour[:, :, None, None], normal[:, :, None, None], of_fragment)[:, :, 0, 0]
+    light = headlight(cameras).of_views(view)
+    return shading(colour[:, :, None, None], normal[:, :, None, None], light)[:, :, 0, 0]
 
 
 def _placed(seen: Fragments, values: Tensor) -> Tensor:
