@@ -89,12 +89,12 @@ SMALL_TEACHER_MESH = MeshRecipe(
     guidance=SMALL_TEACHER.guidance,
     # High noise all along, as for the field: outlines that only low noise has seen grow frills.
     times=TimeRange(Ramp(0.2, 0.1), Ramp(0.98, 0.7)),
-    learning_rate=Ramp(0.8, 0.2, begin=0.5),
+    learning_rate=Ramp(1.0, 0.2, begin=0.5),
     roughness=1.0,
     grid=96,
     texture_grid=64,
-    laplacian=100.0,
-    normals=30.0,
+    laplacian=30.0,
+    normals=20.0,
 )
 """For the same teachers: fewer steps, since the field has made most decisions."""
 
