@@ -223,19 +223,20 @@ def test_threads_of_a_run_are_kept(tiny_teacher: Path, tmp_path: Path):
 
 
 def test_a_student_is_measured_beside_its_teacher(tiny_teacher: Path, tmp_path: Path, capsys, monkeypatch):
-    monkeypatch.setattr("cli.student_metrics.IMAGES", 12)
-    monkeypatch.setattr("cli.student_metrics.OF_ONE_PROMPT", 4)
-    monkeypatch.setattr("cli.student_metrics.TEACHER_STEPS", 6)
+    for name, value in (("OF_ONE_PROMPT", 4), ("TEACHER_STEPS", 6), ("TIMED", 2), ("ROUNDS", 1)):
+        monkeypatch.setattr(f"cli.student_metrics.{name}", value)
     out = tmp_path / "student"
     assert main(arguments(tiny_teacher, out, "--method", "one-pass", steps=1)) == 0
     capsys.readouterr()
-    assert main(["evaluate", str(out)]) == 0
+    assert main(["evaluate", str(out), "--images", "16"]) == 0
     metrics = json.loads((out / "training" / "metrics.json").read_text())
-    assert metrics["fidelity"]["frechet_distance"] > 0
-    assert 0 <= metrics["fidelity"]["precision"] <= 1
-    assert 0 <= metrics["diversity"]["recall"] <= 1
-    assert metrics["speed"]["ideal"] == 12
-    assert metrics["measured"]["images"] == 12
+    for who in ("student", "teacher"):
+        assert metrics[who]["frechet_distance"] > 0
+        assert 0 <= metrics[who]["precision"] <= 1
+        assert 0 <= metrics[who]["recall"] <= 1
+    assert metrics["beside teacher"]["ideal_speed"] == 12
+    assert metrics["measured by"]["images"] == 16
+    assert "teacher's, 6 steps" in metrics["measured by"]["reference"]
     table = capsys.readouterr().out
     assert "frechet distance" in table
     assert "colours of 4 x 4 parts" in table
