@@ -27,6 +27,12 @@ ACCELERATORS = {
 PACKAGES = ("torch", "diffusers", "transformers", "numba", "scikit-image", "trimesh", "imageio-ffmpeg")
 
 
+OPTIONAL = {
+    "xatlas": "textures; without it meshes have colours at their vertices",
+    "usd-core": "export to USDZ; pip install 'scoresmith[usd]'",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--words", action="store_true", help="list the words that the embedded teacher knows")
@@ -51,6 +57,7 @@ def report() -> tuple[list[str], bool]:
         found = installed(name)
         missing |= found is None
         lines.append(f"package      {name} {found or 'MISSING: pip install ' + name}")
+    lines += [f"optional     {name} {installed(name) or 'not installed'} ({use})" for name, use in OPTIONAL.items()]
     lines += device_lines()
     lines.append(f"disk         {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GB free in {Path.cwd()}")
     teacher, broken = teacher_line()

@@ -22,8 +22,8 @@ from representations.textures import ImageError
 MOST_BYTES = 2**30
 """Larger files are refused."""
 
-MOST_FACES = 4_000_000
-"""Meshes with more triangles are refused: each takes about 500 bytes while it is read and checked."""
+MOST_FACES = 2_000_000
+"""Meshes with more triangles are refused: each takes about 750 bytes while it is read and checked."""
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 """What can be read."""

@@ -1,8 +1,8 @@
 """All measurements, one after another: ``make benchmark``. Minutes; give it the machine for itself."""
 
-from tests.benchmarks import hash_encoding, memory, rasterization, score_distillation, volume_rendering
+from tests.benchmarks import hash_encoding, memory, rasterization, score_distillation, textures, volume_rendering
 
 if __name__ == "__main__":
-    for benchmark in (score_distillation, volume_rendering, hash_encoding, rasterization, memory):
+    for benchmark in (score_distillation, volume_rendering, hash_encoding, rasterization, textures, memory):
         print(f"\n{(benchmark.__doc__ or benchmark.__name__).splitlines()[0]}")
         benchmark.main()
