@@ -2,8 +2,8 @@
 
     python examples/compare_students/compare.py --out outputs/comparison
 
-Trains the digits teacher (`digits.py`) unless it is there, then a one-step student by each method, and draws the plane
-of fidelity and diversity. What is finished is not done again, so that an interrupted comparison goes on where it was.
+Trains a one-step student of the digits teacher beside this file (`digits.py` has made it) by each method, and draws the
+plane of fidelity and diversity. What is finished is not done again: an interrupted comparison goes on where it was.
 
 An evaluation is one picture at one noise level for one prompt, so that guidance costs two; those for pairs and images
 of the teacher count too. A student's own evaluations, and those of its critic, do not: its column of seconds says what
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from charts import draw_plane
-from digits import NAMES, digits, train_teacher
+from digits import NAMES, digits
 from torch import Tensor, nn
 
 from cli.pictures import write_sheet
@@ -34,10 +34,10 @@ from students.order import Order
 from students.recipes import RECIPES
 from students.teachers import AroundNeuralTeacher
 
-BUDGET = 20_000
+BUDGET = 12_000
 """Evaluations of the teacher that each method may spend."""
 
-MOST_STEPS = 625
+MOST_STEPS = 375
 """Of a student: methods that need the teacher for pairs only would go on for ever."""
 
 PATH_STEPS = 16
@@ -175,21 +175,18 @@ def judged(name: str, pictures: Tensor) -> Result:
     )
 
 
-def compare_all(methods: Sequence[str], out: Path, seed: int) -> list[Result]:
+def compare_all(teacher: NeuralTeacher, methods: Sequence[str], out: Path, seed: int) -> list[Result]:
     """Results of the real digits that were trained on, of the teacher and of all methods; what is there is kept."""
-    folder = out / "teacher"
-    if not (folder / "model_index.json").exists():
-        train_teacher(folder)
-    teacher = load_diffusers_teacher(folder)
     known = read_results(out / "results.json")
     for name, steps in TEACHERS.items():
-        known.setdefault(name, judged(name, draw_by_teacher(teacher, steps, seed)))
+        if name not in known:
+            known[name] = judged(name, draw_by_teacher(teacher, steps, seed))
     known.setdefault("real digits", judged("real digits", resembling(seed)))
-    rows = [digits(held_out=True)[0][:16], draw_by_teacher(teacher, 50, seed)[:16]]
+    real, _ = digits(held_out=True)
     for method in methods:
         if method not in known:
             pictures, known[method] = train_student(teacher, method, seed)
-            write_sheet(out / "sheets" / f"{method}.png", [*rows, pictures[:16]], size=48)
+            write_sheet(out / "sheets" / f"{method}.png", [real[:16], pictures[:16]], size=48)
             print(f"{method:22} {known[method]}", flush=True)
         write_results(out / "results.json", known)
     return list(known.values())
@@ -234,10 +231,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to write; continued if it is there")
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="NAME")
+    parser.add_argument("--teacher", type=Path, default=Path(__file__).parent / "teacher", help="its folder")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    results = compare_all(arguments.methods, arguments.out, arguments.seed)
+    teacher = load_diffusers_teacher(arguments.teacher)
+    results = compare_all(teacher, arguments.methods, arguments.out, arguments.seed)
     (arguments.out / "table.md").write_text(table(results), encoding="utf-8")
     draw_plane(results, arguments.out / "plane.png")
     print(table(results))

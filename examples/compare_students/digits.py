@@ -88,8 +88,8 @@ def train_teacher(out: Path, steps: int = 2500, batch_size: int = 64, rate: floa
 
 
 def save_teacher(unet: UNet2DModel, scheduler: DDPMScheduler, out: Path) -> Path:
-    """Write a folder in the diffusers layout; returns it."""
-    unet.save_pretrained(out / "unet", safe_serialization=True)
+    """Write a folder in the diffusers layout, weights in half precision; returns it."""
+    unet.half().save_pretrained(out / "unet", safe_serialization=True)
     scheduler.save_pretrained(out / "scheduler")
     index = {
         "_class_name": "DDPMPipeline",

@@ -11,12 +11,14 @@ from sds.ramps import Ramp, TimeRange
 from sds.teachers.embedded import load_embedded_teacher
 from students.adversarial import (
     NON_SATURATING,
+    TREMBLE,
     Adversary,
     DenoisedAdversary,
     Discriminator,
     LearningDiscriminator,
     LearningFeatures,
     NetworkFeatures,
+    fitting_noise,
 )
 from students.batches import Batch, Images
 from students.features import learning_features
@@ -159,3 +161,42 @@ def test_the_embedded_teachers_copy_looks_at_all_levels_and_frozen_heads_stay_as
     assert {name.split(".")[0] for name, _ in frozen.named_parameters()} == {"heads"}
     with pytest.raises(ValueError, match="no down_blocks"):
         learning_features(ToyTeacher(), ToyTeacher().network)
+
+
+def test_a_steady_discriminator_hardly_notices_a_tremble():
+    def excitement(steadiness: float) -> float:
+        teacher, adversary = toy()
+        adversary.steadiness = steadiness
+        rng = torch.Generator().manual_seed(0)
+        for _ in range(60):
+            fake = torch.randn(32, 3, 4, 4, generator=rng) + checkerboard(32)
+            adversary.update(fake, teacher.condition(["a"] * 32), rng)
+        x, told = normals(64, 3, 4, 4, seed=4), teacher.condition(["a"] * 64)
+        discriminator = adversary.discriminator
+        with torch.no_grad():
+            logits, again = (
+                discriminator(discriminator.features(seen, told, torch.Generator()))
+                for seen in (x, x + TREMBLE * normals(64, 3, 4, 4, seed=5))
+            )
+        return float((logits - again).square().mean())
+
+    assert excitement(1e4) < 0.2 * excitement(0.0)
+
+
+def test_the_noise_that_fits_is_the_one_in_which_the_teacher_sees_the_image():
+    """A teacher that sees its input halved: of several noises the one nearest to twice the image is taken."""
+
+    class Halving(ToyTeacher):
+        def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+            return x_t / 2
+
+    teacher = Halving()
+    x0, told = 0.5 * normals(6, 3, 4, 4), teacher.condition(["a"] * 6)
+    t = torch.full((6,), 0.9, dtype=torch.float64)
+    chosen = fitting_noise(teacher, x0, t, told, torch.Generator().manual_seed(2), draws=7)
+    drawn = torch.randn(7, 6, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+    nearest = (drawn - 2 * x0).square().sum((2, 3, 4)).argmin(0)
+    for row in range(6):
+        assert torch.equal(chosen[row], drawn[nearest[row], row])
+    alone = fitting_noise(teacher, x0, t, told, torch.Generator().manual_seed(2), draws=1)
+    assert torch.equal(alone, drawn[0])
