@@ -32,13 +32,6 @@ from sds.engine import image_of
 SIDES, PICTURE_SIZE = 4, 128
 """Pictures of the object from all round, and pixels along the side of each."""
 
-LARGEST_SHARE = 0.08
-"""Of the time since a run began that may be spent on showing it."""
-
-SECONDS_BETWEEN_PICTURES, SECONDS_BETWEEN_SURFACES = 3.0, 10.0
-
-COST_OF_PICTURES, COST_OF_SURFACES = 0.3, 1.5
-"""Seconds that they take about, until it has been measured: a run does not begin with waiting to be shown."""
 
 FOLLOWED_WITHIN = 8.0
 """A browser that asked for the state so few seconds ago follows the run, and gets as long to load the last page."""
@@ -53,17 +46,30 @@ class Turn:
 
     Attributes:
         seconds_between: the least time from its end to its next beginning.
-        cost: seconds that it took the last time, or is expected to take.
+        share: of the time since the run began, the most that may be spent on it.
+        cost: seconds that it took the last time, or is expected to take; a run does not begin with waiting for it.
+        spent: seconds so far.
         ended: when it was done last, by `time.monotonic`.
     """
 
     seconds_between: float
+    share: float
     cost: float
+    spent: float = 0.0
     ended: float = -float("inf")
 
-    def is_due(self, now: float, began: float, spent: float) -> bool:
-        """Whether it is time, and all that has been ``spent`` since ``began`` stays within its share even then."""
-        return now - self.ended >= self.seconds_between and spent + self.cost <= LARGEST_SHARE * (now - began)
+    def is_due(self, now: float, began: float) -> bool:
+        """Whether it is time, and what it takes stays within its share of the time since ``began`` even then."""
+        return now - self.ended >= self.seconds_between and self.spent + self.cost <= self.share * (now - began)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Do it in the block, and count what it takes."""
+        started = time.monotonic()
+        yield
+        self.ended = time.monotonic()
+        self.cost = self.ended - started
+        self.spent += self.cost
 
 
 @dataclass
@@ -76,8 +82,7 @@ class Watched:
         steps: of all its stages.
         deliver: puts an asset on the floor in metres.
         began: when, by `time.monotonic`.
-        spent: seconds on showing it so far.
-        picture, surface: when the next of them is due.
+        picture, surface: when the next of them is due. Together they take 8% of the run's time at most.
         pictures, surfaces: how many there have been.
         finished: whether its report is written.
     """
@@ -87,9 +92,8 @@ class Watched:
     steps: int
     deliver: Deliver
     began: float = field(default_factory=time.monotonic)
-    spent: float = 0.0
-    picture: Turn = field(default_factory=lambda: Turn(SECONDS_BETWEEN_PICTURES, COST_OF_PICTURES))
-    surface: Turn = field(default_factory=lambda: Turn(SECONDS_BETWEEN_SURFACES, COST_OF_SURFACES))
+    picture: Turn = field(default_factory=lambda: Turn(seconds_between=3.0, share=0.03, cost=0.2))
+    surface: Turn = field(default_factory=lambda: Turn(seconds_between=10.0, share=0.05, cost=1.5))
     pictures: int = 0
     surfaces: int = 0
     finished: bool = False
@@ -151,17 +155,18 @@ class LiveView:
         run = self._run
         if run is None:
             raise RuntimeError("begin() says what is looked at")
-        with self._if_due(run.picture) as due:
-            if due:
+        if run.picture.is_due(time.monotonic(), run.began):
+            with run.picture.timed():
                 self._served[f"/{PICTURE}"] = Resource(MEDIA_TYPES[".png"], picture_of(scene))
                 run.pictures += 1
                 self._tell(point.step)
-        with self._if_due(run.surface) as due:
-            surface = surface_of(scene, run.deliver) if due else None
-            if surface is not None:
-                self._served[f"/{SURFACE}"] = Resource(MEDIA_TYPES[".glb"], surface)
-                run.surfaces += 1
-                self._tell(point.step)
+        if run.surface.is_due(time.monotonic(), run.began):
+            with run.surface.timed():
+                surface = surface_of(scene, run.deliver)
+                if surface is not None:
+                    self._served[f"/{SURFACE}"] = Resource(MEDIA_TYPES[".glb"], surface)
+                    run.surfaces += 1
+                    self._tell(point.step)
 
     def finish(self) -> None:
         """Show the report, which is written now, in the place of the run."""
@@ -171,19 +176,6 @@ class LiveView:
         run.finished = True
         self._served["/"] = page_resource(run.folder.report.read_text(encoding="utf-8"))
         self._tell(run.steps)
-
-    @contextmanager
-    def _if_due(self, turn: Turn) -> Iterator[bool]:
-        """Yield whether it is time; if so, count what the block takes."""
-        run = self._run
-        assert run is not None
-        started = time.monotonic()
-        due = turn.is_due(started, run.began, run.spent)
-        yield due
-        if due:
-            turn.ended = time.monotonic()
-            turn.cost = turn.ended - started
-            run.spent += turn.cost
 
     def _tell(self, step: int) -> None:
         """Make the state that browsers ask for."""

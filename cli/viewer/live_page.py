@@ -21,7 +21,10 @@ def live_page(prompt: str, run: int) -> Page:
         prompt: of the run.
         run: its number on this server; a page whose run is over gives way to the next one.
     """
-    picture = element("img", alt="The object as it is now, from four sides", class_="now")
+    now = [
+        element("img", alt="The object as it is now, from four sides", class_=f"now {place}".strip())
+        for place in ("fallback", "")
+    ]
     body = joined(
         page_header(prompt, "This page follows the run; the finished object will take its place."),
         element(
@@ -30,9 +33,9 @@ def live_page(prompt: str, run: int) -> Page:
             element("p", "The run begins.", class_="state", role="status"),
             element(
                 "div",
-                viewer(None, "", prompt, "The surface appears here when there is one to trace."),
-                element("aside", element("h2", "Now"), picture),
-                class_="hero",
+                viewer(now[0], "", prompt, "The surface comes later; until then, pictures from four sides."),
+                element("aside", element("h2", "Now"), now[1]),
+                class_="hero live",
             ),
             section("Curves", "", element("div", class_="charts")),
         ),

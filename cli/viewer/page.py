@@ -107,12 +107,12 @@ def data_address(content: bytes, kind: str) -> str:
 
 
 def viewer(
-    fallback: str | None, size: str, described: str, notice: str = "Turning the object needs JavaScript."
+    instead: Markup | None, size: str, described: str, notice: str = "Turning the object needs JavaScript."
 ) -> Markup:
     """The place where the model is shown.
 
     Args:
-        fallback: address of a picture for browsers that cannot show it, or None.
+        instead: a picture (see `turning`) that stands here until the model does, or None.
         size: of the object in words, or "".
         described: the model in words, for those who do not see it.
         notice: what is said until the model is there.
@@ -122,13 +122,12 @@ def viewer(
         element("label", element("input", type="radio", name="mode", value=value), element("span", label))
         for value, label in modes
     ]
-    picture = [element("img", src=fallback, alt=f"{described}, turning once", class_="fallback")] if fallback else []
     return element(
         "section",
         element(
             "div",
             element("canvas", tabindex=0, role="img", aria_label=f"{described}. Arrow keys turn it, + and - zoom."),
-            *picture,
+            instead or "",
             element("p", notice, class_="notice", role="status"),
             element("p", element("span", size), element("span", class_="cell"), class_="scale"),
             class_="stage",
@@ -146,6 +145,11 @@ def viewer(
         class_="viewer",
         aria_label="The object",
     )
+
+
+def turning(address: str, described: str) -> Markup:
+    """A picture of the object that turns by itself, for where the model cannot be shown."""
+    return element("img", src=address, alt=f"{described}, turning once", class_="fallback")
 
 
 def definitions(pairs: dict[str, str]) -> Markup:

@@ -9,7 +9,18 @@ from cli.curves import read_curves
 from cli.pictures import pictures_of_sheet
 from cli.run_folder import RunFolder, read_json, write_text
 from cli.viewer.markup import Markup, element, joined
-from cli.viewer.page import Page, data_address, definitions, folded, html_of, page_footer, page_header, section, viewer
+from cli.viewer.page import (
+    Page,
+    data_address,
+    definitions,
+    folded,
+    html_of,
+    page_footer,
+    page_header,
+    section,
+    turning,
+    viewer,
+)
 from cli.viewer.run_curves import curves_section
 from cli.viewer.words import duration, lengths_in_words, percent, side_in_words, with_article
 
@@ -76,12 +87,12 @@ def summary(configuration: dict[str, Any], finished: bool) -> str:
 def object_section(folder: RunFolder, model: bytes | str | None, prompt: str, metrics: dict[str, Any]) -> Markup:
     """The model; or the turntable, or what a flat run made."""
     turntable = folder.turntable(".gif")
-    moving = data_address(turntable.read_bytes(), "image/gif") if turntable.is_file() else None
+    moving = turning(data_address(turntable.read_bytes(), "image/gif"), prompt) if turntable.is_file() else None
     if model is not None:
         return viewer(moving, size_in_words(metrics), prompt)
     if moving is not None:
         note = element("p", "The model is too large for this page; scoresmith view shows it.", class_="notice")
-        return element("section", element("div", element("img", src=moving, alt=prompt), note, class_="stage"))
+        return element("section", element("div", moving, note, class_="stage"))
     if not folder.preview.is_file():
         return Markup("")
     made = pictures_of_sheet(folder.preview, rows=2)[0][0]

@@ -155,20 +155,30 @@ def test_an_error_ends_the_server_at_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_showing_stays_within_its_share_of_the_time():
     """Steps of a tenth of a second; each look takes two seconds. The time that looks take is never beyond the share."""
-    turn, now, spent = Turn(seconds_between=3.0, cost=2.0), 0.0, 0.0
+    turn, now = Turn(seconds_between=3.0, share=0.05, cost=2.0), 0.0
     for _ in range(10_000):
         now += 0.1
-        if turn.is_due(now, began=0.0, spent=spent):
-            now, spent = now + 2.0, spent + 2.0
-            turn.ended = now
-        assert spent <= live.LARGEST_SHARE * now
-    assert spent == pytest.approx(live.LARGEST_SHARE * now, rel=0.05)
+        if turn.is_due(now, began=0.0):
+            now += 2.0
+            turn.spent, turn.ended = turn.spent + 2.0, now
+        assert turn.spent <= 0.05 * now
+    assert turn.spent == pytest.approx(0.05 * now, rel=0.05)
 
 
 def test_looks_are_not_more_frequent_than_needed():
-    turn = Turn(seconds_between=3.0, ended=10.0, cost=0.001)
-    assert not turn.is_due(12.9, began=0.0, spent=0.0)
-    assert turn.is_due(13.0, began=0.0, spent=0.0)
+    turn = Turn(seconds_between=3.0, share=0.05, cost=0.001, ended=10.0)
+    assert not turn.is_due(12.9, began=0.0)
+    assert turn.is_due(13.0, began=0.0)
+
+
+def test_what_a_look_takes_is_counted():
+    turn = Turn(seconds_between=0.0, share=0.05, cost=1.0)
+    began = time.monotonic()
+    for _ in range(2):
+        with turn.timed():
+            time.sleep(0.02)
+    assert 0.02 <= turn.cost <= turn.spent - 0.02 <= time.monotonic() - began
+    assert not turn.is_due(turn.ended, began=turn.ended - turn.spent / 0.05)
 
 
 def test_a_live_view_says_what_is_missing():

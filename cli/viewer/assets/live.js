@@ -11,7 +11,9 @@
     find(".state").textContent = state.sentence;
     find("progress").value = state.progress;
     if (!find(".chart.reading")) find(".charts").innerHTML = state.charts; // escaped by the server, which drew them
-    if (state.pictures > shown.pictures) find(".now").src = `${live.picture}?${state.pictures}`;
+    if (state.pictures > shown.pictures) {
+      for (const image of document.querySelectorAll(".now")) image.src = `${live.picture}?${state.pictures}`;
+    }
     if (state.surfaces > shown.surfaces) await modelViewer?.load({ address: `${live.surface}?${state.surfaces}` });
     shown.pictures = state.pictures;
     shown.surfaces = state.surfaces;

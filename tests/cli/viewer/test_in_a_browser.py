@@ -8,7 +8,7 @@ import pytest
 
 from cli.viewer.file_page import file_page
 from cli.viewer.markup import element, joined
-from cli.viewer.page import Page, data_address, html_of, viewer
+from cli.viewer.page import Page, data_address, html_of, turning, viewer
 from cli.viewer.server import PageServer, page_resource, serve_beside
 from representations.asset import Asset
 from representations.gltf import glb_bytes
@@ -30,7 +30,9 @@ def browser() -> Iterator[Browser]:
 
 def written(folder: Path, model: bytes, title: str = "a red ball", fallback: str | None = None) -> str:
     """The address of a page with a model inside."""
-    page = Page(title, joined(element("h1", title), viewer(fallback, "1 m wide", title)), model)
+    page = Page(
+        title, joined(element("h1", title), viewer(fallback and turning(fallback, title), "1 m wide", title)), model
+    )
     path = folder / "report.html"
     path.write_bytes(html_of(page).encode())
     return path.as_uri()

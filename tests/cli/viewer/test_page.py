@@ -8,7 +8,7 @@ import re
 import pytest
 
 from cli.viewer.markup import Markup, element, joined
-from cli.viewer.page import ASSETS, Page, asset, html_of, viewer
+from cli.viewer.page import ASSETS, Page, asset, html_of, turning, viewer
 from representations.asset import Asset
 from representations.gltf import glb_bytes
 from tests.cli.viewer.objects import ball
@@ -70,7 +70,9 @@ def test_exactly_the_scripts_and_the_style_of_the_page_may_run(page: Page):
 
 
 def test_a_page_names_no_other_address():
-    document = without_scripts(html_of(Page("a ball", viewer("data:image/gif;base64,", "", "a ball"), b"glTF")))
+    document = without_scripts(
+        html_of(Page("a ball", viewer(turning("data:image/gif;base64,", "a ball"), "", "a ball"), b"glTF"))
+    )
     assert "://" not in document
     assert not re.search(r'\b(src|href)="(?!data:)', document)
     assert " style=" not in document  # the policy would ignore it
