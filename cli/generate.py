@@ -92,10 +92,11 @@ def run(options: argparse.Namespace) -> int:
     """Generate everything that was asked for; returns the exit code."""
     from cli.errors import UserError
     from cli.generation import generate, resume
-    from cli.initial_mesh import read_initial_mesh, require_inside
+    from cli.initial_mesh import placement_of, require_inside
     from cli.run_folder import RunFolder, folder_name
     from cli.scene import Request
     from cli.teachers import choose_device, load_teacher, warnings_about
+    from representations.mesh_files import load_mesh
 
     if options.resume is not None:
         if options.prompts or options.prompts_file or options.out:
@@ -110,10 +111,9 @@ def run(options: argparse.Namespace) -> int:
     if options.steps < 0:
         raise UserError(f"--steps must be positive, not {options.steps}")
     stages = stages_asked_for(options)
-    if options.init is not None:
-        initial = read_initial_mesh(options.init)
-        if not options.retexture:
-            require_inside(initial, options.init)
+    initial = load_mesh(options.init) if options.init is not None else None
+    if initial is not None and not options.retexture:
+        require_inside(initial, options.init)
     requests = [
         Request(
             prompt=prompt,
@@ -124,6 +124,7 @@ def run(options: argparse.Namespace) -> int:
             encoding=options.encoding,
             init=str(options.init.resolve()) if options.init else "",
             retexture=options.retexture,
+            placement=placement_of(initial) if initial is not None else None,
             teacher=options.teacher,
             preset=options.preset,
             steps=options.steps,

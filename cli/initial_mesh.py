@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,41 @@ OBJECT_RADIUS = 0.9
 COARSE_NODES = 49
 
 
-def read_initial_mesh(path: Path) -> Asset:
-    """What is in a file, moved and scaled into the unit sphere.
+@dataclass(frozen=True)
+class Placement:
+    """Where a mesh was before it was moved into the unit sphere, in its own units.
 
-    Raises representations.mesh.MeshError if the file cannot be read or holds no mesh.
+    Attributes:
+        centre: of its bounding box.
+        scale: what a length of 1 in the unit sphere stands for.
     """
+
+    centre: tuple[float, float, float]
+    scale: float
+
+
+def read_initial_mesh(path: Path) -> Asset:
+    """What is in a file, moved and scaled into the unit sphere; raises as `load_mesh`."""
     return in_unit_sphere(load_mesh(path))
+
+
+def in_unit_sphere(asset: Asset) -> Asset:
+    """The asset with its bounding box in the middle and its farthest vertex at `OBJECT_RADIUS`."""
+    place = placement_of(asset)
+    return replace(asset, mesh=replace(asset.mesh, vertices=(asset.mesh.vertices - place.centre) / place.scale))
+
+
+def placement_of(asset: Asset) -> Placement:
+    """Where an asset is."""
+    vertices = asset.mesh.vertices
+    centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    x, y, z = map(float, centre)
+    return Placement((x, y, z), float(np.linalg.norm(vertices - centre, axis=1).max()) / OBJECT_RADIUS)
+
+
+def back_in_place(mesh: Mesh, place: Placement) -> Mesh:
+    """A mesh from the unit sphere where the user's own mesh was."""
+    return replace(mesh, vertices=mesh.vertices * place.scale + place.centre)
 
 
 def require_inside(asset: Asset, path: Path) -> None:
@@ -38,7 +67,7 @@ def require_inside(asset: Asset, path: Path) -> None:
 
     A look at a coarse grid: parts that are thinner than its cells vanish in the finer one of the run too, or nearly.
     """
-    if not (signed_distances(solid_of(asset), COARSE_NODES) < 0).any():
+    if not (signed_distances(solid_of(in_unit_sphere(asset)), COARSE_NODES) < 0).any():
         raise UserError(
             f"--init {path} encloses no volume that could be refined; close its holes first, or give it new colours "
             "with --retexture"
@@ -61,11 +90,3 @@ def begin_with_asset(field: MeshField, asset: Asset) -> None:
 def solid_of(asset: Asset) -> Mesh:
     """The asset's triangles, merged where they meet and turned outwards; nothing is dropped."""
     return clean(asset.mesh, Cleaning(smallest_component=0.0))
-
-
-def in_unit_sphere(asset: Asset) -> Asset:
-    """The asset centred by its bounding box and scaled so that its farthest vertex lies at `OBJECT_RADIUS`."""
-    vertices = asset.mesh.vertices
-    centred = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-    scaled = centred * (OBJECT_RADIUS / np.linalg.norm(centred, axis=1).max())
-    return replace(asset, mesh=replace(asset.mesh, vertices=scaled))

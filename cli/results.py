@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cli.initial_mesh import back_in_place
 from cli.judging import ELEVATION, Judge, asset_statistics, judge_asset, judged_cameras
 from cli.pictures import write_sheet, write_turntable
 from cli.run_folder import RunFolder, write_json
@@ -93,7 +94,9 @@ def finished(solid: Solid, faces: int | None = None, resolution: int | None = No
 
 
 def delivered(asset: Asset, request: Request, judge: Judge | None) -> Asset:
-    """The asset as an object that stands on the floor, in metres."""
+    """The asset as an object that stands on the floor, in metres; or where the mesh was that the run began with."""
+    if request.placement is not None:
+        return replace(asset, mesh=back_in_place(asset.mesh, request.placement))
     side = longest_side(request.prompt, judge.noun, judge.folder) if judge else UNKNOWN
     return replace(asset, mesh=standing(asset.mesh, side))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from cli.initial_mesh import begin_with_asset, read_initial_mesh
+from cli.initial_mesh import Placement, begin_with_asset, read_initial_mesh
 from cli.recipes import FieldRecipe, MeshRecipe, Recipe, field_recipe, mesh_recipe
 from cli.teachers import EMBEDDED, small_teacher_folder
 from representations.cameras import Cameras, CameraSampler
@@ -49,6 +49,7 @@ class Request:
         encoding: of a radiance field and of a texture, "grid" or "hash".
         init: a mesh file that the mesh stage begins with, or "".
         retexture: whether that mesh keeps its shape and is only given new colours.
+        placement: where that mesh was, which is where the result is put; None: on the floor, as large as its kind.
         teacher: "embedded", a folder, or a name on the hub.
         preset: "fast" or "quality".
         steps: of each stage; 0 stands for the preset's.
@@ -64,6 +65,7 @@ class Request:
     encoding: str = "grid"
     init: str = ""
     retexture: bool = False
+    placement: Placement | None = None
     teacher: str = EMBEDDED
     preset: str = "fast"
     steps: int = 0
@@ -71,7 +73,10 @@ class Request:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(self.stages))  # JSON knows lists only
+        object.__setattr__(self, "stages", tuple(self.stages))  # JSON knows lists only,
+        if isinstance(self.placement, dict):  # and no dataclasses
+            placement = Placement(tuple(self.placement["centre"]), self.placement["scale"])
+            object.__setattr__(self, "placement", placement)
 
     @property
     def representation(self) -> str:
