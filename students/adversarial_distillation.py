@@ -4,11 +4,15 @@
 
 The second term's gradient is 2 lambda c(t) (x - D), and x - D = (sigma / alpha) (eps_D - noise) exactly: it is the SDS
 row of `sds.score` with its own weight, and NFSD's where that method is asked for.
+
+The paper takes that distance in pixels. Where x are latents they are decoded first, and then it is no row of that table
+any more but a loss of its own, `PixelDistillation`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +24,9 @@ from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
 from sds.schedule import NoiseSchedule
 from sds.score import Method, Weighting, sds
 from students.adversarial import Adversary
+from students.batches import Batch
 from students.generator import FewStepGenerator
+from students.targets import Learning, Times
 from students.teachers import InOwnSpace
 
 
@@ -86,3 +92,42 @@ def add(
         ),
         terms=[adversary],
     )
+
+
+class PixelDistillation:
+    """lambda c(s) |decode(x) - decode(D(x_s))|^2: the distillation term in pixels, for `students.distillation`.
+
+    x is what the student makes of a noised image, as the paper's student does; the discriminator beside it is a
+    `students.adversarial.DenoisedAdversary` at the same times.
+
+    Args:
+        teacher: decodes x, differentiably; guided if that shall be learned.
+        times: of the student's steps.
+        weight: lambda.
+        noise_levels: s, where the teacher is asked.
+    """
+
+    def __init__(
+        self, teacher: Teacher, times: Times, weight: float = 2.5, noise_levels: TimeRange = DREAMFUSION_TIMES
+    ) -> None:
+        self.teacher, self.times, self.weight, self.noise_levels = teacher, times, weight, noise_levels
+
+    def __call__(self, learning: Learning, batch: Batch) -> Tensor:
+        """The mean over images and their pixels."""
+        rng, schedule = learning.rng, self.teacher.schedule
+        t = self.times.sample(len(batch), learning.progress, rng)
+        x_t = schedule.add_noise(batch.x0, batch.noise, t)
+        x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
+        s = self.noise_levels.sample(len(batch), learning.progress, rng)
+        x_s = schedule.add_noise(x.detach(), torch.randn(x.shape, generator=rng).to(x), s)
+        with torch.no_grad():
+            wanted = self.teacher.decode(self.teacher(x_s, s, batch.condition))
+        error = (self.teacher.decode(x) - wanted).square().flatten(1).mean(1)
+        return self.weight * (schedule.alpha(s).to(error) * error).mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty: it learns nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to do."""

@@ -84,11 +84,13 @@ def from_images(maps: Callable[[Tensor], Sequence[Tensor]]) -> FeatureSource:
 
 @torch.no_grad()
 def discriminator_on(features: Features, images: ImageSource) -> Discriminator | LearningDiscriminator:
-    """Heads for features whose widths are found by looking at one image."""
+    """Heads for features whose widths are found by looking at one image; new heads are always the same."""
     rng = torch.Generator().manual_seed(0)
     example = images(1, rng)
     seen = features(example.x0, example.condition, rng)
     channels = [feature.shape[1] for feature in seen]
-    if isinstance(features, LearningFeatures):
-        return LearningDiscriminator(features, channels).to(example.x0.device)
-    return Discriminator(features, channels).to(example.x0.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if isinstance(features, LearningFeatures):
+            return LearningDiscriminator(features, channels).to(example.x0.device)
+        return Discriminator(features, channels).to(example.x0.device)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation
-from students.adversarial import HINGE, Adversary
-from students.adversarial_distillation import AddSettings, add
+from students.adversarial import HINGE, Adversary, DenoisedAdversary
+from students.adversarial_distillation import AddSettings, PixelDistillation, add
 from students.batches import noise_batches
-from students.distillation import Stage
+from students.distillation import LearningTerm, Stage
 from students.distribution_matching import MatchingSettings, diff_instruct, dmd, dmd2
 from students.f_distillation import RatioCritic, f_distillation, forward_kl
 from students.features import discriminator_on
@@ -15,6 +15,7 @@ from students.generator import FewStepGenerator
 from students.order import Order, StudentRun, distance_for, images, matching, obtained_pairs, regression, seeded_student
 from students.recipes_adversarial import adversary_for
 from students.score_identity import ScoreIdentity
+from students.targets import StepTimes
 from students.teachers import Differentiable, GuidedTeacher
 
 
@@ -72,7 +73,9 @@ def sid_recipe(order: Order) -> StudentRun:
 
 
 def add_recipe(order: Order) -> StudentRun:
-    """ADD, by default with a discriminator on the teacher's own features."""
+    """ADD, by default with a discriminator on the teacher's own features; the distance in pixels also for latents."""
+    if order.teacher.shape[0] != 3:
+        return latent_add(order)
     adversary = adversary_for(order, HINGE, weight=0.1)
 
     def engine(generator: FewStepGenerator, settings: MatchingSettings) -> ScoreDistillation:
@@ -88,3 +91,14 @@ def add_recipe(order: Order) -> StudentRun:
         return add(generator, order.teacher, how, adversary)
 
     return matching(order, engine)
+
+
+def latent_add(order: Order) -> StudentRun:
+    """ADD for a teacher of latents: its distillation term is measured after decoding, in the loop of regressions."""
+    student, times = seeded_student(order), StepTimes(order.times)
+    adversary = adversary_for(order, HINGE, weight=0.1)
+    terms: list[LearningTerm] = [
+        DenoisedAdversary(adversary, times),
+        PixelDistillation(order.guided.teacher, times, weight=0.5),
+    ]
+    return regression(order, [lambda _: Stage(terms, images(order), order.steps)], student, rate=1e-4)

@@ -13,7 +13,14 @@ from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
 from sds.processes import in_shares, is_first_process, process_count
 from sds.ramps import Ramp, TimeRange
-from students.adversarial import Adversary, DenoisedAdversary, Discriminator, NetworkFeatures
+from students.adversarial import (
+    Adversary,
+    DenoisedAdversary,
+    Discriminator,
+    LearningDiscriminator,
+    LearningFeatures,
+    NetworkFeatures,
+)
 from students.batches import Images
 from students.bootstrap import even_levels, trajectory_consistency
 from students.distillation import Distillation, DistillationSettings, Regression, Stage
@@ -89,6 +96,23 @@ def regressions() -> dict[str, Tensor]:
     return {**{f"result.{name}": tensor for name, tensor in run.result.tensors.items()}, **student.state_dict()}
 
 
+def learning_features() -> dict[str, Tensor]:
+    """A discriminator whose features learn with its heads: their weights are computed in shares too."""
+    teacher = toy_teacher()
+    torch.manual_seed(0)
+    student = Student(teacher)
+    data = Images(normals(80, 3, 4, 4).double(), teacher.condition(["ab"] * 80, None))
+    features = LearningFeatures(teacher, ["conv_in"], TimeRange(Ramp(0.3, 0.3), Ramp(0.6, 0.6)))
+    discriminator = LearningDiscriminator(features, [8]).double()
+    adversary = Adversary(discriminator, data, r1=0.0, steadiness=1.0)
+    denoised = DenoisedAdversary(adversary, TimeRange(Ramp(0.5, 0.5), Ramp(0.9, 0.9)))
+    settings = DistillationSettings(BATCH, 1e-2)
+    run = Distillation(student, teacher, [lambda _: Stage([denoised], data, STEPS)], settings)
+    while not run.finished:
+        run.step()
+    return {**student.state_dict(), **{f"discriminator.{n}": t for n, t in discriminator.state_dict().items()}}
+
+
 def shares() -> dict[str, Tensor]:
     """A function of rows in shares: its values, and its gradients in x and in the weights."""
     network = torch.nn.Linear(3, 2).double()
@@ -109,6 +133,7 @@ def shares() -> dict[str, Tensor]:
 RUNS: dict[str, Callable[[], dict[str, Tensor]]] = {
     "score": score_distillation,
     "regressions": regressions,
+    "learning features": learning_features,
     "shares": shares,
 }
 
