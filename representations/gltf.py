@@ -17,6 +17,7 @@ import numpy as np
 from representations.asset import Asset, Image, Material
 from representations.colour_space import srgb_to_linear
 from representations.textures import png_bytes
+from representations.uv_unwrapping import is_inside_unit_square
 from representations.vertex_buffers import VertexBuffers, vertex_buffers
 
 _MAGIC, _VERSION = 0x46546C67, 2
@@ -24,6 +25,7 @@ _JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 _UNSIGNED_SHORT, _UNSIGNED_INT, _FLOAT = 5123, 5125, 5126
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
 _LINEAR, _LINEAR_MIPMAP_LINEAR = 9729, 9987
+_REPEAT, _CLAMP = 10497, 33071
 
 
 def glb_bytes(asset: Asset, name: str = "object") -> bytes:
@@ -37,7 +39,7 @@ def glb_bytes(asset: Asset, name: str = "object") -> bytes:
         name: of the object, as programs list it.
     """
     buffers = vertex_buffers(asset)
-    file = _File()
+    file = _File(repeats=asset.uv is not None and not is_inside_unit_square(asset.uv))
     attributes = _attributes(file, buffers, asset.material)
     material: dict[str, Any] = {
         "name": name,
@@ -70,12 +72,17 @@ def glb_bytes(asset: Asset, name: str = "object") -> bytes:
 
 @dataclass
 class _File:
-    """What grows while a file is put together: the binary chunk and the lists that point into it."""
+    """What grows while a file is put together: the binary chunk and the lists that point into it.
+
+    Attributes:
+        repeats: whether textures go on outside the unit square.
+    """
 
     binary: bytearray = field(default_factory=bytearray)
     views: list[dict[str, Any]] = field(default_factory=list)
     accessors: list[dict[str, Any]] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
+    repeats: bool = False
 
     def view(self, content: bytes, **more: Any) -> int:
         """Adds bytes; returns the number of their buffer view."""
@@ -105,7 +112,9 @@ class _File:
         }
         if self.images:
             lists["images"] = self.images
-            lists["samplers"] = [{"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR}]
+            wrap = _REPEAT if self.repeats else _CLAMP
+            filters = {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR}
+            lists["samplers"] = [{**filters, "wrapS": wrap, "wrapT": wrap}]
             lists["textures"] = [{"source": number, "sampler": 0} for number in range(len(self.images))]
         return lists
 

@@ -12,6 +12,7 @@ import numpy as np
 from representations.asset import Asset
 from representations.colour_space import srgb_to_linear
 from representations.textures import png_bytes
+from representations.uv_unwrapping import is_inside_unit_square
 
 
 class UsdUnavailableError(ValueError):
@@ -99,6 +100,7 @@ def _write_material(modules: dict[str, Any], stage: Any, path: Any, mesh: Any, a
         return shader
 
     if asset.uv is not None:
+        wrap_mode = "clamp" if is_inside_unit_square(asset.uv) else "repeat"
         coordinates = reader("coordinates", "UsdPrimvarReader_float2")
         coordinates.CreateInput("varname", types.String).Set("st")
         for name, image in (("colour", asset.material.base_colour), ("normal", asset.material.normal)):
@@ -110,7 +112,7 @@ def _write_material(modules: dict[str, Any], stage: Any, path: Any, mesh: Any, a
             texture.CreateInput("sourceColorSpace", types.Token).Set("sRGB" if name == "colour" else "raw")
             texture.CreateInput("st", types.Float2).ConnectToSource(coordinates.ConnectableAPI(), "result")
             for wrap in ("wrapS", "wrapT"):
-                texture.CreateInput(wrap, types.Token).Set("clamp")
+                texture.CreateInput(wrap, types.Token).Set(wrap_mode)
             if name == "normal":  # from bytes to [-1, 1]
                 texture.CreateInput("scale", types.Float4).Set(vectors.Vec4f(2, 2, 2, 1))
                 texture.CreateInput("bias", types.Float4).Set(vectors.Vec4f(-1, -1, -1, 0))

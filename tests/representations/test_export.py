@@ -1,6 +1,7 @@
 import json
 import struct
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from representations.gltf import glb_bytes
 from representations.mesh import Mesh, MeshError
 from representations.textures import decoded_image
 from representations.usd import UsdUnavailableError
+from tests.representations.shapes import unit_square
 
 
 def coloured_box() -> Mesh:
@@ -144,6 +146,13 @@ def test_a_textured_glb_has_all_that_viewers_need(tmp_path):
         content = binary[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
         np.testing.assert_array_equal(decoded_image(content), expected)
     assert document["accessors"][primitive["indices"]]["componentType"] == 5123  # 16 bits are enough
+    assert document["samplers"][0]["wrapS"] == 33071  # clamped: opposite borders have nothing to do with each other
+
+
+def test_textures_that_repeat_still_do(tmp_path):
+    square = unit_square(np.full((2, 2, 3), 9, dtype=np.uint8))
+    document, _ = parts(write_asset(replace(square, uv=3 * square.uv), tmp_path / "tiles.glb")[0].read_bytes())
+    assert (document["samplers"][0]["wrapS"], document["samplers"][0]["wrapT"]) == (10497, 10497)
 
 
 def test_open_meshes_are_seen_from_both_sides(tmp_path):
