@@ -2,18 +2,28 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from cli.curves import CurvePoint
+from cli.live import PICTURE_SIZE, LiveView, Turn
+from cli.viewer.charts import Curve, chart
 from cli.viewer.file_page import file_page
 from cli.viewer.markup import element, joined
 from cli.viewer.page import Page, data_address, html_of, turning, viewer
+from cli.viewer.run_page import write_report
 from cli.viewer.server import PageServer, page_resource, serve_beside
 from representations.asset import Asset
+from representations.cameras import Cameras
 from representations.gltf import glb_bytes
+from representations.mesh import Mesh
+from representations.mesh_rendering import render_mesh
 from tests.cli.viewer import browser as browsers
 from tests.cli.viewer.browser import Browser
+from tests.cli.viewer.folders import run_folder
 from tests.cli.viewer.objects import ball, box_with_texture
 
 pytestmark = pytest.mark.skipif(not (browsers.DRIVER and browsers.CHROMIUM), reason=browsers.MISSING)
@@ -150,3 +160,56 @@ def test_without_webgl_the_turntable_is_shown(tmp_path: Path):
         window.wait_for("document.querySelector('.notice').textContent.includes('no WebGL')")
         assert share_of(window.picture(".stage"), RED) > 0.3
         assert window.run("return getComputedStyle(document.querySelector('.toolbar')).display") == "none"
+
+
+def test_curves_tell_their_values_to_pointer_and_keys(browser: Browser, tmp_path: Path):
+    figure = chart(Curve("Loss", "Of nothing.", [10, 20, 30], [3.0, 2.0, 1.0]))
+    path = tmp_path / "report.html"
+    path.write_bytes(html_of(Page("curves", element("main", figure))).encode())
+    browser.show(path.as_uri())
+    value = "return document.querySelector('output').textContent"
+    assert browser.run(value) == "1"
+    browser.press(".chart", "ArrowLeft")
+    browser.press(".chart", "ArrowLeft")
+    assert browser.run(value) == "2 at step 20"
+    browser.run("document.activeElement.blur()")
+    assert browser.run(value) == "1"
+    left, top, width = browser.run(
+        "const b = document.querySelector('svg').getBoundingClientRect(); return [b.x, b.y, b.width]"
+    )
+    browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=left + 0.45 * width, y=top + 20)
+    browser.wait_for("document.querySelector('output').textContent.includes('step')")
+    assert browser.run(value) == "3 at step 10"
+    assert browser.messages() == []
+
+
+class Ball:
+    """A generator that is a red ball, as far as a live view asks."""
+
+    def __call__(self, cameras: Cameras) -> torch.Tensor:
+        return render_mesh(ball((0.9, 0.1, 0.1)), cameras)
+
+    def surface(self) -> Mesh:
+        return ball((0.9, 0.1, 0.1))
+
+
+def test_a_page_follows_a_run_and_gives_way_to_its_report(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Turn, "is_due", lambda *_: True)
+    folder = run_folder(tmp_path / "run")
+    write_report(folder)
+    with LiveView(port=0) as view:
+        view.begin("a red ball", folder, 40, lambda asset: asset)
+        scene = SimpleNamespace(generator=Ball())
+        browser.show(view.address)
+        browser.wait_for("document.querySelector('.state').textContent.includes('of 40')")
+        view.look(scene, CurvePoint(30, "mesh", 0.1, 0.1, 1.0))
+        browser.wait_for(READY)
+        assert share_of(browser.picture(".stage"), RED) > 0.2
+        assert browser.run("return document.querySelectorAll('.charts .chart').length") == 5
+        assert browser.run("return document.querySelector('aside .now').naturalWidth") > 2 * PICTURE_SIZE
+        view.finish()
+        browser.wait_for("document.querySelector('h2')?.textContent == 'Views'")
+        browser.wait_for(READY)
+        assert browser.messages() == []
