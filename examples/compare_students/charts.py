@@ -12,6 +12,7 @@ matplotlib.use("Agg")  # a file, no window
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 FAMILIES: dict[str, tuple[str, Sequence[str]]] = {
@@ -26,7 +27,7 @@ FAMILIES: dict[str, tuple[str, Sequence[str]]] = {
 }
 """Colours and members of the families of methods; who is in none of them belongs to the last."""
 
-DISTANCES = (12, 20, 30, 42, 56)
+DISTANCES = (10, 18, 28, 40, 54, 70)
 """Of a label from its point, in points of typography, tried in this order."""
 
 
@@ -50,12 +51,12 @@ def draw_plane(results: Sequence[Judged], path: Path) -> None:
         axes.scatter(*points[members].T, s=sizes, c=colour, marker=marker, label=family, alpha=0.85, linewidths=0)
     axes.set_xlabel("fidelity: precision")
     axes.set_ylabel("diversity: recall")
-    axes.set_xlim(-0.03, 1.03)
-    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlim(max(-0.05, points[:, 0].min() - 0.08), 1.08)
+    axes.set_ylim(-0.05, 1.03)
     axes.grid(alpha=0.25)
     axes.legend(loc="upper left", frameon=False)
-    place_labels(axes, points, [result.name for result in results])
     figure.tight_layout()
+    place_labels(axes, points, [result.name for result in results])
     figure.savefig(path)
     plt.close(figure)
 
@@ -87,7 +88,8 @@ def place_labels(axes: Axes, points: np.ndarray, names: Sequence[str]) -> None:
                 va="center",
                 arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
             )
-            box = label.get_window_extent(renderer).padded(1)
+            label.update_positions(renderer)
+            box = Text.get_window_extent(label, renderer).padded(1)  # of the words alone, not of the line
             inside = axes.bbox.fully_contains(*box.min) and axes.bbox.fully_contains(*box.max)
             if inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
