@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # loads torch
     from cli.live import LiveView
+    from cli.run_folder import RunFolder
+    from cli.scene import Request
 
 SUMMARY = "a prompt becomes a mesh"
 DESCRIPTION = """Turns a prompt into a 3D object: a radiance field is optimised until a diffusion teacher likes it
@@ -92,11 +94,8 @@ def run(options: argparse.Namespace) -> int:
     """Generate everything that was asked for; returns the exit code."""
     from cli.errors import UserError
     from cli.generation import generate, resume
-    from cli.initial_mesh import placement_of, require_inside
-    from cli.run_folder import RunFolder, folder_name
-    from cli.scene import Request
+    from cli.run_folder import RunFolder
     from cli.teachers import choose_device, load_teacher, warnings_about
-    from representations.mesh_files import load_mesh
 
     if options.resume is not None:
         if options.prompts or options.prompts_file or options.out:
@@ -104,6 +103,30 @@ def run(options: argparse.Namespace) -> int:
         with watched(options.live) as live:
             resume(RunFolder(options.resume), choose_device(options.device), live)
         return 0
+
+    requests = requests_of(options)
+    folders = folders_of(requests, options.out)
+    for folder in folders:
+        folder.require_free(options.overwrite)
+    device = choose_device(options.device)
+    teacher = load_teacher(options.teacher, device)
+    if options.perp_neg and (teacher.knows_views or requests[0].representation == "pixels"):
+        raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
+    for request in requests:
+        for warning in warnings_about(request.prompt, teacher):
+            print(f"scoresmith: warning: {warning}", file=sys.stderr)
+    with watched(options.live) as live:
+        for request, folder in zip(requests, folders, strict=True):
+            generate(request, folder, teacher, device, options.overwrite, live)
+    return 0
+
+
+def requests_of(options: argparse.Namespace) -> list[Request]:
+    """What the options ask for, one request a prompt. Raises UserError if they cannot be met."""
+    from cli.errors import UserError
+    from cli.initial_mesh import placement_of, require_inside
+    from cli.scene import Request
+    from representations.mesh_files import load_mesh
 
     prompts = [checked_prompt(prompt) for prompt in (*options.prompts, *prompts_of(options.prompts_file))]
     if not prompts:
@@ -114,7 +137,7 @@ def run(options: argparse.Namespace) -> int:
     initial = load_mesh(options.init) if options.init is not None else None
     if initial is not None and not options.retexture:
         require_inside(initial, options.init)
-    requests = [
+    return [
         Request(
             prompt=prompt,
             negative=options.negative,
@@ -133,25 +156,22 @@ def run(options: argparse.Namespace) -> int:
         )
         for prompt in prompts
     ]
-    root = options.out or Path("outputs")
-    alone = len(requests) == 1 and options.out is not None
+
+
+def folders_of(requests: list[Request], out: Path | None) -> list[RunFolder]:
+    """Where each request is written. Raises UserError if two would share a folder, or one holds its own --init."""
+    from cli.errors import UserError
+    from cli.run_folder import RunFolder, folder_name
+
+    root = out or Path("outputs")
+    alone = len(requests) == 1 and out is not None
     folders = [RunFolder(root if alone else root / folder_name(request.prompt)) for request in requests]
     if len({folder.path for folder in folders}) < len(folders):
         raise UserError("two prompts would be written into one folder: they differ too little")
-
-    for folder in folders:
-        folder.require_free(options.overwrite)
-    device = choose_device(options.device)
-    teacher = load_teacher(options.teacher, device)
-    if options.perp_neg and (teacher.knows_views or "pixels" in stages):
-        raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
-    for request in requests:
-        for warning in warnings_about(request.prompt, teacher):
-            print(f"scoresmith: warning: {warning}", file=sys.stderr)
-    with watched(options.live) as live:
-        for request, folder in zip(requests, folders, strict=True):
-            generate(request, folder, teacher, device, options.overwrite, live)
-    return 0
+    for request, folder in zip(requests, folders, strict=True):
+        if request.init and folder.path.resolve() in Path(request.init).parents:
+            raise UserError(f"--init {request.init} lies in the folder that is to be written; choose another --out")
+    return folders
 
 
 @contextmanager

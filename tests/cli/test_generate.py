@@ -171,7 +171,7 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["generate", "--resume", "OUT"], "holds no run"),
         (["generate", "--prompts-file", "no-such-file", "--out", "OUT"], "no-such-file"),
         (["generate", "a ball", "--device", "cuda", "--out", "OUT"], "no CUDA"),
-        (["export", "OUT"], "holds no run"),
+        (["export", "OUT"], "does not exist"),
         (["evaluate", "OUT"], "holds no run"),
     ],
 )

@@ -1,6 +1,7 @@
 """The stages of a run: chosen, begun with a mesh of the user's, and restored without it."""
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -104,6 +105,7 @@ def test_meshes_are_fitted_into_the_view():
         (["--init", "missing.glb"], "missing.glb"),
         (["--init", "SHEET"], "encloses no volume"),
         (["--init", "JUNK"], "junk.glb"),
+        (["--init", "WITHIN", "--overwrite"], "choose another --out"),
     ],
 )
 def test_contradictions_are_named_before_anything_is_written(
@@ -112,12 +114,14 @@ def test_contradictions_are_named_before_anything_is_written(
     sheet = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]])
     sheet.export(tmp_path / "sheet.ply")
     (tmp_path / "junk.glb").write_bytes(b"glTF, but not really")
-    named = {"BLOCK": block, "SHEET": tmp_path / "sheet.ply", "JUNK": tmp_path / "junk.glb"}
     out = tmp_path / "out"
+    (out / "mesh").mkdir(parents=True)
+    within = Path(shutil.copy(block, out / "mesh" / "block.ply"))
+    named = {"BLOCK": block, "SHEET": tmp_path / "sheet.ply", "JUNK": tmp_path / "junk.glb", "WITHIN": within}
     assert generate(tiny_teacher, out, *(str(named.get(word, word)) for word in options)) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("scoresmith:")]
     assert message in line
-    assert not out.exists()
+    assert [path for path in out.rglob("*") if path.is_file()] == [within]
 
 
 def test_stages_that_cannot_be_are_refused(capsys: pytest.CaptureFixture[str]):
