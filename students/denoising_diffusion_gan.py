@@ -22,9 +22,10 @@ from sds.denoiser import Condition, NeuralTeacher
 from sds.ramps import Ramp, TimeRange
 from sds.schedule import NoiseSchedule, scale
 from sds.solvers import ancestral_step
-from students.adversarial import Adversary, NetworkFeatures
+from students.adversarial import Adversary
 from students.batches import Batch, ImageSource
 from students.bootstrap import Levels, neighbours
+from students.discriminators import NetworkFeatures
 from students.flow_map import FlowMap, with_latent
 from students.targets import Learning
 

@@ -26,8 +26,9 @@ from sds.denoiser import Condition, NeuralTeacher
 from sds.engine import ScoreDistillation
 from sds.schedule import NoiseSchedule
 from sds.score import Weighting, normalized_weight
-from students.adversarial import NON_SATURATING, Adversary, Discriminator, LearningDiscriminator
+from students.adversarial import NON_SATURATING, Adversary
 from students.batches import ImageSource
+from students.discriminators import Discriminator, LearningDiscriminator
 from students.distribution_matching import MatchingSettings, distribution_matching
 from students.generator import FewStepGenerator
 

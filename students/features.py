@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import in_shares_each
 from sds.ramps import Ramp, TimeRange
-from students.adversarial import Discriminator, Features, LearningDiscriminator, LearningFeatures, NetworkFeatures
 from students.batches import ImageSource
+from students.discriminators import Discriminator, Features, LearningDiscriminator, LearningFeatures, NetworkFeatures
 
 FeatureSource = Callable[[NeuralTeacher, nn.Module], Features]
 """(teacher, a network of its architecture) -> features; the network is the teacher's own, or a critic's."""

@@ -61,7 +61,7 @@ class BestDiscriminator(nn.Module):
 class Frozen(Adversary):
     """An adversary whose discriminator is the best already."""
 
-    def update(self, fake: Tensor, condition: Condition, rng: torch.Generator) -> None:
+    def update(self, fake: Tensor, condition: Condition, rng: torch.Generator, real: Tensor | None = None) -> None:
         self.updates += 1
 
 

@@ -13,16 +13,10 @@ from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
 from sds.processes import in_shares, is_first_process, process_count
 from sds.ramps import Ramp, TimeRange
-from students.adversarial import (
-    Adversary,
-    DenoisedAdversary,
-    Discriminator,
-    LearningDiscriminator,
-    LearningFeatures,
-    NetworkFeatures,
-)
+from students.adversarial import Adversary, DenoisedAdversary
 from students.batches import Images
 from students.bootstrap import even_levels, trajectory_consistency
+from students.discriminators import Discriminator, LearningDiscriminator, LearningFeatures, NetworkFeatures
 from students.distillation import Distillation, DistillationSettings, Regression, Stage
 from students.distribution_matching import MatchingSettings, dmd2
 from students.flow_map import Student

@@ -11,17 +11,10 @@ from torch import Tensor, nn
 from sds.denoiser import Condition
 from sds.guidance import Guidance, PromptConditions
 from sds.ramps import Ramp, TimeRange
-from students.adversarial import (
-    HINGE,
-    LEAST_SQUARES,
-    NON_SATURATING,
-    AdversarialLoss,
-    Adversary,
-    Discriminator,
-    NetworkFeatures,
-)
+from students.adversarial import HINGE, LEAST_SQUARES, NON_SATURATING, AdversarialLoss, Adversary
 from students.adversarial_distillation import AddSettings, add
 from students.batches import Images
+from students.discriminators import Discriminator, NetworkFeatures
 from students.flow_map import Student
 from students.generator import FewStepGenerator, LatentDraw
 from tests.sds.toys import ToyTeacher

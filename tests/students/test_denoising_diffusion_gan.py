@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from sds.denoiser import Condition
-from students.adversarial import NON_SATURATING, Adversary, Discriminator
+from students.adversarial import NON_SATURATING, Adversary
 from students.batches import Images
 from students.denoising_diffusion_gan import END, START, DenoisingDiffusionGan, Steps, sample_steps
+from students.discriminators import Discriminator
 from students.distillation import Distillation, DistillationSettings, Stage
 from students.flow_map import LATENT, Student, with_latent
 from tests.students.toys import normals, two_modes

@@ -10,7 +10,7 @@ from sds.denoiser import Teacher
 from sds.ramps import Ramp, TimeRange
 from sds.schedule import flow_schedule
 from sds.score import NonFiniteGradientError
-from students.adversarial import LEAST_SQUARES, Adversary, DenoisedAdversary, Discriminator
+from students.adversarial import LEAST_SQUARES, Adversary, DenoisedAdversary
 from students.batches import Images, noise_batches, pair_batches
 from students.bootstrap import (
     boot,
@@ -23,6 +23,7 @@ from students.bootstrap import (
     tract,
     trajectory_consistency,
 )
+from students.discriminators import Discriminator
 from students.distances import pseudo_huber
 from students.distillation import Distillation, DistillationSettings, Regression, Stage, StageBuilder
 from students.flow_map import Student, flow

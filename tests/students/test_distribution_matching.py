@@ -11,8 +11,9 @@ from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation
 from sds.ramps import Ramp, TimeRange
 from sds.score import sds
-from students.adversarial import Adversary, Discriminator, NetworkFeatures
+from students.adversarial import Adversary
 from students.batches import Images
+from students.discriminators import Discriminator, NetworkFeatures
 from students.distances import absolute
 from students.distribution_matching import MatchingSettings, PairedRegression, diff_instruct, dmd, dmd2
 from students.flow_map import Student

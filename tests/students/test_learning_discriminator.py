@@ -9,18 +9,9 @@ from torch import Tensor
 from sds.denoiser import Condition
 from sds.ramps import Ramp, TimeRange
 from sds.teachers.embedded import load_embedded_teacher
-from students.adversarial import (
-    NON_SATURATING,
-    TREMBLE,
-    Adversary,
-    DenoisedAdversary,
-    Discriminator,
-    LearningDiscriminator,
-    LearningFeatures,
-    NetworkFeatures,
-    fitting_noise,
-)
+from students.adversarial import NON_SATURATING, TREMBLE, Adversary, DenoisedAdversary, fitting_noise
 from students.batches import Batch, Images
+from students.discriminators import Discriminator, LearningDiscriminator, LearningFeatures, NetworkFeatures
 from students.features import learning_features
 from students.flow_map import AverageStudent, Student
 from students.targets import Learning, denoising

@@ -11,10 +11,10 @@ from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
 from sds.ramps import Ramp, TimeRange
 from sds.solvers import ddim, even_times, solve
-from students.adversarial import Discriminator
 from students.batches import Images, noise_batches
 from students.bootstrap import consistency, even_levels, mean_flow, teacher_velocity
 from students.continuous_consistency import continuous_consistency
+from students.discriminators import Discriminator
 from students.distances import pseudo_huber
 from students.distillation import Distillation, DistillationSettings, Regression, Stage
 from students.distribution_matching import MatchingSettings
