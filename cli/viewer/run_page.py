@@ -105,8 +105,10 @@ def verdict(metrics: dict[str, Any]) -> Markup:
     recognition = metrics.get("recognition")
     if not recognition:
         return Markup("")
-    noun, share = str(recognition["noun"]), float(recognition["views_recognised"])
-    sentence = f"of the views are recognised as {with_article(noun)}"
+    noun = with_article(str(recognition["noun"]))
+    share, sentence = float(recognition["views_recognised"]), f"of the views are recognised as {noun}"
+    if len(recognition.get("probabilities", ())) == 1:
+        share, sentence = float(recognition["probabilities"][0]), f"is how surely it is recognised as {noun}"
     return element("p", element("strong", percent(share)), " ", sentence, class_="verdict")
 
 
@@ -126,7 +128,7 @@ def facts(configuration: dict[str, Any], metrics: dict[str, Any]) -> dict[str, s
         rows["Texture"] = f"{mesh['texture']} pixels"
     rows["Method"] = f"{str(request.get('method', '')).upper()}, seed {request.get('seed', 0)}"
     rows["Teacher"] = str(request.get("teacher", ""))
-    rows["Steps"] = ", ".join(f"{stage['steps']:,} {name}" for name, stage in recipe.items() if "steps" in stage)
+    rows["Steps"] = ", ".join(f"{stage['steps']:,} ({name})" for name, stage in recipe.items() if "steps" in stage)
     times = {name: duration(seconds) for name, seconds in configuration.get("seconds", {}).items()}
     rows["Time"] = ", ".join(f"{name} {words}" for name, words in times.items())
     return rows

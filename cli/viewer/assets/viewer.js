@@ -74,7 +74,7 @@ const modelViewer = (() => {
         light.position.set(x, y, z);
         this.camera.add(light, light.target);
       }
-      this.scene.add(new three.HemisphereLight(0xffffff, 0x8a847a, 1.1)); // from the sky, and back from the floor
+      this.scene.add(new three.HemisphereLight(0xffffff, 0x8a847a, 1.4)); // from the sky, and back from the floor
       this.scene.add(this.camera);
       this.controls = new three.OrbitControls(this.camera, this.canvas);
       this.controls.enableDamping = !stillness.matches;

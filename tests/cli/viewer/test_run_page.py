@@ -1,14 +1,18 @@
 """The page of a run says what the run's files say."""
 
+import base64
 import json
 import re
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
+import torch
 
 from cli.distillation import StudentFolder
-from cli.run_folder import RunFolder
+from cli.pictures import write_sheet
+from cli.run_folder import RunFolder, write_json
 from cli.viewer import run_page
 from cli.viewer.page import html_of
 from cli.viewer.student_page import read_signals, student_page
@@ -39,7 +43,7 @@ def test_a_report_tells_about_the_run(tmp_path: Path):
         f"1.25 {TIMES} 0.5 {TIMES} 1 m",
         "1,280 faces, one piece, watertight",
         "VSD, seed 7",
-        "20 nerf, 20 mesh",
+        "20 (nerf), 20 (mesh)",
         "optimisation 1 min 02 s, results 4 s",
         "times highest0.98 → 0.7",
         f"guidance limit{DASH}",
@@ -49,6 +53,18 @@ def test_a_report_tells_about_the_run(tmp_path: Path):
     names = re.findall(r'<a href="([^"]*)"', document)
     assert names == [name for name in run_page.LINKED if (tmp_path / "run" / name).exists()]
     assert {"mesh.glb", "curves.csv"} <= set(names)
+
+
+def test_a_flat_picture_is_shown_with_what_it_is_taken_for(tmp_path: Path):
+    folder = run_folder(tmp_path / "run", finished=False)
+    write_sheet(folder.preview, [torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)], size=16)
+    write_json(folder.metrics, {"recognition": {"noun": "mug", "views_recognised": 0.0, "probabilities": [0.25]}})
+    document = report_of(folder)
+    assert "25% is how surely it is recognised as a mug" in text_of(document)
+    picture = re.search(r'<div class="stage"><img src="data:image/png;base64,([^"]*)"', document)
+    assert picture is not None
+    assert not imageio.imread(base64.b64decode(picture[1])).any()  # what was made, not what the teacher would draw
+    assert "<h2>Views" not in document
 
 
 def test_all_views_are_shown_with_their_recognition(tmp_path: Path):
