@@ -23,7 +23,7 @@ Methods:
 `denoising_diffusion_gan`    large steps that are drawn and not averaged
 `recipes`, `order`           every method by its name (in `recipes_*`), put together for what a user wants
 
-what they are made of
+what that is made of
 `distillation`               the loop of all regressions, and stages
 `pairs`, `batches`           the teacher's own trajectories in one file; what a batch may hold
 `real_images`, `prompts`     pictures with captions and views; what is asked for
