@@ -71,7 +71,7 @@ def print_metrics(title: str, metrics: dict[str, dict[str, Any]]) -> None:
     print(title)
     for section, values in metrics.items():
         for name, value in values.items():
-            print(f"  {section:12} {name.replace('_', ' '):24} {shown(value)}")
+            print(f"  {section:15} {name.replace('_', ' '):24} {shown(value)}")
 
 
 def shown(value: object) -> str:
