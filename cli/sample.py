@@ -25,6 +25,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
+    parser.usage = "scoresmith sample [options] [DIR] PROMPT"  # argparse would write [[DIR] PROMPT ...]
     parser.add_argument(
         "words",
         nargs="+",
