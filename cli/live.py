@@ -32,12 +32,11 @@ from sds.engine import image_of
 SIDES, PICTURE_SIZE = 4, 128
 """Pictures of the object from all round, and pixels along the side of each."""
 
-
 FOLLOWED_WITHIN = 8.0
 """A browser that asked for the state so few seconds ago follows the run, and gets as long to load the last page."""
 
-
 Deliver = Callable[[Asset], Asset]
+"""Puts an asset, as a run has it, on the floor in metres."""
 
 
 @dataclass
@@ -80,7 +79,7 @@ class Watched:
         number: of the run since the server began, from 1.
         folder: of the run.
         steps: of all its stages.
-        deliver: puts an asset on the floor in metres.
+        deliver: see `Deliver`.
         began: when, by `time.monotonic`.
         picture, surface: when the next of them is due. Together they take 8% of the run's time at most.
         pictures, surfaces: how many there have been.
@@ -143,7 +142,7 @@ class LiveView:
             prompt: what it makes.
             folder: of the run.
             steps: of all its stages.
-            deliver: see `Watched`.
+            deliver: see `Deliver`.
         """
         number = 1 if self._run is None else self._run.number + 1
         self._served = {"/": page_resource(html_of(live_page(prompt, number)))}

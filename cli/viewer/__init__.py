@@ -1,13 +1,15 @@
-"""Pages to look at objects and runs in a browser, without any network.
+"""Pages to look at runs, students and models in a browser, without any network.
 
-================  ==================================================================================================
-`markup.py`       HTML out of escaped pieces
-`charts.py`       curves as inline SVG
-`page.py`         a page: one self-contained file under a strict Content-Security-Policy
-`model.py`        any mesh file as GLB bytes, and what is to be said about it
-`run_page.py`     what the page of a run shows; `report.html`
-`student_page.py` what the page of a distilled student shows
-`server.py`       the page at 127.0.0.1, and nothing else
-`assets/`         the style, the scripts, and the vendored three.js with its licence
-================  ==================================================================================================
+===================  ===============================================================================================
+`pages.py`           which page belongs to a path
+`run_page.py`        the page of a run, and report.html; `run_curves.py`: its curves
+`student_page.py`    the page of a distilled student
+`file_page.py`       the page of any file with a model
+`live_page.py`       the page of a run that goes on (`cli/live.py` feeds it)
+`page.py`            a page as one HTML file under a strict Content-Security-Policy; the parts that pages share
+`charts.py`          a curve as inline SVG
+`markup.py`          HTML out of escaped pieces; `words.py`: numbers and settings as people write them
+`server.py`          a page at 127.0.0.1, and nothing else
+`assets/`            the style, the scripts, and the vendored three.js with its licence
+===================  ===============================================================================================
 """

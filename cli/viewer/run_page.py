@@ -66,7 +66,7 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
                 "div",
                 object_section(folder, model, prompt, metrics),
                 element("aside", verdict(metrics), definitions(facts(configuration, metrics)), file_links(files)),
-                class_="hero" if folder.mesh.is_file() else "hero flat",
+                class_="hero",
             ),
             views_section(folder, metrics),
             curves_section(read_curves(folder.curves)),

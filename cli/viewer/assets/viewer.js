@@ -1,5 +1,5 @@
 "use strict";
-// The model of the page, to be turned. Defines `modelViewer`, which is null where the page has no model.
+// The model of the page, to be turned. Defines `modelViewer`, which is null where there is no place for one or no WebGL.
 // The page shows the turntable until a model has been drawn, so that nothing is missing where WebGL is.
 
 const modelViewer = (() => {
@@ -42,10 +42,10 @@ const modelViewer = (() => {
 
   /** Lines on the floor that fade out with the distance from the object; positions are in cells. */
   function floorLines(cells) {
-    const positions = [], alphas = [];
+    const positions = [], colours = []; // white, to be multiplied by the material's colour, and an opacity
     const vertex = (x, z) => {
       positions.push(x, 0, z);
-      alphas.push(0, 0, 0, Math.max(0, 1 - Math.hypot(x, z) / cells) ** 1.5);
+      colours.push(1, 1, 1, Math.max(0, 1 - Math.hypot(x, z) / cells) ** 1.5);
     };
     for (let line = -cells; line <= cells; line++) {
       for (let along = -cells; along < cells; along++) {
@@ -55,7 +55,7 @@ const modelViewer = (() => {
     }
     const geometry = new three.BufferGeometry();
     geometry.setAttribute("position", new three.BufferAttribute(new Float32Array(positions), 3));
-    geometry.setAttribute("color", new three.BufferAttribute(new Float32Array(alphas), 4));
+    geometry.setAttribute("color", new three.BufferAttribute(new Float32Array(colours), 4));
     return geometry;
   }
 
@@ -271,10 +271,12 @@ const modelViewer = (() => {
         }
         mesh.geometry.dispose();
       }
+      this.scene.remove(this.object);
+      this.meshes = [];
+      if (!this.floor) return;
       this.floor.geometry.dispose();
       this.floor.material.dispose();
-      this.scene.remove(this.object, this.floor);
-      this.meshes = [];
+      this.scene.remove(this.floor);
     }
   }
 

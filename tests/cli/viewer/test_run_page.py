@@ -104,6 +104,14 @@ def test_a_run_that_has_not_finished_says_how_to_go_on(tmp_path: Path):
     assert "Recognition" in text
 
 
+def test_a_new_run_in_the_same_folder_begins_without_the_old_report_and_curves(tmp_path: Path):
+    folder = run_folder(tmp_path / "run")
+    run_page.write_report(folder)
+    folder.begin({"prompt": "a cup"}, overwrite=True)
+    assert not folder.report.exists()
+    assert not folder.curves.exists()
+
+
 def test_a_model_that_is_too_large_is_left_out_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = run_folder(tmp_path / "run")
     monkeypatch.setattr(run_page, "LARGEST_INLINE_MODEL", folder.mesh.stat().st_size - 1)
