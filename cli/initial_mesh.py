@@ -23,6 +23,7 @@ OBJECT_RADIUS = 0.9
 """Objects fill this much of the unit sphere, as in the pictures that the embedded teacher was trained on."""
 
 COARSE_NODES = 49
+"""Along each side of the grid on which it is first looked for something inside."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,8 @@ SMALL_TEACHER_MESH = MeshRecipe(
     steps=200,
     batch_size=4,
     size=None,
-    guidance=SMALL_TEACHER.guidance,
+    # Less than for the field: what it is has been decided, and guidance beyond that thins legs and deepens colours.
+    guidance=replace(SMALL_TEACHER.guidance, scale=1.5),
     # High noise all along, as for the field: outlines that only low noise has seen grow frills.
     times=TimeRange(Ramp(0.2, 0.1), Ramp(0.98, 0.7)),
     learning_rate=Ramp(1.0, 0.2, begin=0.5),
@@ -136,7 +137,9 @@ SMALL_TEACHER_GUIDANCE = {"sds": 2.0, "nfsd": 1.5, "vsd": 1.0, "csd": 1.0}
 
 def field_recipe(method: str, preset: str, small: bool) -> FieldRecipe:
     """The recipe of the first stage in a preset ("fast" or "quality"), for a small teacher or a large one."""
-    recipe = _with_method(SMALL_TEACHER if small else LARGE_TEACHER, method, small)
+    recipe = SMALL_TEACHER if small else LARGE_TEACHER
+    scale = (SMALL_TEACHER_GUIDANCE if small else LARGE_TEACHER_GUIDANCE)[method]
+    recipe = replace(recipe, guidance=replace(recipe.guidance, scale=scale))
     if method == "nfsd":
         # Only t < 0.2 pulls an image back (sds.score.nfsd): visit it all along, and more often towards the end.
         recipe = replace(recipe, times=TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.3)))
@@ -145,18 +148,15 @@ def field_recipe(method: str, preset: str, small: bool) -> FieldRecipe:
 
 def mesh_recipe(method: str, preset: str, small: bool, from_nothing: bool) -> MeshRecipe:
     """The recipe of a mesh that refines what another stage has made, or begins as a gray ball or a blank model."""
-    recipe = _with_method(SMALL_TEACHER_MESH if small else LARGE_TEACHER_MESH, method, small)
-    if from_nothing or method == "nfsd":
-        field = field_recipe(method, "fast", small)
-        recipe = replace(recipe, times=field.times)
-        if from_nothing:
-            recipe = replace(recipe, steps=field.steps, learning_rate=field.learning_rate)
+    recipe = SMALL_TEACHER_MESH if small else LARGE_TEACHER_MESH
+    field = field_recipe(method, "fast", small)
+    guidance = replace(recipe.guidance, scale=min(recipe.guidance.scale, field.guidance.scale))
+    recipe = replace(recipe, guidance=guidance, times=field.times if method == "nfsd" else recipe.times)
+    if from_nothing:
+        recipe = replace(
+            recipe, steps=field.steps, guidance=field.guidance, times=field.times, learning_rate=field.learning_rate
+        )
     return _patient(recipe) if preset == "quality" else recipe
-
-
-def _with_method(recipe: AnyRecipe, method: str, small: bool) -> AnyRecipe:
-    scale = (SMALL_TEACHER_GUIDANCE if small else LARGE_TEACHER_GUIDANCE)[method]
-    return replace(recipe, guidance=replace(recipe.guidance, scale=scale))
 
 
 def _patient(recipe: AnyRecipe) -> AnyRecipe:

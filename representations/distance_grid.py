@@ -16,9 +16,10 @@ from representations.isosurface import EmptySurfaceError
 from representations.mesh import Cleaning
 from representations.voxels import doubled, node_positions
 
-_SMALLEST_GAP = 1e-6
 SPHERE_RADIUS = 0.99
 """The surface stays inside this sphere, and so inside the grid."""
+
+_SMALLEST_GAP = 1e-6
 
 
 class DualSurface(NamedTuple):
@@ -127,4 +128,4 @@ class DistanceGrid(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with learning rates that suit them, for any torch optimiser."""
-        return [{"params": list(self.levels), "lr": 0.02}]
+        return [{"params": list(self.levels), "lr": 0.01}]

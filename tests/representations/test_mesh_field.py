@@ -116,9 +116,9 @@ def test_silhouettes_teach_the_shape():
     """Shown the outlines of a larger ball from all sides, the ball grows to its size."""
     field = small_field(penalty_weights=MeshPenaltyWeights(laplacian=0.1, normals=0.1))
     goal = MeshField(FixedShape(ball(4, 0.62)), DenseGrid((8,)))
-    optimizer = torch.optim.Adam(field.shape.parameter_groups(), betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(field.shape.parameters(), lr=0.03, betas=(0.9, 0.99))
     sampler, rng = CameraSampler(size=24), torch.Generator().manual_seed(0)
-    for _ in range(90):
+    for _ in range(70):
         cameras = sampler(2, rng)
         with torch.no_grad():
             wanted = goal(cameras).opacity
