@@ -86,8 +86,7 @@ SMALL_TEACHER_MESH = MeshRecipe(
     steps=200,
     batch_size=4,
     size=None,
-    # Less than for the field: what it is has been decided, and guidance beyond that thins legs and deepens colours.
-    guidance=replace(SMALL_TEACHER.guidance, scale=1.5),
+    guidance=SMALL_TEACHER.guidance,
     # High noise all along, as for the field: outlines that only low noise has seen grow frills.
     times=TimeRange(Ramp(0.2, 0.1), Ramp(0.98, 0.7)),
     learning_rate=Ramp(1.0, 0.2, begin=0.5),
@@ -150,12 +149,9 @@ def mesh_recipe(method: str, preset: str, small: bool, from_nothing: bool) -> Me
     """The recipe of a mesh that refines what another stage has made, or begins as a gray ball or a blank model."""
     recipe = SMALL_TEACHER_MESH if small else LARGE_TEACHER_MESH
     field = field_recipe(method, "fast", small)
-    guidance = replace(recipe.guidance, scale=min(recipe.guidance.scale, field.guidance.scale))
-    recipe = replace(recipe, guidance=guidance, times=field.times if method == "nfsd" else recipe.times)
+    recipe = replace(recipe, guidance=field.guidance, times=field.times if method == "nfsd" else recipe.times)
     if from_nothing:
-        recipe = replace(
-            recipe, steps=field.steps, guidance=field.guidance, times=field.times, learning_rate=field.learning_rate
-        )
+        recipe = replace(recipe, steps=field.steps, times=field.times, learning_rate=field.learning_rate)
     return _patient(recipe) if preset == "quality" else recipe
 
 

@@ -128,4 +128,4 @@ class DistanceGrid(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with learning rates that suit them, for any torch optimiser."""
-        return [{"params": list(self.levels), "lr": 0.01}]
+        return [{"params": list(self.levels), "lr": 0.015}]
