@@ -68,7 +68,7 @@ def test_mean_flow_finds_the_exact_map_of_a_teacher_with_another_schedule():
     torch.manual_seed(0)
     student = Student(straight, told_end=True)
     terms = [Regression(mean_flow(straight.schedule, teacher_velocity(straight), step=0.01), pseudo_huber)]
-    stages = [lambda _: Stage(terms, data(teacher), 600)]
+    stages = [lambda _: Stage(terms, data(teacher), 350)]
     trained(student, Distillation(student, straight, stages, DistillationSettings(128, 3e-3)))
     saved = Student(teacher, told_end=True)
     saved.load_state_dict(student.state_dict())
@@ -101,7 +101,7 @@ def test_f_distill_covers_the_ring():
     generator = FewStepGenerator(Student(teacher), teacher.shape, null_prompt(teacher), (0.7,))
     real = teacher.sample([""] * 2048, torch.Generator().manual_seed(0)).float().reshape(-1, *teacher.shape)
     settings = MatchingSettings(
-        200,
+        140,
         batch_size=128,
         learning_rate=1e-3,
         critic=CriticSettings(rank=None, learning_rate=6e-3),
@@ -114,7 +114,7 @@ def test_f_distill_covers_the_ring():
     run = f_distillation(
         generator, teacher, settings, critic, source, forward_kl, critic_steps=2, weight=0.05, learning_rate=3e-3
     )
-    for _ in range(200):
+    for _ in range(140):
         run.step()
     assert critic.ratio.shape == (128,)
     assert 1 / math.e**3 - 1e-6 <= float(critic.ratio.min()) < float(critic.ratio.max()) <= math.e**3 + 1e-3

@@ -109,7 +109,7 @@ def test_all_states_are_learned_in_one_pass():
             return float((draw_path(student, x, ENDS, condition) - exact).abs().mean())
 
     before = error()
-    stages = [lambda _: Stage([Regression(whole_path(teacher.schedule))], source, 250)]
+    stages = [lambda _: Stage([Regression(whole_path(teacher.schedule))], source, 150)]
     run = Distillation(student, teacher, stages, DistillationSettings(64, 3e-3))
     while not run.finished:
         run.step()
