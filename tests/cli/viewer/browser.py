@@ -45,7 +45,7 @@ class Browser:
         begun = self._call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
         self.session = f"/session/{begun['sessionId']}"
 
-    def show(self, address: str, width: int = 480, height: int = 700, dark: bool = False) -> None:
+    def show(self, address: str, width: int = 360, height: int = 600, dark: bool = False) -> None:
         """Open a page in a window of this size."""
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
