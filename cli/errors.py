@@ -16,6 +16,7 @@ def expected() -> tuple[type[BaseException], ...]:
     """
     from representations.isosurface import EmptySurfaceError
     from representations.mesh import MeshError
+    from representations.quad_remeshing import RemeshingUnavailableError
     from representations.usd import UsdUnavailableError
     from representations.uv_unwrapping import UnwrappingUnavailableError
     from sds.checkpoint import CheckpointError
@@ -31,6 +32,7 @@ def expected() -> tuple[type[BaseException], ...]:
         NonFiniteGradientError,
         EmptySurfaceError,
         MeshError,
+        RemeshingUnavailableError,
         UnwrappingUnavailableError,
         UsdUnavailableError,
         OSError,

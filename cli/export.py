@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--up", choices=("y", "z"), help="axis to the sky (default: y; z for stl)")
     parser.add_argument("--watertight", action="store_true", help="close all holes, or say that it cannot be done")
     parser.add_argument(
+        "--quads",
+        action="store_true",
+        help='build the surface of even quadrilaterals, easy to edit; needs `pip install "scoresmith[quads]"`',
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="FILE", help="default: mesh.<format> in a run, else beside the mesh"
     )
 
@@ -61,14 +66,12 @@ def run(options: argparse.Namespace) -> int:
     """Export; returns the exit code."""
     from cli.errors import UserError
     from representations.export import write_asset
-    from representations.finishing import prepared
     from representations.mesh import standing
 
     path = checked_target(options)
     convention = convention_for(options, path)
     if options.source.is_dir():
-        asset = asset_of_run(options, path)
-        asset, notes = prepared(asset, watertight=options.watertight)
+        asset, notes = asset_of_run(options, path)
     else:
         asset, notes = asset_of_file(options)
     if options.size is not None:
@@ -122,19 +125,24 @@ def convention_for(options: argparse.Namespace, path: Path) -> Convention:
     return convention
 
 
-def asset_of_run(options: argparse.Namespace, path: Path) -> Asset:
-    """A run's object, in metres."""
+def asset_of_run(options: argparse.Namespace, path: Path) -> tuple[Asset, list[str]]:
+    """A run's object in metres, as it was asked for; and what was done to it."""
     import torch
 
     from cli.judging import judge_for
     from cli.loading import load_object
     from cli.results import delivered, finished
     from cli.run_folder import RunFolder
+    from representations.finishing import RESOLUTION, prepared
 
     loaded = load_object(RunFolder(options.source), torch.device("cpu"))
-    shows_texture = options.texture is not None or path.suffix.lower() not in WITHOUT_TEXTURE
-    asset = finished(loaded.solid, options.faces, options.texture if shows_texture else 0)
-    return delivered(asset, loaded.request, judge_for(loaded.request))
+    texture = 0 if options.texture is None and path.suffix.lower() in WITHOUT_TEXTURE else options.texture
+    if options.quads:  # from the surface with all its details, which a new texture then shows
+        asset = delivered(finished(loaded.solid, resolution=0), loaded.request, judge_for(loaded.request))
+        resolution = RESOLUTION if texture is None else texture
+        return prepared(asset, options.faces, resolution, options.watertight, quads=True)
+    asset = delivered(finished(loaded.solid, options.faces, texture), loaded.request, judge_for(loaded.request))
+    return prepared(asset, watertight=options.watertight)
 
 
 def asset_of_file(options: argparse.Namespace) -> tuple[Asset, list[str]]:
@@ -143,5 +151,5 @@ def asset_of_file(options: argparse.Namespace) -> tuple[Asset, list[str]]:
     from representations.mesh_files import read_mesh_file
 
     file = read_mesh_file(options.source)
-    asset, notes = prepared(file.asset, options.faces, options.texture, options.watertight)
+    asset, notes = prepared(file.asset, options.faces, options.texture, options.watertight, options.quads)
     return asset, file.notes + notes

@@ -11,6 +11,7 @@ from representations.asset import Asset, Material
 from representations.closest_points import SurfaceSearch
 from representations.closing import closed
 from representations.mesh import Floats, Mesh, simplified
+from representations.quad_remeshing import quad_remeshed
 from representations.repair import repaired
 from representations.solid import Solid
 from representations.texture_baking import ColourAt, baked, colours_of
@@ -51,7 +52,11 @@ def colours_of_solid(solid: Solid, device: torch.device) -> ColourAt:
 
 
 def prepared(
-    asset: Asset, faces: int | None = None, resolution: int | None = None, watertight: bool = False
+    asset: Asset,
+    faces: int | None = None,
+    resolution: int | None = None,
+    watertight: bool = False,
+    quads: bool = False,
 ) -> tuple[Asset, list[str]]:
     """Somebody's asset, mended and as it was asked for; and what was done to it, in words.
 
@@ -61,23 +66,29 @@ def prepared(
         resolution: texels along one side of a new texture with a normal map, which shows the old surface; 0 for
             colours at the vertices; None keeps the texture, or paints a new one of its size where the faces change.
         watertight: whether to close the surface; see `representations.closing`.
+        quads: whether to build it anew of even quadrilaterals; see `representations.quad_remeshing`.
 
     Raises:
         representations.mesh.MeshError: if nothing sound is left, or it cannot be closed, simplified or unwrapped.
         representations.uv_unwrapping.UnwrappingUnavailableError: if a texture needs xatlas, which is not installed.
+        representations.quad_remeshing.RemeshingUnavailableError: if quadrilaterals need a package that is not.
     """
     asset, notes = repaired(asset)
     mesh = asset.mesh
     if watertight and not mesh.is_watertight:
         mesh, how = closed(mesh)
         notes.append(f"made watertight: {how}")
-    if faces is not None and faces < len(mesh.faces):
+    if quads:
+        mesh = quad_remeshed(mesh, faces or min(FACES, len(mesh.faces)))
+        notes.append(f"built anew of {len(mesh.faces) // 2:,} quadrilaterals, each cut into two triangles")
+    elif faces is not None and faces < len(mesh.faces):
         before = len(mesh.faces)
         mesh = simplified(mesh, faces)
         notes.append(f"simplified from {before:,} to {len(mesh.faces):,} faces")
     old_texture = asset.material.base_colour if asset.uv is not None else None
-    if resolution is None and mesh is not asset.mesh and old_texture is not None:
-        resolution = max(old_texture.shape[:2])
+    if resolution is None and mesh is not asset.mesh:
+        resolution = max(old_texture.shape[:2]) if old_texture is not None else None
+        resolution = 0 if resolution is None and quads else resolution
     if resolution:
         notes.append(f"unwrapped and painted anew at {resolution} x {resolution} texels")
         return baked(mesh, unwrap(mesh, resolution).uv, asset, resolution), notes
