@@ -10,14 +10,15 @@ from types import ModuleType
 
 import numpy as np
 
-from representations.closing import closed
-from representations.mesh import Cleaning, Mesh, MeshError, clean, smoothed
+from representations.mesh import Mesh, MeshError, smoothed
 
 TRIANGLES_PER_VERTEX = 8
 """Instant Meshes makes one quadrilateral a vertex, and cuts it into four at the end."""
 
 
 _MOST_SMOOTHING = 5
+_SIZES_TRIED = (1.0, 1.1, 0.9, 1.25, 1.5, 2.0)
+"""Where sheets touch, another size may keep them apart."""
 
 
 class RemeshingUnavailableError(ValueError):
@@ -35,30 +36,36 @@ def quad_remeshed(mesh: Mesh, faces: int) -> Mesh:
         faces: triangles, about.
 
     Returns:
-        Without faces that have no area; watertight if the mesh was, for which a few faces may have to be patched.
+        Without faces that have no area; watertight if the mesh was.
 
     Raises:
         RemeshingUnavailableError: if the package is not installed.
-        representations.mesh.MeshError: if some faces would have no area.
+        representations.mesh.MeshError: if some faces would have no area, or it would not be watertight any more.
     """
     remesh = _instant_meshes().remesh
-    with _silenced():
-        vertices, quads = remesh(
-            mesh.vertices.astype(np.float32),
-            mesh.faces.astype(np.uint32),
-            max(16, faces // TRIANGLES_PER_VERTEX),
-            creaseAngle=-1.0,
-            deterministic=True,
-        )
-    triangles = quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3).astype(np.int64)
-    new = Mesh(np.asarray(vertices, dtype=np.float64), triangles)
-    if mesh.is_watertight and not new.is_watertight:
-        new = closed(clean(new, Cleaning(smallest_component=0.0)))[0]
-    for _ in range(_MOST_SMOOTHING):
-        if (new.areas > 0).all():
+    for factor in _SIZES_TRIED:
+        with _silenced():
+            vertices, quads = remesh(
+                mesh.vertices.astype(np.float32),
+                mesh.faces.astype(np.uint32),
+                max(16, int(factor * faces / TRIANGLES_PER_VERTEX)),
+                creaseAngle=-1.0,
+                deterministic=True,
+            )
+        triangles = quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3).astype(np.int64)
+        new = _without_flat_faces(Mesh(np.asarray(vertices, dtype=np.float64), triangles))
+        if new is not None and (new.is_watertight or not mesh.is_watertight):
             return new
-        new = smoothed(new, 1)  # corners at one place come apart; the faces stay as they are
-    raise MeshError("The mesh could not be built anew of quadrilaterals; export it without them, or of another size.")
+    raise MeshError("The mesh could not be built anew of quadrilaterals; export it without them, or with more faces.")
+
+
+def _without_flat_faces(mesh: Mesh) -> Mesh | None:
+    """Smoothing draws corners at one place apart, and leaves the faces as they are; None if it does not help."""
+    for _ in range(_MOST_SMOOTHING):
+        if (mesh.areas > 0).all():
+            return mesh
+        mesh = smoothed(mesh, 1)
+    return None
 
 
 @contextmanager
