@@ -32,6 +32,9 @@ from sds.engine import image_of
 SIDES, PICTURE_SIZE = 4, 128
 """Pictures of the object from all round, and pixels along the side of each."""
 
+HAZE_UNTIL = 0.2
+"""The share of a run before which a field is haze that has no surface worth looking at."""
+
 FOLLOWED_WITHIN = 8.0
 """A browser that asked for the state so few seconds ago follows the run, and gets as long to load the last page."""
 
@@ -159,7 +162,7 @@ class LiveView:
                 self._served[f"/{PICTURE}"] = Resource(MEDIA_TYPES[".png"], picture_of(scene))
                 run.pictures += 1
                 self._tell(point.step)
-        if run.surface.is_due(time.monotonic(), run.began):
+        if point.step >= HAZE_UNTIL * run.steps and run.surface.is_due(time.monotonic(), run.began):
             with run.surface.timed():
                 surface = surface_of(scene, run.deliver)
                 if surface is not None:

@@ -76,6 +76,7 @@ def test_a_watched_run_makes_the_same_object(
     assert all(bool((generators[0][name] == tensor).all()) for name, tensor in generators[1].items())
 
     assert [look["pictures"] for look in looks] == [1, 2, 3, 4, 5, 6]
+    assert [look["surfaces"] for look in looks] == [0, 1, 2, 3, 4, 5]  # none in the first fifth of the run
     assert [look["progress"] for look in looks] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
     assert looks[0]["sentence"] == "Step 1 of 6 · stage nerf"
     assert looks[-1]["sentence"] == "Step 6 of 6 · stage mesh"
