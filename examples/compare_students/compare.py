@@ -29,6 +29,7 @@ from sds.denoiser import Condition, NeuralTeacher
 from sds.solvers import even_times, solve
 from sds.teachers.diffusers import load_diffusers_teacher
 from students.evaluation import compare, coverage, density, distinctness
+from students.features import learning_features, teacher_features
 from students.folder import sample
 from students.order import Order
 from students.recipes import RECIPES
@@ -48,6 +49,10 @@ SHARE_OF_IMAGES = 0.5
 
 TRIAL_STEPS = 20
 """Steps of a first, short training that shows how many evaluations a step takes."""
+
+FEATURES = dict.fromkeys(("add", "asm", "ufogen"), learning_features)
+"""Of discriminators that have a choice: a copy of the teacher that learns with them. In so short a training frozen
+features teach nothing; DMD2 and f-distill look through their critic, which learns anyway."""
 
 TEACHERS = {"teacher, 50 steps": 50, "teacher, 1 step": 1}
 """What a student would like to be, and what it begins as."""
@@ -112,6 +117,7 @@ def order_for(teacher: NeuralTeacher, method: str, seed: int, **sizes: int) -> O
         batch_size=BATCH_SIZE,
         seed=seed,
         **sizes,
+        features=FEATURES.get(method, teacher_features),
     )
 
 
