@@ -43,6 +43,16 @@ def closed(mesh: Mesh, nodes: int = WRAPPING_NODES) -> tuple[Mesh, str]:
     return wrapped, f"the surface was wrapped anew on a grid of {nodes} nodes: details smaller than a cell are lost"
 
 
+def without_pinches(mesh: Mesh) -> Mesh:
+    """The mesh with the surroundings of edges that more than two faces share cut out, and the holes filled."""
+    start, end = mesh.faces.reshape(-1).astype(np.int64), np.roll(mesh.faces, -1, axis=1).reshape(-1).astype(np.int64)
+    keys = np.minimum(start, end) * len(mesh.vertices) + np.maximum(start, end)
+    edges, count = np.unique(keys, return_counts=True)
+    crowded = edges[count > 2]
+    pinched = np.isin(mesh.faces, np.concatenate([crowded // len(mesh.vertices), crowded % len(mesh.vertices)]))
+    return _with_holes_filled(mesh.with_faces(np.logical_not(pinched.any(axis=1))))[0]
+
+
 def _with_holes_filled(mesh: Mesh) -> tuple[Mesh, int]:
     """Each loop of open edges gets a fan of faces around a new vertex in its middle; the number of loops."""
     loops = _open_loops(mesh.faces, len(mesh.vertices))

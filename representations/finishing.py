@@ -9,8 +9,8 @@ import torch
 
 from representations.asset import Asset, Material
 from representations.closest_points import SurfaceSearch
-from representations.closing import closed
-from representations.mesh import Floats, Mesh, simplified
+from representations.closing import closed, without_pinches
+from representations.mesh import Floats, Mesh, collapsed, simplified
 from representations.quad_remeshing import quad_remeshed
 from representations.repair import repaired
 from representations.solid import Solid
@@ -36,8 +36,22 @@ def textured(
         representations.mesh.MeshError: if it cannot be simplified or unwrapped.
     """
     mesh = detailed.mesh
-    coarse = simplified(mesh, faces) if faces < len(mesh.faces) else mesh
+    coarse = coarser(mesh, faces) if faces < len(mesh.faces) else mesh
     return baked(coarse, unwrap(coarse, resolution).uv, detailed, resolution, colour_at)
+
+
+def coarser(mesh: Mesh, faces: int) -> Mesh:
+    """About so many faces; watertight if the mesh was. Where every way to simplify pinches, the pinches are cut out."""
+    simple = simplified(mesh, faces)
+    if simple is not mesh:
+        return simple
+    mended = without_pinches(collapsed(mesh, faces))
+    if not mended.is_watertight or mended.volume <= 0 or (mended.areas <= 0).any():
+        return mesh
+    if mesh.colours is None:
+        return mended
+    nearest = SurfaceSearch(mesh).closest(mended.vertices)
+    return replace(mended, colours=nearest.interpolated(mesh.faces, mesh.colours))
 
 
 def colours_of_solid(solid: Solid, device: torch.device) -> ColourAt:
@@ -83,7 +97,7 @@ def prepared(
         notes.append(f"built anew of {len(mesh.faces) // 2:,} quadrilaterals, each cut into two triangles")
     elif faces is not None and faces < len(mesh.faces):
         before = len(mesh.faces)
-        mesh = simplified(mesh, faces)
+        mesh = coarser(mesh, faces)
         notes.append(f"simplified from {before:,} to {len(mesh.faces):,} faces")
     old_texture = asset.material.base_colour if asset.uv is not None else None
     if resolution is None and mesh is not asset.mesh:

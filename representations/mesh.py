@@ -179,13 +179,7 @@ def simplified(mesh: Mesh, target_faces: int) -> Mesh:
         raise MeshError(f"A closed mesh has at least 4 faces; {target_faces} were asked for.")
     must_be_watertight = mesh.is_watertight
     for aggressiveness in (5, 3, 7, 9, 4, 6, 8):
-        vertices, faces = fast_simplification.simplify(
-            np.ascontiguousarray(mesh.vertices, dtype=np.float32),
-            np.ascontiguousarray(mesh.faces, dtype=np.int32),
-            target_count=target_faces,
-            agg=aggressiveness,
-        )[:2]
-        simple = _without_bad_faces(Mesh(vertices.astype(np.float64), faces.astype(np.int64)))
+        simple = collapsed(mesh, target_faces, aggressiveness)
         if len(simple.faces) and (simple.is_watertight or not must_be_watertight):
             break
     else:
@@ -196,6 +190,17 @@ def simplified(mesh: Mesh, target_faces: int) -> Mesh:
     simple = replace(simple, colours=colours)
     # A sliver may turn inside out; but cavities, which wind inwards, stay what they are.
     return simple if (mesh.component_volumes() < 0).any() else _facing_outwards(simple)
+
+
+def collapsed(mesh: Mesh, target_faces: int, aggressiveness: int = 5) -> Mesh:
+    """Quadric edge collapse (Garland and Heckbert 1997), without colours; it may pinch two sheets together."""
+    vertices, faces = fast_simplification.simplify(
+        np.ascontiguousarray(mesh.vertices, dtype=np.float32),
+        np.ascontiguousarray(mesh.faces, dtype=np.int32),
+        target_count=target_faces,
+        agg=aggressiveness,
+    )[:2]
+    return _without_bad_faces(Mesh(vertices.astype(np.float64), faces.astype(np.int64)))
 
 
 def standing(mesh: Mesh, longest_side: float | None = None) -> Mesh:

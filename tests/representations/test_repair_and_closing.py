@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from representations import finishing
 from representations.asset import Asset
-from representations.closing import closed
+from representations.closing import closed, without_pinches
 from representations.finishing import prepared
 from representations.mesh import Mesh, MeshError
 from representations.repair import flipped, repaired, with_faces
@@ -134,3 +135,28 @@ def test_prepared_closes_and_paints_what_it_closed():
     assert asset.mesh.is_watertight
     assert asset.material.base_colour.shape == (64, 64, 3)
     assert notes == ["made watertight: 1 hole was filled", "unwrapped and painted anew at 64 x 64 texels"]
+
+
+def test_pinches_are_cut_out():
+    two = joined_meshes(ball(3), ball(3, centre=(3, 0, 0)))
+    count = len(ball(3).vertices)
+    a, b = ball(3).faces[0, :2]
+    faces = two.faces.copy()
+    faces[faces == a + count], faces[faces == b + count] = a, b  # one edge of both: four faces meet there
+    pinched = Mesh(two.vertices, faces)
+    assert not pinched.is_watertight
+    apart = without_pinches(pinched)
+    assert apart.is_watertight
+    assert len(apart.component_volumes()) == 2
+    np.testing.assert_allclose(apart.component_volumes(), ball(3).volume, rtol=0.02)
+
+
+def test_coarser_cuts_pinches_out_where_every_simplification_pinches(monkeypatch: pytest.MonkeyPatch):
+    mesh = coloured(ball(4))
+    monkeypatch.setattr(finishing, "simplified", lambda mesh, faces: mesh)
+    simple = finishing.coarser(mesh, 1000)
+    assert len(simple.faces) <= 1000
+    assert simple.is_watertight
+    np.testing.assert_allclose(simple.colours, coloured(simple).colours, atol=0.02)
+    monkeypatch.setattr(finishing, "without_pinches", lambda mesh: mesh.with_faces(np.arange(len(mesh.faces)) > 0))
+    assert finishing.coarser(mesh, 1000) is mesh
