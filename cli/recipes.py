@@ -55,11 +55,13 @@ class MeshRecipe(Recipe):
     Attributes:
         grid: cells along one side of the finest grid of distances.
         texture_grid: voxels along one side of the finest level of the texture, where it does not come from a field.
+        shape_rate: learning rate of the distances, in cells.
         laplacian, normals: weights of `representations.mesh_field.MeshPenaltyWeights`.
     """
 
     grid: int
     texture_grid: int
+    shape_rate: float
     laplacian: float
     normals: float
 
@@ -93,6 +95,7 @@ SMALL_TEACHER_MESH = MeshRecipe(
     roughness=1.0,
     grid=96,
     texture_grid=64,
+    shape_rate=0.015,
     laplacian=30.0,
     normals=20.0,
 )
@@ -122,6 +125,7 @@ LARGE_TEACHER_MESH = MeshRecipe(
     roughness=0.1,
     grid=128,
     texture_grid=256,
+    shape_rate=0.015,
     laplacian=30.0,
     normals=30.0,
 )
@@ -132,6 +136,10 @@ LARGE_TEACHER_GUIDANCE = {"sds": 100.0, "nfsd": 7.5, "vsd": 7.5, "csd": 7.5}
 
 SMALL_TEACHER_GUIDANCE = {"sds": 2.0, "nfsd": 1.5, "vsd": 1.0, "csd": 1.0}
 """Where nothing but the critic or the null prompt holds colours in place, more guidance than this makes them drift."""
+
+
+RATE_FROM_NOTHING = 0.1
+"""`MeshRecipe.shape_rate` for a mesh that has to become something out of a ball."""
 
 
 def field_recipe(method: str, preset: str, small: bool) -> FieldRecipe:
@@ -151,7 +159,13 @@ def mesh_recipe(method: str, preset: str, small: bool, from_nothing: bool) -> Me
     field = field_recipe(method, "fast", small)
     recipe = replace(recipe, guidance=field.guidance, times=field.times if method == "nfsd" else recipe.times)
     if from_nothing:
-        recipe = replace(recipe, steps=field.steps, times=field.times, learning_rate=field.learning_rate)
+        recipe = replace(
+            recipe,
+            steps=field.steps,
+            times=field.times,
+            learning_rate=field.learning_rate,
+            shape_rate=RATE_FROM_NOTHING,
+        )
     return _patient(recipe) if preset == "quality" else recipe
 
 

@@ -234,8 +234,9 @@ def _nerf(request: Request, stage: Stage) -> NeRF:
 def _mesh(request: Request, stage: Stage) -> MeshField:
     recipe = stage.recipe
     assert isinstance(recipe, MeshRecipe)
+    cells = (recipe.grid // 4, recipe.grid // 2, recipe.grid)
     return MeshField(
-        FixedShape() if request.retexture else DistanceGrid((recipe.grid // 4, recipe.grid // 2, recipe.grid)),
+        FixedShape() if request.retexture else DistanceGrid(cells, recipe.shape_rate),
         _field(request.encoding, recipe.texture_grid),
         CameraSampler(size=recipe.size or 3 * stage.teacher.shape[-1]),
         MeshPenaltyWeights(recipe.laplacian, recipe.normals, roughness=recipe.roughness),

@@ -84,6 +84,7 @@ class DistanceGrid(nn.Module):
 
     Args:
         resolutions: cells along one side, coarse to fine, each twice the one before.
+        learning_rate: of all levels, in cells; several times as much makes something new out of a ball.
     """
 
     cleaning = Cleaning(smallest_component=0.01, smoothing_steps=4)
@@ -92,8 +93,9 @@ class DistanceGrid(nn.Module):
     """(N, N, N) the distances that the surface began with, in cells."""
     _sphere: Tensor
 
-    def __init__(self, resolutions: Sequence[int] = (24, 48, 96)):
+    def __init__(self, resolutions: Sequence[int] = (24, 48, 96), learning_rate: float = 0.015):
         super().__init__()
+        self.learning_rate = learning_rate
         if not resolutions or any(fine != 2 * coarse for coarse, fine in pairwise(resolutions)):
             raise ValueError(f"Each resolution must be twice the one before, not {tuple(resolutions)}.")
         self.levels = nn.ParameterList(torch.zeros(n + 1, n + 1, n + 1, 1) for n in resolutions)
@@ -128,4 +130,4 @@ class DistanceGrid(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with learning rates that suit them, for any torch optimiser."""
-        return [{"params": list(self.levels), "lr": 0.015}]
+        return [{"params": list(self.levels), "lr": self.learning_rate}]
