@@ -39,14 +39,14 @@ Sampler = Callable[..., Any]
 SAMPLERS: dict[str, Sampler] = {
     "ddpm": partial(DDPMScheduler, clip_sample=False),
     "ddim": partial(DDIMScheduler, clip_sample=False, set_alpha_to_one=True),
+    # Else even in sigma, which is all but infinite in pure noise; these levels are equation 5 of Karras et al. 2022.
     "heun": partial(HeunDiscreteScheduler, use_karras_sigmas=True),
     "pndm": partial(PNDMScheduler, skip_prk_steps=False, set_alpha_to_one=True),
     "deis": DEISMultistepScheduler,
     "dpm-solver": partial(DPMSolverMultistepScheduler, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"),
     "dpm-solver++": partial(DPMSolverMultistepScheduler, algorithm_type="dpmsolver++"),
 }
-"""By the names of their papers. Heun takes the noise levels of its paper (Karras et al. 2022, equation 5), since its steps
-are even in sigma, which is all but infinite in pure noise. DDPM draws new noise at every step; all others follow the path of their first noise."""
+"""By the names of their papers. DDPM draws new noise at every step; all others follow the path of their first noise."""
 
 
 class Spacing(Enum):
