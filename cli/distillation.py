@@ -21,7 +21,7 @@ from cli.real_images import load_real_images
 from cli.run_folder import write_json
 from cli.teachers import EMBEDDED, load_teacher
 from representations.cameras import CameraSampler
-from sds.checkpoint import load_checkpoint, save_checkpoint
+from sds.checkpoint import load_checkpoint, save_checkpoint, written_whole
 from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import first_process_says, is_first_process, process_count
 from sds.recognition import Recogniser
@@ -222,6 +222,8 @@ def build(order: Order) -> StudentRun:
 def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> None:
     """Take the steps that are left and write the student."""
     saved, writes = time.monotonic(), is_first_process()
+    if writes:
+        forget_later_lines(folder.log, done)
     with tqdm(
         total=order.steps, initial=done, desc=order.method, unit="step", dynamic_ncols=True, disable=not writes
     ) as bar:
@@ -327,3 +329,14 @@ def log(path: Path, row: dict[str, float]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def forget_later_lines(path: Path, step: int) -> None:
+    """Drop the log's lines after a step, which is where the run continues: those steps are taken again."""
+    if not path.exists():
+        return
+    header, *lines = path.read_text().splitlines(keepends=True) or [""]
+    # A line that a killed process left half written has no end.
+    kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= step]
+    with written_whole(path) as temporary:
+        temporary.write_text("".join([header, *kept]))

@@ -81,6 +81,8 @@ def test_resume_equals_never_having_stopped(tiny_teacher: Path, tmp_path: Path, 
     monkeypatch.setattr(distillation, "log", written)
     assert main(["distill", "--resume", str(stopped)]) == 0
     assert unet_of(stopped) == unet_of(straight)
+    logs = [(folder / "training" / "log.csv").read_text() for folder in (straight, stopped)]
+    assert logs[0] == logs[1]
 
 
 def error_line(capsys: pytest.CaptureFixture[str]) -> str:
