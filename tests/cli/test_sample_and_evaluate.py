@@ -69,6 +69,8 @@ def test_real_images_beside_the_teacher_are_the_reference(tiny_student: Path, mo
     metrics = json.loads((tiny_student / "training" / "metrics.json").read_text())
     assert metrics["measured by"]["reference"] == "photographs of cats"
     assert metrics["measured by"]["images"] == 10
+    computing = {who: metrics[who]["computing_ms_per_image"] for who in ("student", "teacher")}
+    assert metrics["beside teacher"]["speed"] == pytest.approx(computing["teacher"] / computing["student"])
     assert metrics["beside teacher"]["ideal_speed"] == 4  # four steps without guidance against one
     recall = metrics["student"]["recall"] / max(metrics["teacher"]["recall"], 1e-12)
     assert metrics["beside teacher"]["recall"] == pytest.approx(recall)
