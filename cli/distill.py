@@ -57,12 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the student that --out holds")
-    how = parser.add_argument_group("how")
+    add_method(parser.add_argument_group("how"))
+    add_training(parser.add_argument_group("training"))
+
+
+def add_method(how: argparse._ArgumentGroup) -> None:
+    """The options of what is learned from whom."""
     how.add_argument("--method", choices=METHODS, metavar="NAME", default="dmd", help="see below (default: dmd)")
     how.add_argument("--teacher", default="embedded", metavar="NAME", help="embedded (default), or a diffusers folder")
     how.add_argument("--prompt", action="append", default=[], help="what the student shall draw; may be repeated")
     how.add_argument("--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment")
-    how.add_argument("--steps", type=int, default=1000, metavar="N", help="of training (default: 1000)")
     how.add_argument("--student-steps", type=int, default=1, metavar="N", help="evaluations for an image (default: 1)")
     how.add_argument(
         "--start",
@@ -104,18 +108,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "or a folder with a DINOv2",
     )
     how.add_argument(
-        "--bfloat16", action="store_true", help="compute networks in half precision, about 1.4 times faster"
-    )
-    how.add_argument(
         "--distance",
         default="recipe",
         metavar="NAME",
         help="between images in regressions on pairs and consistency: recipe (the method's, default), imagenet "
         "(perceptual), or a folder with the files of LPIPS",
     )
+
+
+def add_training(how: argparse._ArgumentGroup) -> None:
+    """The options of how it is learned."""
+    how.add_argument("--steps", type=int, default=1000, metavar="N", help="default: 1000")
     how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
     how.add_argument("--learning-rate", type=float, default=0.0, metavar="R", help="default: the method's")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    how.add_argument(
+        "--bfloat16", action="store_true", help="compute networks in half precision, about 1.4 times faster"
+    )
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
     how.add_argument(
         "--processes",
@@ -128,10 +137,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train the student that was asked for; returns the exit code."""
-    from cli.distillation import DistillRequest, StudentFolder, distill, resume
+    from cli.distillation import distill, resume
     from cli.errors import UserError
     from cli.generate import checked_prompt, prompts_of
     from cli.processes import joined_processes
+    from cli.student_folder import DistillRequest, StudentFolder
 
     if options.resume is not None:
         if options.out or options.prompt or options.prompts_file:

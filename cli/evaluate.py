@@ -35,12 +35,12 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate each run; returns the exit code."""
     import torch
 
-    from cli.distillation import StudentFolder
     from cli.errors import UserError
     from cli.judging import asset_statistics, judge_asset, judge_for
     from cli.loading import load_object
     from cli.results import delivered, finished
     from cli.run_folder import RunFolder, write_json
+    from cli.student_folder import StudentFolder
     from cli.student_metrics import measure_student
     from students.evaluation import FEWEST_IMAGES
     from students.folder import CARD

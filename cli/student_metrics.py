@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cli.distillation import StudentFolder, default_prompts
+from cli.distillation import default_prompts
+from cli.student_folder import StudentFolder
 from cli.teachers import load_teacher, small_teacher_folder
 from sds.denoiser import Condition, NeuralTeacher, View
 from sds.recognition import Recogniser

@@ -49,7 +49,7 @@ def lookup_in_run(folder: RunFolder) -> Lookup:
 
 def lookup_in_student(path: Path) -> Lookup:
     """The page of a student."""
-    from cli.distillation import StudentFolder  # loads what only students need
+    from cli.student_folder import StudentFolder  # loads what only students need
     from cli.viewer.student_page import student_page
 
     folder = StudentFolder(path)

@@ -6,9 +6,9 @@ import csv
 import math
 from pathlib import Path
 
-from cli.distillation import StudentFolder
 from cli.errors import UserError
 from cli.run_folder import read_json
+from cli.student_folder import StudentFolder
 from cli.viewer.charts import Curve, chart
 from cli.viewer.markup import Markup, element, joined
 from cli.viewer.page import Page, data_address, folded, page_footer, page_header, section

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from cli.distillation import DistillRequest, precision
+from cli.distillation import precision
 from cli.main import main
+from cli.student_folder import DistillRequest
 from students import shipped
 from students.reference import REFERENCE, Reference
 from tests.students.toys import normals
