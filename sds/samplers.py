@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from diffusers import (
 from torch import Tensor
 
 from sds.denoiser import Condition, Denoiser
-from sds.schedule import NoiseSchedule, Prediction, output_from_x0, scale, tabulated_schedule
+from sds.schedule import NoiseSchedule, Prediction, output_from_x0, scale, schedule_from_diffusers
 
 LEVELS = 1000
 """Noise levels of the table that a scheduler chooses from."""
@@ -94,9 +95,9 @@ def sample_with(
     """
     scheduler = scheduler_for(sampler, denoiser.schedule, spacing)
     scheduler.set_timesteps(steps)
-    levels = tabulated_schedule(_variance_preserving(denoiser.schedule))
+    levels = schedule_from_diffusers(scheduler)
     x = noise * scheduler.init_noise_sigma
-    extra = {"generator": rng} if sampler is SAMPLERS["ddpm"] else {}
+    extra = {"generator": rng} if "generator" in signature(scheduler.step).parameters else {}
     for timestep in scheduler.timesteps:
         t = torch.full((len(x),), float(timestep) / (LEVELS - 1), dtype=torch.float64).clamp(0, 1)
         x_t = scheduler.scale_model_input(x, timestep)

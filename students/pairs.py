@@ -73,7 +73,7 @@ class Pairs:
         """Write a safetensors file, whole or not at all."""
         tensors = {"states": self.states, "times": self.times, "signature": self.signature}
         if self.view is not None:
-            tensors |= {f"view.{name}": value for name, value in vars(self.view).items()}
+            tensors |= self.view.tensors()
         with written_whole(path) as temporary:
             save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, _metadata(self.prompts))
 
@@ -131,10 +131,7 @@ def load_pairs(path: Path, teacher: Teacher) -> Pairs:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
             texts = json.loads((file.metadata() or {})["prompts"])
-        view = {name.removeprefix("view."): value for name, value in tensors.items() if name.startswith("view.")}
-        pairs = Pairs(
-            tensors["states"], tensors["times"], texts, StoredView(**view) if view else None, tensors["signature"]
-        )
+        pairs = Pairs(tensors["states"], tensors["times"], texts, StoredView.among(tensors), tensors["signature"])
     except FileNotFoundError:
         raise
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,3 +76,13 @@ class StoredView:
     def part(self, chosen: Tensor) -> StoredView:
         """The views at the indices ``chosen``."""
         return StoredView(self.azimuth[chosen], self.elevation[chosen], self.background[chosen])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its numbers under names for a file that holds other tensors, too."""
+        return {f"view.{name}": value for name, value in vars(self).items()}
+
+    @staticmethod
+    def among(tensors: Mapping[str, Tensor]) -> StoredView | None:
+        """The view that `tensors` put into a file; None if there is none. Raises TypeError if it is not whole."""
+        found = {name.removeprefix("view."): value for name, value in tensors.items() if name.startswith("view.")}
+        return StoredView(**found) if found else None

@@ -57,7 +57,7 @@ class Reference:
         """Write a safetensors file; features are kept in half precision."""
         tensors = {"features": self.features.half()}
         if self.view is not None:
-            tensors |= {f"view.{name}": value.float().clone() for name, value in vars(self.view).items()}
+            tensors |= {name: value.float().clone() for name, value in self.view.tensors().items()}
         described = {"prompts": json.dumps(list(self.prompts)), "network": self.network, "images": self.images}
         with written_whole(path) as temporary:
             save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, described)
@@ -69,10 +69,10 @@ def load_reference(path: Path) -> Reference:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
             described = file.metadata() or {}
-        view = {name.removeprefix("view."): value for name, value in tensors.items() if name.startswith("view.")}
         prompts = json.loads(described["prompts"])
-        stored = StoredView(**view) if view else None
-        if {len(prompts), *(len(value) for value in view.values())} != {len(tensors["features"])}:
+        stored = StoredView.among(tensors)
+        views = [] if stored is None else stored.tensors().values()
+        if {len(prompts), *map(len, views)} != {len(tensors["features"])}:
             raise ValueError("features, prompts and views are not equally many")
         return Reference(tensors["features"].float(), prompts, stored, described["network"], described["images"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
