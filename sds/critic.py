@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sds.checkpoint import CheckpointError, require_form, restore_optimizer
 from sds.denoiser import Condition, NeuralTeacher, View
 from sds.lora import full_copy, lora_copy
 from sds.number_embedding import NumberEmbedding
@@ -111,15 +112,17 @@ class Critic:
         return {"network": trained, "optimizer": self.optimizer.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`. Raises ValueError if it belongs to another teacher or rank."""
-        own = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        if own.keys() != state["network"].keys():
-            raise ValueError("the checkpoint's critic was adapted from another teacher or with other settings")
+        """Continue from `state_dict`. Raises CheckpointError if it belongs to another teacher or rank."""
+        own = self.state_dict()
+        if not isinstance(state, dict) or not own.keys() <= state.keys():
+            raise CheckpointError("the checkpoint's critic is none, or of another version")
+        require_form(state["network"], own["network"], "the checkpoint's critic (of another teacher or rank?)")
+        require_form(state["updates"], own["updates"], "the critic's count of updates")
+        restore_optimizer(self.optimizer, state["optimizer"])
         with torch.no_grad():
-            for name, parameter in own.items():
+            for name, parameter in own["network"].items():
                 parameter.copy_(state["network"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.updates = int(state["updates"])
+        self.updates = state["updates"]
 
     def _denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         return in_shares(self._predict, x_t, t, condition, weights=list(self.network.parameters()))

@@ -74,6 +74,15 @@ class Condition:
         return Condition({name: torch.cat([condition.tensors[name] for condition in conditions]) for name in names})
 
 
+def require_prompts(prompts: Sequence[str]) -> None:
+    """Raises ValueError for a bare string, which would be read letter by letter, and for what is no text."""
+    if isinstance(prompts, str):
+        raise ValueError(f"prompts are a list with one text for each image: [{prompts!r}], not {prompts!r}")
+    for prompt in prompts:
+        if not isinstance(prompt, str):
+            raise ValueError(f"a prompt is a text, not {prompt!r}")
+
+
 class Denoiser(Protocol):
     """Predicts the clean image. Everything the engine computes is built from calls of this one method."""
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from sds.checkpoint import CheckpointError, require_form, restore_optimizer
 from sds.critic import Critic
 from sds.denoiser import Teacher
 from sds.guidance import Guidance, PromptConditions
@@ -196,17 +197,30 @@ class ScoreDistillation:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`. Raises ValueError, before anything changes, if it belongs to another method."""
-        if len(state["terms"]) != len(self.terms) or (state["critic"] is None) != (self.critic is None):
-            raise ValueError("the checkpoint is of another method: its critic and terms are not those of this run")
-        self.generator.load_state_dict(state["generator"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Continue from `state_dict`.
+
+        Raises CheckpointError, before the generator changes, if it belongs to another run or method.
+        """
+        own = self.state_dict()
+        if not own.keys() <= state.keys():
+            raise CheckpointError(f"the checkpoint lacks {', '.join(sorted(own.keys() - state.keys()))}")
+        if not isinstance(state["terms"], list) or len(state["terms"]) != len(self.terms):
+            raise CheckpointError("the checkpoint is of another method: its terms are not those of this run")
+        if (state["critic"] is None) != (self.critic is None):
+            raise CheckpointError("the checkpoint is of another method: its critic is not that of this run")
+        require_form(state["generator"], own["generator"], "the checkpoint's generator")
+        require_form(state["rng"], own["rng"], "the checkpoint's random numbers")
+        require_form(state["done"], own["done"], "the checkpoint's count of steps")
+        if not 0 <= state["done"] <= self.settings.steps:
+            raise CheckpointError(f"the checkpoint is of step {state['done']}, this run has {self.settings.steps}")
+        restore_optimizer(self.optimizer, state["optimizer"])
         if self.critic is not None:
             self.critic.load_state_dict(state["critic"])
         for term, saved in zip(self.terms, state["terms"], strict=True):
             term.load_state_dict(saved)
+        self.generator.load_state_dict(state["generator"])
         self.rng.set_state(state["rng"])
-        self.done = int(state["done"])
+        self.done = state["done"]
 
     def _update_critic(self, x: Tensor, conditions: PromptConditions) -> float | None:
         """The critic learns first, so that the generator's step meets a critic that knows its present images."""

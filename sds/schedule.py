@@ -70,7 +70,12 @@ class NoiseSchedule:
         return self.told(checked_time(t))
 
     def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """x_t = alpha(t) x0 + sigma(t) noise, for x0 and noise of shape (batch, ...)."""
+        """x_t = alpha(t) x0 + sigma(t) noise, for x0 and noise of shape (batch, ...).
+
+        Raises ValueError if they are no floating point numbers (alpha would be rounded to 0) or of different shapes, or
+        if there is not one t for each image: nothing is broadcast.
+        """
+        require_batch(x0, noise, t)
         alpha, sigma = self(t)
         return scale(alpha, x0) * x0 + scale(sigma, x0) * noise
 
@@ -83,6 +88,17 @@ def checked_time(t: Tensor) -> Tensor:
     if not bool(((t >= 0) & (t <= 1)).all()):
         raise ValueError(f"time must lie in [0, 1], noise at t = 1, but runs from {t.min():.4g} to {t.max():.4g}")
     return t
+
+
+def require_batch(x0: Tensor, noise: Tensor, t: Tensor) -> None:
+    """Raises ValueError unless images and noise are floating point, of one shape (batch, ...), and t of (batch,)."""
+    for name, tensor in (("images", x0), ("noise", noise)):
+        if not tensor.is_floating_point():
+            raise ValueError(f"{name} must be floating point in the teacher's range ([-1, 1]), not {tensor.dtype}")
+    if noise.shape != x0.shape:
+        raise ValueError(f"noise must have the shape of the images, {tuple(x0.shape)}, not {tuple(noise.shape)}")
+    if t.shape != x0.shape[:1]:
+        raise ValueError(f"time must have one number for each of the {len(x0)} images, not the shape {tuple(t.shape)}")
 
 
 def scale(coefficient: Tensor, x: Tensor) -> Tensor:
@@ -162,6 +178,13 @@ def schedule_from_diffusers(scheduler: Any) -> NoiseSchedule:
     raise ValueError(f"{type(scheduler).__name__} has no alphas_cumprod and does no flow matching: use a DDPM-like one")
 
 
+def require_prediction(prediction: Prediction) -> None:
+    """Raises ValueError for anything else, which would be taken for the last of the four."""
+    if not isinstance(prediction, Prediction):
+        known = ", ".join(f"Prediction.{kind.name}" for kind in Prediction)
+        raise ValueError(f"a prediction is one of {known}, not {prediction!r}")
+
+
 def x0_from(prediction: Prediction, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """The clean image that a network's output stands for.
 
@@ -180,8 +203,10 @@ def x0_from(prediction: Prediction, output: Tensor, x_t: Tensor, alpha: Tensor, 
         alpha, sigma: shape (batch,).
 
     Raises:
+        ValueError: if ``prediction`` is something else, such as a name ("epsilon" is ``Prediction("epsilon")``).
         DegenerateNoiseLevelError: for a noise prediction where alpha is near zero.
     """
+    require_prediction(prediction)
     a, s = scale(alpha, x_t), scale(sigma, x_t)
     if prediction is Prediction.EPSILON:
         if float(alpha.min()) < SMALLEST_ALPHA:
@@ -200,8 +225,10 @@ def x0_from(prediction: Prediction, output: Tensor, x_t: Tensor, alpha: Tensor, 
 def output_from_x0(prediction: Prediction, x0: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """The inverse of `x0_from`: what a network of this prediction type would return for the clean image ``x0``.
 
-    Raises DegenerateNoiseLevelError for eps, v and flow where there is no noise to speak of (sigma near zero).
+    Raises DegenerateNoiseLevelError for eps, v and flow where there is no noise to speak of (sigma near zero), and
+    ValueError if ``prediction`` is something else.
     """
+    require_prediction(prediction)
     if prediction is Prediction.X0:
         return x0
     if float(sigma.min()) < SMALLEST_ALPHA:

@@ -168,12 +168,16 @@ def score_gradient(
         progress: in [0, 1], for methods that change during a run.
 
     Raises:
-        ValueError: if the method needs a critic or a negative prompt and there is none.
+        ValueError: if the method needs a critic or a negative prompt and there is none, or its shares do not add up to
+            one; if images, noise, t and conditions are not of one batch, or the images no floating point numbers.
         NonFiniteGradientError: if a prediction is infinite or not a number.
     """
     x = x.detach()
     x_t = teacher.schedule.add_noise(x, noise, t)
-    baseline = method(t, progress)
+    baseline = _checked(method(t, progress), t)
+    for condition in (conditions.conditional, conditions.unconditional):
+        if len(condition) != len(x):
+            raise ValueError(f"there are {len(x)} images, but what is told is about {len(condition)}")
     predictions = _predict(teacher, x_t, t, _wanted(conditions, guidance, baseline, t))
     conditional = perpendicular_shift(
         predictions["conditional"],
@@ -213,6 +217,14 @@ def surrogate_loss(x: Tensor, gradient: Tensor) -> Tensor:
     """
     target = (x - gradient).detach()
     return 0.5 * ((x - target) ** 2).sum() / len(x)
+
+
+def _checked(baseline: Baseline, t: Tensor) -> Baseline:
+    """The baseline. Raises ValueError unless its shares add up to one: the gradient would pull even where all agree."""
+    total = sum(_share(share, t) for share in vars(baseline).values())
+    if not bool(torch.isclose(torch.as_tensor(total), torch.ones(1, dtype=torch.float64), atol=1e-5).all()):
+        raise ValueError(f"the shares of a baseline must add up to 1, not to {torch.as_tensor(total).tolist()}")
+    return baseline
 
 
 def _share(share: Tensor | float, t: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
-from sds.denoiser import Condition, View
+from sds.denoiser import Condition, View, require_prompts
 from sds.schedule import NoiseSchedule, Prediction, schedule_from_diffusers, x0_from
 from sds.teachers.architectures import ARCHITECTURES, Connection, Site, denoisers
 from sds.teachers.conditioning import with_camera
@@ -142,10 +142,11 @@ class DiffusersTeacher:
         """One row for each prompt. Text is encoded once for each prompt and kept.
 
         Raises:
-            ValueError: if a prompt is no class of a class-conditional teacher, is not empty for an unconditional one,
-                or if a teacher that is told the camera gets no view.
+            ValueError: for a bare string; if a prompt is no class of a class-conditional teacher, is not empty for an
+                unconditional one, or if a teacher that is told the camera gets no view.
             RuntimeError: for a new prompt after `release_text_encoders`.
         """
+        require_prompts(prompts)
         condition = self.prompts(prompts)
         return with_camera(condition, view) if self.knows_views else condition
 

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from diffusers import ModelMixin, UNet2DConditionModel
 from torch import Tensor, nn
 
-from sds.denoiser import Condition, View
+from sds.denoiser import Condition, View, require_prompts
 from sds.schedule import NoiseSchedule, cosine_schedule, scale
 from sds.teachers.folder import TeacherFolderError, open_teacher_folder
 from sds.teachers.view_prior import (
@@ -187,8 +187,14 @@ class EmbeddedTeacher:
 
     @torch.no_grad()
     def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
-        """See `sds.denoiser.Teacher.condition`; without a view: half from the left, slightly from above, over white."""
+        """See `sds.denoiser.Teacher.condition`; without a view: half from the left, slightly from above, over white.
+
+        Raises ValueError for a bare string, or a view of another number of pictures.
+        """
+        require_prompts(prompts)
         count = len(prompts)
+        if view is not None and len(view.azimuth) != count:
+            raise ValueError(f"there are {count} prompts but {len(view.azimuth)} views: one for each picture")
         if view is None:
             azimuth = torch.full((count,), _DEFAULT_AZIMUTH)
             elevation = torch.full((count,), _DEFAULT_ELEVATION)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sds.denoiser import Condition, View
+from sds.denoiser import Condition, View, require_prompts
 from sds.schedule import NoiseSchedule, cosine_schedule, scale
 
 
@@ -69,6 +69,7 @@ class MixtureTeacher:
     def condition(self, prompts: Sequence[str], view: View | None = None) -> Condition:
         """The log-weights of the components for each prompt. Raises ValueError for a prompt it does not know."""
         del view
+        require_prompts(prompts)
         unknown = sorted(set(prompts) - self.prompts.keys())
         if unknown:
             raise ValueError(f"the mixture knows the prompts {sorted(self.prompts)}, not {unknown}")

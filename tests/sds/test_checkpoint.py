@@ -1,15 +1,26 @@
 """Files that are whole or not there, and that hold data only."""
 
+import copy
 import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from sds.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, written_whole
+from sds.checkpoint import (
+    CheckpointError,
+    forget_partial_files,
+    load_checkpoint,
+    require_form,
+    restore_optimizer,
+    save_checkpoint,
+    written_whole,
+)
 
 
 def test_round_trip(tmp_path: Path):
@@ -82,3 +93,129 @@ def test_missing_and_damaged_checkpoints_are_named(tmp_path: Path):
     (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(tmp_path / "cut.pt")
+
+
+@pytest.mark.parametrize("state", [[1, 2], torch.zeros(3), "text", None])
+def test_a_checkpoint_holds_a_dictionary(state: object, tmp_path: Path):
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "other.pt")
+
+
+def test_what_swells_or_never_ends_is_not_read(tmp_path: Path):
+    save_checkpoint(tmp_path / "plain.pt", {"zeros": torch.zeros(1_000_000)})
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for entry in plain.infolist():
+            bomb.writestr(entry.filename, plain.read(entry))
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "folder.pt").mkdir()
+    for name, why in (("bomb.pt", "compressed"), ("pipe.pt", "ordinary"), ("folder.pt", "ordinary")):
+        with pytest.raises(CheckpointError, match=why):
+            load_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_files_are_as_the_umask_says_or_stay_as_they_were(umask: int, tmp_path: Path):
+    path = tmp_path / "new.txt"
+    before = os.umask(umask)
+    try:
+        with written_whole(path) as temporary:
+            temporary.write_text("text")
+        assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+        path.chmod(0o640)
+        with written_whole(path) as temporary:
+            temporary.write_text("other text")
+        assert path.stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
+
+
+def test_what_a_killed_writer_left_is_deleted_and_nothing_else(tmp_path: Path):
+    program = """
+import os, sys
+from pathlib import Path
+from sds.checkpoint import written_whole
+with written_whole(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+    (tmp_path / ".hidden").write_text("the user's")
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "checkpoint.pt")], check=False)
+    assert len(os.listdir(tmp_path)) == 2
+    forget_partial_files(tmp_path)
+    assert os.listdir(tmp_path) == [".hidden"]
+
+
+def stepped(kind: type[torch.optim.Optimizer] = torch.optim.Adam, **options: Any) -> torch.optim.Optimizer:
+    parameters = [torch.nn.Parameter(torch.ones(4, 3)), torch.nn.Parameter(torch.ones(5))]
+    optimizer = kind(parameters, lr=1, **options)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    return optimizer
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
+def test_an_optimizer_continues_from_its_own_state(kind: type[torch.optim.Optimizer], tmp_path: Path):
+    options = {"momentum": 0.9} if kind is torch.optim.SGD else {"fused": True}
+    optimizer, other = stepped(kind, **options), stepped(kind, **options)
+    optimizer.param_groups[0]["lr"] = 0.25
+    optimizer.step()
+    save_checkpoint(tmp_path / "optimizer.pt", optimizer.state_dict())
+    restore_optimizer(other, load_checkpoint(tmp_path / "optimizer.pt"))
+    require_form(other.state_dict(), optimizer.state_dict())
+    assert other.param_groups[0]["lr"] == 0.25
+
+
+def change(state: dict[str, Any], path: tuple[Any, ...], value: object) -> dict[str, Any]:
+    """A copy with one thing replaced; `...` takes it out."""
+    changed = copy.deepcopy(state)
+    inside: Any = changed
+    for key in path[:-1]:
+        inside = inside[key]
+    if value is ...:
+        del inside[path[-1]]
+    else:
+        inside[path[-1]] = value
+    return changed
+
+
+WRONG_STATES = [
+    (("state", 0, "exp_avg"), torch.zeros(4, 2)),
+    (("state", 0, "exp_avg"), torch.zeros(400, 300)),
+    (("state", 0, "exp_avg"), torch.zeros(1, 1).expand(4, 3)),
+    (("state", 0, "exp_avg"), torch.zeros(4, 3, dtype=torch.long)),
+    (("state", 0, "exp_avg"), torch.zeros(4, 3, device="meta")),
+    (("state", 0, "exp_avg"), torch.zeros(4, 3).to_sparse()),
+    (("state", 0, "exp_avg"), torch.tensor(0.0)),
+    (("state", 0, "exp_avg"), [0.0] * 12),
+    (("state", 0, "exp_avg"), ...),
+    (("state", 0, "exp_avg_sq"), None),
+    (("state", 0, "step"), "three"),
+    (("state", 0, "step"), torch.zeros(7)),
+    (("state", 0), None),
+    (("state", 7), {}),
+    (("state",), []),
+    (("state",), ...),
+    (("param_groups",), {}),
+    (("param_groups", 0, "lr"), "fast"),
+    (("param_groups", 0, "lr"), float("nan")),
+    (("param_groups", 0, "betas"), 0.9),
+    (("param_groups", 0, "params"), [0]),
+    (("param_groups", 0, "params"), [0, 5]),
+    (("param_groups", 0, "lr"), ...),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), WRONG_STATES)
+def test_an_optimizer_takes_no_state_of_another_form(path: tuple[Any, ...], value: object):
+    """Fused kernels read and write as far as the parameter goes: another shape was a crash of the process."""
+    optimizer = stepped(fused=True)
+    before = copy.deepcopy(optimizer.state_dict())
+    with pytest.raises(CheckpointError):
+        restore_optimizer(optimizer, change(before, path, value))
+    optimizer.step()  # with all of its own state
+    require_form(optimizer.state_dict(), before)

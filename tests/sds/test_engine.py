@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sds.checkpoint import load_checkpoint, save_checkpoint
+from sds.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
 from sds.engine import ScoreDistillation, Settings
@@ -214,6 +214,35 @@ def test_terms_add_to_the_loss_and_resume_with_it():
     assert not torch.equal(plain.generator.image, straight.generator.image)
     with pytest.raises(ValueError, match="another method"):
         plain.load_state_dict(straight.state_dict())
+
+
+def without(state: dict, key: str) -> dict:
+    return {name: value for name, value in state.items() if name != key}
+
+
+def test_a_checkpoint_of_another_form_is_refused_before_the_generator_changes():
+    straight = run("vsd")
+    straight.step()
+    whole = straight.state_dict()
+    wrong = [
+        *(without(whole, key) for key in whole),
+        *(whole | {key: value} for key in whole for value in ("text", 7.5, [1, 2])),
+        whole | {"done": -1},
+        whole | {"done": 10**30},
+        whole | {"generator": {"image": torch.zeros(3, 5, 5)}},
+        whole | {"generator": {"image": torch.zeros(3, 4, 4, dtype=torch.float64)}},
+        whole | {"critic": None},
+        whole | {"critic": whole["critic"] | {"network": {}}},
+        whole | {"critic": without(whole["critic"], "optimizer")},
+        whole | {"terms": [{}]},
+        whole | {"rng": torch.zeros(5, dtype=torch.uint8)},
+    ]
+    for state in wrong:
+        resumed = run("vsd")
+        before = resumed.generator.image.detach().clone()
+        with pytest.raises(CheckpointError):
+            resumed.load_state_dict(state)
+        assert torch.equal(resumed.generator.image, before)
 
 
 def test_a_run_is_a_function_of_its_seed():
