@@ -14,16 +14,16 @@ def expected() -> tuple[type[BaseException], ...]:
 
     A function, because most of these live beside things that take seconds to load and that many commands do not need.
     """
-    from representations.isosurface import EmptySurfaceError
-    from representations.mesh import MeshError
-    from representations.quad_remeshing import RemeshingUnavailableError
-    from representations.usd import UsdUnavailableError
-    from representations.uv_unwrapping import UnwrappingUnavailableError
+    from representations.assets.formats.usd_writing import UsdUnavailableError
+    from representations.assets.quad_remeshing import RemeshingUnavailableError
+    from representations.assets.unwrapping import UnwrappingUnavailableError
+    from representations.geometry.isosurface import EmptySurfaceError
+    from representations.geometry.mesh import MeshError
     from sds.checkpoint import CheckpointError
     from sds.score import NonFiniteGradientError
     from sds.teachers.folder import TeacherFolderError
     from students.folder import StudentFolderError
-    from students.reference import ReferenceFileError
+    from students.measures.reference import ReferenceFileError
 
     return (
         UserError,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from cli import distill, doctor, evaluate, export, generate, inspect, sample, view
+from cli.commands import distill, doctor, evaluate, export, generate, inspect, sample, view
 
 COMMANDS = {
     "generate": generate,

@@ -11,7 +11,7 @@ import imageio.v3 as imageio
 import torch
 from torch import Tensor
 
-from representations.pixels import PixelImage
+from representations.images.pixels import PixelImage
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
 from sds.prompts import PromptSet, condition_for

@@ -6,7 +6,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 import torch
 
-from representations.pixels import FourierImage
+from representations.images.pixels import FourierImage
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
 from sds.prompts import PromptSet, condition_for

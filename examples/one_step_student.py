@@ -16,9 +16,9 @@ from sds.guidance import Guidance
 from sds.ramps import Ramp
 from sds.sampling import sample
 from sds.teachers.embedded import EmbeddedTeacher, load_embedded_teacher
-from students.distribution_matching import MatchingSettings, diff_instruct
 from students.flow_map import Student
 from students.generator import FewStepGenerator, LatentDraw
+from students.methods.distribution_matching import MatchingSettings, diff_instruct
 from students.prompts import Prompts, StoredView
 
 COUNT = 8

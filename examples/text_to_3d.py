@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from tqdm import trange
 
+from representations.assets.writing import write_mesh
 from representations.cameras import CameraSampler
-from representations.export import write_mesh
-from representations.isosurface import extract_mesh
-from representations.nerf import NeRF
+from representations.fields.nerf import NeRF
+from representations.fields.surface import extract_mesh
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
 from sds.prompts import PromptSet, condition_for

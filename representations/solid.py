@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from representations.mesh import Mesh
+from representations.geometry.mesh import Mesh
 
 
 class Solid(Protocol):
@@ -16,7 +16,7 @@ class Solid(Protocol):
         """The cleaned surface with all its detail, or simplified to about so many faces; its vertices are coloured.
 
         Raises:
-            representations.isosurface.EmptySurfaceError: if there is none.
+            representations.geometry.isosurface.EmptySurfaceError: if there is none.
         """
         ...
 

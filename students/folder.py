@@ -21,8 +21,8 @@ from torch import Tensor
 from sds.checkpoint import written_whole
 from sds.denoiser import Condition, Denoiser
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
-from students.denoising_diffusion_gan import sample_steps
 from students.flow_map import GUIDANCE_SCALE, DenoiserAsFlowMap, Student, sample_again, sample_along
+from students.methods.denoising_diffusion_gan import sample_steps
 
 NETWORKS = ("unet", "transformer")
 """What the denoising network of a diffusers folder is called."""

@@ -5,7 +5,7 @@
 `run_page.py`        the page of a run, and report.html; `run_curves.py`: its curves
 `student_page.py`    the page of a distilled student
 `file_page.py`       the page of any file with a model
-`live_page.py`       the page of a run that goes on (`cli/live.py` feeds it)
+`live_page.py`       the page of a run that goes on (`cli/scenes/live.py` feeds it)
 `page.py`            a page as one HTML file under a strict Content-Security-Policy; the parts that pages share
 `charts.py`          a curve as inline SVG
 `markup.py`          HTML out of escaped pieces; `words.py`: numbers and settings as people write them

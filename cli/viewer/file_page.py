@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from cli.commands.inspect import size_in_words
 from cli.errors import UserError
-from cli.inspect import size_in_words
 from cli.viewer.markup import Markup, element, joined
 from cli.viewer.page import Page, definitions, page_header, viewer
 from cli.viewer.server import MEDIA_TYPES, Resource
 from cli.viewer.words import lengths_in_words
-from representations.gltf import glb_bytes
-from representations.inspection import Finding, inspect_asset
-from representations.mesh_files import MeshFile, read_mesh_file
+from representations.assets.formats.gltf_writing import glb_bytes
+from representations.assets.inspection import Finding, inspect_asset
+from representations.assets.reading import MeshFile, read_mesh_file
 
 MODEL = "model.glb"
 """The model's name on the page's server."""
@@ -24,7 +24,7 @@ def file_page(path: Path) -> tuple[Page, Resource]:
     """The page of a file, and the model in a form that the page can show.
 
     Raises:
-        representations.mesh_files.MeshFileError: if the file cannot be read.
+        representations.assets.reading.MeshFileError: if the file cannot be read.
         UserError: if it holds positions that are nowhere.
     """
     file = read_mesh_file(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cli.curves import CurvePoint
+from cli.scenes.curves import CurvePoint
 from cli.viewer.markup import element, joined
 from cli.viewer.page import Page, page_header, section, viewer
 from cli.viewer.run_curves import charts_of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli.errors import UserError
-from cli.run_folder import RunFolder
+from cli.scenes.run_folder import RunFolder
 from cli.viewer.file_page import MODEL, file_page
 from cli.viewer.page import html_of
 from cli.viewer.run_page import LINKED, run_page
@@ -49,7 +49,7 @@ def lookup_in_run(folder: RunFolder) -> Lookup:
 
 def lookup_in_student(path: Path) -> Lookup:
     """The page of a student."""
-    from cli.student_folder import StudentFolder  # loads what only students need
+    from cli.trainings.student_folder import StudentFolder  # loads what only students need
     from cli.viewer.student_page import student_page
 
     folder = StudentFolder(path)

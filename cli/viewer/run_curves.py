@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from cli.curves import CurvePoint
+from cli.scenes.curves import CurvePoint
 from cli.viewer.charts import Curve, chart
 from cli.viewer.markup import Markup, element
 from cli.viewer.page import section

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cli.curves import read_curves
 from cli.pictures import pictures_of_sheet
-from cli.run_folder import RunFolder, read_json, write_text
+from cli.scenes.curves import read_curves
+from cli.scenes.run_folder import RunFolder, read_json, write_text
 from cli.viewer.markup import Markup, element, joined
 from cli.viewer.page import (
     Page,

@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 
 from cli.errors import UserError
-from cli.run_folder import read_json
-from cli.student_folder import StudentFolder
+from cli.scenes.run_folder import read_json
+from cli.trainings.student_folder import StudentFolder
 from cli.viewer.charts import Curve, chart
 from cli.viewer.markup import Markup, element, joined
 from cli.viewer.page import Page, data_address, folded, page_footer, page_header, section

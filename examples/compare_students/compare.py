@@ -28,11 +28,11 @@ from cli.pictures import write_sheet
 from sds.denoiser import Condition, NeuralTeacher
 from sds.solvers import even_times, solve
 from sds.teachers.diffusers import load_diffusers_teacher
-from students.evaluation import compare, coverage, density, distinctness
-from students.features import learning_features, teacher_features
+from students.features.sources import learning_features, teacher_features
 from students.folder import sample
-from students.order import Order
-from students.recipes import RECIPES
+from students.measures.evaluation import compare, coverage, density, distinctness
+from students.recipes.catalogue import RECIPES
+from students.recipes.order import Order
 from students.teachers import AroundNeuralTeacher
 
 BUDGET = 12_000

@@ -10,11 +10,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from cli.loading import load_object
-from cli.results import finished
-from cli.run_folder import RunFolder
+from cli.scenes.loading import load_object
+from cli.scenes.results import finished
+from cli.scenes.run_folder import RunFolder
+from representations.assets.pictures import render_asset
 from representations.cameras import DEFAULT_DISTANCE, DEFAULT_FIELD_OF_VIEW, Cameras
-from representations.mesh_rendering import render_asset
 
 SIZE = 150
 CAPTION = 34

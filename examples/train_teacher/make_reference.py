@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from export_pictures import pictures
 
-from cli.student_metrics import RECOGNISER_FEATURES, recogniser_features
+from cli.trainings.student_metrics import RECOGNISER_FEATURES, recogniser_features
 from sds.recognition import Recogniser
+from students.measures.reference import REFERENCE, Reference
 from students.prompts import StoredView
-from students.reference import REFERENCE, Reference
 
 
 def make_reference(data: Path, recogniser: Recogniser, size: int, count: int, held_out_pairs: Path) -> Reference:

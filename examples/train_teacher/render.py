@@ -13,7 +13,7 @@ import numpy as np
 from meshes import TexturedMesh, opaque_masks
 from numpy.typing import NDArray
 
-from representations.rasterizer import Cutout, Visibility, rasterize
+from representations.geometry.rasterizer import Cutout, Visibility, rasterize
 
 CHANNELS = 8
 CAMERA_DISTANCE = 2.8

@@ -10,7 +10,7 @@ from export_pictures import pictures
 from torch import Tensor
 
 from cli.pictures import write_sheet
-from cli.student_metrics import TEACHER_STEPS
+from cli.trainings.student_metrics import TEACHER_STEPS
 from sds.solvers import even_times, solve
 from sds.teachers.embedded import load_embedded_teacher
 from students.folder import read_card, sample

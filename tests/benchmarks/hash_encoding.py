@@ -9,7 +9,7 @@ at once from the table. It computes the same values; the largest difference is p
 import torch
 from torch import Tensor
 
-from representations.encodings import HashEncoding, encode_torch
+from representations.fields.encodings import HashEncoding, encode_torch
 from tests.benchmarks.measure import cpu_seconds
 
 POINTS = 200_000

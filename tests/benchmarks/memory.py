@@ -12,10 +12,10 @@ import sys
 
 import torch
 
-import representations.fields
+import representations.fields.field
 from representations.cameras import CameraSampler
-from representations.nerf import NeRF
-from representations.volume import render_volume_torch
+from representations.fields.nerf import NeRF
+from representations.fields.volume import render_volume_torch
 from tests.benchmarks.measure import peak_memory
 
 SIZES = (64, 128, 256, 512)
@@ -26,7 +26,7 @@ def render_and_differentiate(size: int, views: int, two_pass: bool) -> None:
     """Prints the peak memory of this process in MiB, before and after."""
     nerf = NeRF(sampler=CameraSampler(size=size), rays_at_once=64 * 64 * views if two_pass else 10**9)
     if not two_pass:
-        representations.fields.render_volume = render_volume_torch
+        representations.fields.field.render_volume = render_volume_torch
     generator = torch.Generator().manual_seed(0)
     before = peak_memory()
     rendering = nerf(nerf.draw(views, generator))

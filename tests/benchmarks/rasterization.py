@@ -17,13 +17,13 @@ import torch
 import trimesh
 
 from representations.cameras import Cameras, CameraSampler, turntable
-from representations.differentiable_rasterizer import rasterize_fragments
-from representations.distance_grid import dual_surface
-from representations.dual_marching_cubes import trace_patches
-from representations.fields import Blob, DenseGrid
-from representations.mesh_field import MeshField, begin_with, projected
-from representations.nerf import NeRF
-from representations.rasterizer import rasterize
+from representations.fields.field import Blob, DenseGrid
+from representations.fields.nerf import NeRF
+from representations.geometry.rasterizer import rasterize
+from representations.surfaces.differentiable_rasterizer import rasterize_fragments
+from representations.surfaces.distance_grid import DistanceGrid, dual_surface
+from representations.surfaces.dual_marching_cubes import trace_patches
+from representations.surfaces.mesh_field import MeshField, begin_with, projected
 from tests.benchmarks.measure import cpu_seconds
 
 SIZE = 256
@@ -115,7 +115,7 @@ def measure_gradients(shape: trimesh.Trimesh) -> None:
 def measure_mesh_stage() -> None:
     """The mesh stage's own part of a step; the teacher's networks come on top."""
     nerf = NeRF(DenseGrid((16, 32, 64), Blob(radius=0.55, sharpness=60.0, surface=0.0)))
-    field = MeshField(sampler=CameraSampler(size=96))
+    field = MeshField(DistanceGrid(), DenseGrid(), CameraSampler(size=96))
     start = time.process_time()
     begin_with(field, nerf)
     seconds = time.process_time() - start

@@ -10,7 +10,7 @@ import statistics
 
 import torch
 
-from representations.pixels import PixelImage
+from representations.images.pixels import PixelImage
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
 from sds.engine import ScoreDistillation, Settings

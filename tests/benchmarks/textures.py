@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import trimesh
 
-from representations.asset import Asset
-from representations.closest_points import SurfaceSearch
-from representations.export import write_asset
-from representations.mesh import Mesh, simplified
-from representations.texture_baking import baked
-from representations.uv_unwrapping import unwrap
+from representations.assets.asset import Asset
+from representations.assets.baking import baked
+from representations.assets.unwrapping import unwrap
+from representations.assets.writing import write_asset
+from representations.geometry.closest_points import SurfaceSearch
+from representations.geometry.mesh import Mesh, simplified
 from tests.benchmarks.measure import cpu_seconds
 
 POINTS = 2000

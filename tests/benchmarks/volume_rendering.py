@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 
 from representations.cameras import Cameras, CameraSampler
-from representations.nerf import NeRF
+from representations.fields.nerf import NeRF
+from representations.fields.volume import render_volume, render_volume_torch
 from representations.rays import Marching, RayIntegral, Rays
-from representations.volume import render_volume, render_volume_torch
 from tests.benchmarks.measure import cpu_seconds
 
 VIEWS = 4

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cli import recipes, results
-from representations import nerf
+from cli.scenes import recipes, results
+from representations.fields import nerf
 from tests.sds.tiny_pipelines import deepfloyd_if
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sds.denoiser import Condition
 from sds.teachers.mixture import MixtureTeacher
-from students.batches import Batch
-from students.targets import Learning, Objective
+from students.methods.targets import Learning, Objective
+from students.training.batches import Batch
 
 MEAN, SPREAD = 0.3, 0.5
 

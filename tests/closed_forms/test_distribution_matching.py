@@ -16,7 +16,7 @@ from sds.guidance import Guidance, PromptConditions
 from sds.schedule import NoiseSchedule
 from sds.score import Method, Weighting, constant_weight, normalized_weight, score_gradient, sds, vsd
 from sds.teachers.mixture import MixtureTeacher
-from students.adversarial_distillation import exponential_weight
+from students.methods.adversarial_distillation import exponential_weight
 
 M, S = 0.7, 0.5
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(12)

@@ -14,8 +14,8 @@ from sds.ramps import Ramp, TimeRange
 from sds.schedule import cosine_schedule, flow_schedule, scale
 from sds.solvers import ddim, even_times, heun, solve
 from sds.teachers.mixture import MixtureTeacher
-from students.batches import Batch
-from students.bootstrap import (
+from students.flow_map import GUIDANCE_SCALE, flow
+from students.methods.bootstrap import (
     boot,
     consistency,
     consistency_training,
@@ -29,8 +29,7 @@ from students.bootstrap import (
     tract,
     trajectory_consistency,
 )
-from students.flow_map import GUIDANCE_SCALE, flow
-from students.targets import (
+from students.methods.targets import (
     Learning,
     at_random_guidance,
     denoising,
@@ -43,6 +42,7 @@ from students.targets import (
     whole_path,
 )
 from students.teachers import GuidedTeacher
+from students.training.batches import Batch
 from tests.closed_forms.tables import MEAN, SPREAD, TableStudent, batch, gaussian, sweep
 
 X = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]

@@ -8,11 +8,11 @@ from sds.denoiser import Condition
 from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, tabulated_schedule
 from sds.solvers import ddim, ddim_step, even_times, solve
 from sds.teachers.mixture import MixtureTeacher
-from students.batches import Batch
-from students.bootstrap import consistency, even_levels
 from students.flow_map import GUIDANCE_SCALE
-from students.targets import Learning, at_random_guidance, progressive
+from students.methods.bootstrap import consistency, even_levels
+from students.methods.targets import Learning, at_random_guidance, progressive
 from students.teachers import GuidedTeacher, OnStraightPaths, time_at
+from students.training.batches import Batch
 from tests.students.toys import two_modes
 
 LEVELS = 6

@@ -7,7 +7,7 @@ import torch
 
 from sds.guidance import PromptConditions
 from sds.teachers.mixture import MixtureTeacher
-from students.health import critic_lag
+from students.measures.health import critic_lag
 
 COUNT = 200_000
 

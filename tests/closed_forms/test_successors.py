@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, scale
 from sds.score import normalized_weight
-from students.continuous_consistency import angle, continuous_consistency, direction
-from students.f_distillation import (
+from students.methods.continuous_consistency import angle, continuous_consistency, direction
+from students.methods.f_distillation import (
     Divergence,
     forward_kl,
     jensen_shannon,
@@ -21,8 +21,8 @@ from students.f_distillation import (
     reverse_kl,
     squared_hellinger,
 )
-from students.score_identity import identity_loss
-from students.targets import Learning
+from students.methods.score_identity import identity_loss
+from students.methods.targets import Learning
 from tests.closed_forms.tables import MEAN, SPREAD, batch
 from tests.closed_forms.tables import gaussian as teacher_of
 from tests.closed_forms.test_distribution_matching import NOISE, PROBABILITY, M, S, Z, gaussian, levels

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from cli.main import main
-from cli.real_images import load_real_images
+from cli.trainings.real_images import load_real_images
 from sds.recognition import Recogniser
 from sds.teachers.embedded import load_embedded_teacher
 from students.folder import read_card

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from representations.asset import Asset
-from representations.export import write_asset
+from representations.assets.asset import Asset
+from representations.assets.writing import write_asset
 from tests.external.objects import all_assets
 
 

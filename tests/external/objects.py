@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import trimesh
 
-from representations.asset import Asset, Material
-from representations.finishing import textured
-from representations.mesh import Mesh, standing
+from representations.assets.asset import Asset, Material
+from representations.assets.finishing import textured
+from representations.geometry.mesh import Mesh, standing
 
 SHAPES = {
     "ball": lambda: trimesh.creation.icosphere(subdivisions=4, radius=0.4),

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from representations.asset import Asset
-from representations.export import Convention, write_asset
-from representations.texture_baking import vertex_coloured
-from representations.vertex_buffers import vertex_buffers
+from representations.assets.asset import Asset
+from representations.assets.baking import vertex_coloured
+from representations.assets.vertex_buffers import vertex_buffers
+from representations.assets.writing import Convention, write_asset
 
 SCRIPT = Path(__file__).with_name("import_into_blender.py")
 

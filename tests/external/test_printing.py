@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from representations.asset import Asset
-from representations.export import write_asset
-from representations.finishing import prepared
-from representations.mesh_files import load_mesh
+from representations.assets.asset import Asset
+from representations.assets.finishing import prepared
+from representations.assets.reading import load_mesh
+from representations.assets.writing import write_asset
 
 manifold3d = pytest.importorskip("manifold3d")
 

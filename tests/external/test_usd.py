@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from representations.asset import Asset
-from representations.colour_space import srgb_to_linear
-from representations.export import Convention, write_asset
+from representations.assets.asset import Asset
+from representations.assets.colour_space import srgb_to_linear
+from representations.assets.writing import Convention, write_asset
 
 pytest.importorskip("pxr")
 from pxr import Usd, UsdGeom, UsdShade

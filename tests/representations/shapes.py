@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import trimesh
 
-from representations.asset import Asset, Material
-from representations.mesh import Mesh
+from representations.assets.asset import Asset, Material
+from representations.geometry.mesh import Mesh
 
 
 def ball(subdivisions: int = 3, radius: float = 1.0, centre: tuple[float, float, float] = (0, 0, 0)) -> Mesh:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from representations.images.pixels import PixelImage
 from representations.particles import Particles
-from representations.pixels import PixelImage
 
 
 def test_each_draw_is_of_one_particle_and_all_have_their_turn():

@@ -2,14 +2,14 @@
 
 import torch
 
-from cli.student_metrics import RECOGNISER_FEATURES, recogniser_features
+from cli.trainings.student_metrics import RECOGNISER_FEATURES, recogniser_features
 from sds.recognition import Recogniser
 from sds.teachers.embedded import EMBEDDED_FOLDER, load_embedded_teacher
 from sds.teachers.folder import open_teacher_folder
-from students.evaluation import compare
 from students.folder import read_card, sample
+from students.measures.evaluation import compare
+from students.measures.reference import REFERENCE, load_reference
 from students.prompts import StoredView
-from students.reference import REFERENCE, load_reference
 from students.shipped import SHIPPED_STUDENT
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cli.curves import CurveLog, CurvePoint
 from cli.pictures import write_sheet, write_turntable
-from cli.run_folder import RunFolder, write_json
-from representations.asset import Asset
-from representations.export import write_asset
+from cli.scenes.curves import CurveLog, CurvePoint
+from cli.scenes.run_folder import RunFolder, write_json
+from representations.assets.asset import Asset
+from representations.assets.writing import write_asset
 from tests.cli.viewer.objects import ball
 
 RAMP = {"start": 0.98, "end": 0.7, "begin": 0.0, "finish": 1.0}

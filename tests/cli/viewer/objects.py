@@ -3,8 +3,8 @@
 import numpy as np
 import trimesh
 
-from representations.asset import Asset, Image, Material
-from representations.mesh import Mesh
+from representations.assets.asset import Asset, Image, Material
+from representations.geometry.mesh import Mesh
 
 
 def ball(colour: tuple[float, float, float]) -> Mesh:

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from cli.curves import CurvePoint
-from cli.live import PICTURE_SIZE, LiveView, Turn
+from cli.scenes.curves import CurvePoint
+from cli.scenes.live import PICTURE_SIZE, LiveView, Turn
 from cli.viewer.charts import Curve, chart
 from cli.viewer.file_page import file_page
 from cli.viewer.markup import element, joined
 from cli.viewer.page import Page, data_address, html_of, turning, viewer
 from cli.viewer.run_page import write_report
 from cli.viewer.server import PageServer, page_resource, serve_beside
-from representations.asset import Asset
+from representations.assets.asset import Asset
+from representations.assets.formats.gltf_writing import glb_bytes
+from representations.assets.pictures import render_mesh
 from representations.cameras import Cameras
-from representations.gltf import glb_bytes
-from representations.mesh import Mesh
-from representations.mesh_rendering import render_mesh
+from representations.geometry.mesh import Mesh
 from tests.cli.viewer import browser as browsers
 from tests.cli.viewer.browser import Browser
 from tests.cli.viewer.folders import run_folder

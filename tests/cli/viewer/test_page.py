@@ -9,8 +9,8 @@ import pytest
 
 from cli.viewer.markup import Markup, element, joined
 from cli.viewer.page import ASSETS, Page, asset, html_of, turning, viewer
-from representations.asset import Asset
-from representations.gltf import glb_bytes
+from representations.assets.asset import Asset
+from representations.assets.formats.gltf_writing import glb_bytes
 from tests.cli.viewer.objects import ball
 from tests.cli.viewer.test_markup import Seen
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from cli.pictures import write_sheet
-from cli.run_folder import RunFolder, write_json
-from cli.student_folder import StudentFolder
+from cli.scenes.run_folder import RunFolder, write_json
+from cli.trainings.student_folder import StudentFolder
 from cli.viewer import run_page
 from cli.viewer.page import html_of
 from cli.viewer.student_page import read_signals, student_page

@@ -1,0 +1,182 @@
+"""`scoresmith distill`: a teacher becomes a one- or few-step generator."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "a diffusion teacher becomes a one-step generator"
+DESCRIPTION = """Trains a student that draws in one step (or a few) what its teacher draws in fifty.
+
+The folder then is an ordinary diffusers folder: `scoresmith sample` draws from it, and so does every program that
+loads the teacher. training/ inside it holds the log (log.csv), a sheet of samples, the teacher's pairs, run.json and a
+checkpoint."""
+METHODS = {
+    "diff-instruct": "match distributions: teacher against a critic of the student's own images (Luo et al. 2023)",
+    "dmd": "the same with normalised steps, and a regression on the teacher's pairs (Yin et al. 2024)",
+    "dmd2": "the same with a discriminator in place of the pairs (Yin et al. 2024)",
+    "f-distill": "DMD2 for the forward divergence: more variety (Xu et al. 2025)",
+    "sid": "score identity distillation: through teacher and critic, data-free (Zhou et al. 2024)",
+    "add": "adversarial diffusion distillation: discriminator and SDS (Sauer et al. 2023)",
+    "asm": "adversarial score matching: a denoiser that does not blur; any steps (Jolicoeur-Martineau et al. 2021)",
+    "ufogen": "denoising and a discriminator at the student's few noise levels (Xu et al. 2023)",
+    "ddgan": "denoising diffusion GAN: large steps that are drawn, not averaged (Xiao et al. 2022)",
+    "one-pass": "regression on noise-image pairs, one step (Luhman & Luhman 2021)",
+    "progressive": "half the steps, again and again (Salimans & Ho 2022)",
+    "guidance": "any guidance scale in one evaluation, then fewer steps (Meng et al. 2023)",
+    "reflow": "rectified flow on the teacher's pairs: straight paths, any steps (Liu et al. 2023)",
+    "instaflow": "reflow, then one step (Liu et al. 2023)",
+    "dsno": "all states of the teacher's path at once (Zheng et al. 2023)",
+    "consistency": "consistency distillation: any point of a path leads to its image; any steps (Song et al. 2023)",
+    "lcm": "latent consistency: the same, at any guidance scale (Luo et al. 2023)",
+    "consistency-training": "the same from images alone (Song et al. 2023)",
+    "ict": "improved consistency training (Song & Dhariwal 2024)",
+    "scm": "continuous-time consistency distillation (Lu & Song 2025)",
+    "ctm": "consistency trajectories: from any time to any other; any steps (Kim et al. 2024)",
+    "tract": "transitive closure: one step for each segment of the path (Berthelot et al. 2023)",
+    "boot": "bootstrapping from noise, data-free, one step (Gu et al. 2023)",
+    "shortcut": "one jump equals two of half its length; any steps (Frans et al. 2024)",
+    "mean-flow": "the mean velocity over a jump, by its derivative; any steps (Geng et al. 2025)",
+}
+"""The keys of `students.recipes.catalogue.RECIPES`, not imported here since it loads torch, and what each is."""
+
+METHODS_HELP = "\n".join(["methods:", *(f"  {name:22}{line}" for name, line in METHODS.items())])
+EXAMPLES = f"""{METHODS_HELP}
+
+examples:
+  scoresmith distill --out outputs/student --prompt "a red chair" --prompt "a blue mug" --steps 500
+  scoresmith distill --out outputs/student --method consistency --student-steps 2
+  scoresmith distill --resume outputs/student                     continues an interrupted run exactly
+  scoresmith sample outputs/student "a blue mug" --count 16 --grid
+  ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m cli.main distill --processes 2 --out outputs/student
+                                                                  two processes share each batch"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace the student that --out holds")
+    add_method(parser.add_argument_group("how"))
+    add_training(parser.add_argument_group("training"))
+
+
+def add_method(how: argparse._ArgumentGroup) -> None:
+    """The options of what is learned from whom."""
+    how.add_argument("--method", choices=METHODS, metavar="NAME", default="dmd", help="see below (default: dmd)")
+    how.add_argument("--teacher", default="embedded", metavar="NAME", help="embedded (default), or a diffusers folder")
+    how.add_argument("--prompt", action="append", default=[], help="what the student shall draw; may be repeated")
+    how.add_argument("--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment")
+    how.add_argument("--student-steps", type=int, default=1, metavar="N", help="evaluations for an image (default: 1)")
+    how.add_argument(
+        "--start",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="noise level in (0, 1] that the student is told to begin with (default: 1), of dmd, diff-instruct, dmd2 "
+        "and add. With 0.9 noise decides what a prompt leaves open, but only `scoresmith sample` knows how to begin",
+    )
+    how.add_argument("--guidance-scale", type=float, default=2.0, metavar="G", help="that is learned (default: 2)")
+    how.add_argument(
+        "--path-steps",
+        type=int,
+        default=32,
+        metavar="N",
+        help="of the teacher's solver, where a method follows its paths (default: 32)",
+    )
+    how.add_argument(
+        "--critic-steps",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the critic before each of the student's (default: the method's)",
+    )
+    how.add_argument(
+        "--pairs", type=int, default=512, metavar="N", help="images of the teacher for methods that need them"
+    )
+    how.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="real pictures, named after what they show (chair/01.png, a_red_chair_2.png), in place of the teacher's",
+    )
+    how.add_argument(
+        "--features",
+        default="teacher",
+        metavar="NAME",
+        help="what discriminators look at: teacher (default), learning (a copy of it that learns with them), imagenet, "
+        "or a folder with a DINOv2",
+    )
+    how.add_argument(
+        "--distance",
+        default="recipe",
+        metavar="NAME",
+        help="between images in regressions on pairs and consistency: recipe (the method's, default), imagenet "
+        "(perceptual), or a folder with the files of LPIPS",
+    )
+
+
+def add_training(how: argparse._ArgumentGroup) -> None:
+    """The options of how it is learned."""
+    how.add_argument("--steps", type=int, default=1000, metavar="N", help="default: 1000")
+    how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
+    how.add_argument("--learning-rate", type=float, default=0.0, metavar="R", help="default: the method's")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    how.add_argument(
+        "--bfloat16", action="store_true", help="compute networks in half precision, about 1.4 times faster"
+    )
+    how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
+    how.add_argument(
+        "--processes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how many processes torchrun has started for this run: any other number is refused (default: not checked)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train the student that was asked for; returns the exit code."""
+    from cli.commands.generate import checked_prompt, prompts_of
+    from cli.errors import UserError
+    from cli.trainings.distillation import distill, resume
+    from cli.trainings.processes import joined_processes
+    from cli.trainings.student_folder import DistillRequest, StudentFolder
+
+    if options.resume is not None:
+        if options.out or options.prompt or options.prompts_file:
+            raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
+        with joined_processes(options.device, options.processes) as device:
+            resume(StudentFolder(options.resume), device)
+        return 0
+    if options.out is None:
+        raise UserError("say where to write the student: --out DIR")
+    for name in ("steps", "student_steps", "path_steps", "pairs", "batch_size"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be positive, not {getattr(options, name)}")
+    if not 0 < options.start <= 1:
+        raise UserError(f"--start must lie in (0, 1], not {options.start}")
+    if options.learning_rate < 0 or options.guidance_scale <= 0 or options.critic_steps < 0:
+        raise UserError("--learning-rate, --guidance-scale and --critic-steps must be positive")
+    request = DistillRequest(
+        teacher=options.teacher,
+        prompts=[checked_prompt(prompt) for prompt in (*options.prompt, *prompts_of(options.prompts_file))],
+        method=options.method,
+        steps=options.steps,
+        student_steps=options.student_steps,
+        start=options.start,
+        guidance_scale=options.guidance_scale,
+        path_steps=options.path_steps,
+        critic_steps=options.critic_steps,
+        pairs=options.pairs,
+        images="" if options.images is None else str(options.images),
+        features=options.features,
+        distance=options.distance,
+        bfloat16=options.bfloat16,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+    )
+    with joined_processes(options.device, options.processes) as device:
+        distill(request, StudentFolder(options.out), device, overwrite=options.overwrite)
+    return 0

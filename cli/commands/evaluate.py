@@ -1,0 +1,87 @@
+"""`scoresmith evaluate`: measure a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+SUMMARY = "measure a run or a student"
+DESCRIPTION = """Measures what a run made, prints a table and writes metrics.json.
+
+recognition   by a small classifier that has seen renders of real models only, never anything generated; strict: the
+              noun of the prompt must come first among all nouns it knows
+Janus score   share of side and back views that look clearly more like the front to the teacher; 0 is best
+mesh          counts, size in metres, whether it is watertight
+
+A student and fifty steps of its teacher are measured beside the same reference: fidelity (Frechet and kernel distance,
+precision), diversity (recall, distinctness of images of one prompt) and speed. For the embedded teacher the reference
+are renders of real models, whose features are shipped. Without a folder the shipped student is measured."""
+EXAMPLES = """example:
+  scoresmith evaluate outputs/armchair outputs/cactus
+  scoresmith evaluate outputs/student --images 2048
+  scoresmith evaluate"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("run_folders", type=Path, nargs="*", metavar="DIR", help="folders of runs, or of students")
+    parser.add_argument(
+        "--images", type=int, default=512, metavar="N", help="that student and teacher draw each (default: 512)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate each run; returns the exit code."""
+    import torch
+
+    from cli.errors import UserError
+    from cli.scenes.judging import asset_statistics, judge_asset, judge_for
+    from cli.scenes.loading import load_object
+    from cli.scenes.results import delivered, finished
+    from cli.scenes.run_folder import RunFolder, write_json
+    from cli.trainings.student_folder import StudentFolder
+    from cli.trainings.student_metrics import measure_student
+    from students.folder import CARD
+    from students.measures.evaluation import FEWEST_IMAGES
+    from students.shipped import SHIPPED_STUDENT
+
+    if options.images < FEWEST_IMAGES:
+        raise UserError(f"--images must be at least {FEWEST_IMAGES}, not {options.images}: fewer say nothing")
+    for path in options.run_folders or [SHIPPED_STUDENT]:
+        if (path / CARD).exists():
+            metrics = measure_student(path, torch.device("cpu"), options.images)
+            if path != SHIPPED_STUDENT:
+                write_json(StudentFolder(path).metrics, metrics)
+            print_metrics(str(path), metrics)
+            continue
+        folder = RunFolder(path)
+        loaded = load_object(folder, torch.device("cpu"))
+        judge = judge_for(loaded.request)
+        asset = finished(loaded.solid)
+        metrics = judge_asset(asset, loaded.request, loaded.teacher, judge)
+        metrics["mesh"] = asset_statistics(delivered(asset, loaded.request, judge))
+        write_json(folder.metrics, metrics)
+        print_metrics(f"{path}: {loaded.request.prompt}", metrics)
+    return 0
+
+
+def print_metrics(title: str, metrics: dict[str, dict[str, Any]]) -> None:
+    """A table for people."""
+    print(title)
+    for section, values in metrics.items():
+        for name, value in values.items():
+            print(f"  {section:15} {name.replace('_', ' '):24} {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """A measurement for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(f"{name} {number}" for name, number in value.items())
+    return str(value)

@@ -1,0 +1,242 @@
+"""`scoresmith generate`: a prompt becomes a mesh."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # loads torch
+    from cli.scenes.live import LiveView
+    from cli.scenes.run_folder import RunFolder
+    from cli.scenes.scene import Request
+
+SUMMARY = "a prompt becomes a mesh"
+DESCRIPTION = """Turns a prompt into a 3D object: a radiance field is optimised until a diffusion teacher likes it
+from every side, its surface is refined as a textured mesh by the same teacher, and the mesh is written.
+
+The folder then holds mesh.glb (opens in Blender, game engines, browsers), report.html (the object to turn and all
+about the run, in one file), turntable.mp4 and .gif, preview.png (what was made above what the teacher would draw),
+curves.csv, run.json, metrics.json and a checkpoint."""
+EXAMPLES = """examples:
+  scoresmith generate "a red armchair" --out outputs/armchair
+  scoresmith generate "a teddy bear" "a blue car" --out outputs      one folder for each prompt
+  scoresmith generate --prompts-file prompts.txt --out outputs       one prompt a line, the teacher loaded once
+  scoresmith generate --resume outputs/armchair                      continues an interrupted run exactly
+  scoresmith generate "a cactus" --live --out outputs/cactus         watch it form in a browser
+  scoresmith generate "a cactus" --method vsd --preset quality --out outputs/cactus
+  scoresmith generate "a rusty robot" --init robot.glb --retexture   new colours for a mesh of yours
+  scoresmith generate "a corgi" --teacher /models/my-diffusers-folder --out outputs/corgi"""
+
+LONGEST_PROMPT = 300
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help="what to make")
+    parser.add_argument(
+        "--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: outputs/<the prompt>)")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that --out holds")
+    parser.add_argument("--live", action="store_true", help="show the object in a browser as it forms")
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--method",
+        choices=("sds", "nfsd", "vsd", "csd"),
+        default="sds",
+        help="the score gradient: sds (default, the steadiest), nfsd (less noise), vsd (trains a critic), "
+        "csd (guidance alone: colours run wild)",
+    )
+    how.add_argument(
+        "--stages",
+        type=checked_stages,
+        metavar="LIST",
+        help="nerf,mesh (default: from a radiance field to a mesh), or only nerf, or only mesh",
+    )
+    how.add_argument(
+        "--representation",
+        choices=("nerf", "mesh", "pixels"),
+        help="one stage alone: a field, a mesh, or a flat image",
+    )
+    how.add_argument("--init", type=Path, metavar="FILE", help="a mesh to begin with: the prompt refines it")
+    how.add_argument("--retexture", action="store_true", help="leave the shape of --init alone, give it new colours")
+    how.add_argument(
+        "--encoding",
+        choices=("grid", "hash"),
+        default="grid",
+        help="of fields and textures: voxels (default), or a hash grid",
+    )
+    how.add_argument(
+        "--teacher",
+        default="embedded",
+        metavar="NAME",
+        help="embedded (default), a diffusers folder, or ORG/NAME on the hub (only then is anything downloaded)",
+    )
+    how.add_argument("--preset", choices=("fast", "quality"), default="fast", help="about a minute, or several")
+    how.add_argument("--steps", type=int, default=0, metavar="N", help="steps of each stage (default: the preset's)")
+    how.add_argument("--guidance-scale", type=float, metavar="G", help="how strongly to follow the prompt")
+    how.add_argument("--negative", default="", metavar="PROMPT", help="what to move away from")
+    how.add_argument(
+        "--perp-neg",
+        action="store_true",
+        help="push away from the views that a camera does not see (teachers that are told views in words)",
+    )
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="another seed is another object (default: 0)")
+    how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Generate everything that was asked for; returns the exit code."""
+    from cli.errors import UserError
+    from cli.scenes.generation import generate, resume
+    from cli.scenes.run_folder import RunFolder
+    from cli.teachers import choose_device, load_teacher, warnings_about
+
+    if options.resume is not None:
+        if options.prompts or options.prompts_file or options.out:
+            raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
+        with watched(options.live) as live:
+            resume(RunFolder(options.resume), choose_device(options.device), live)
+        return 0
+
+    requests = requests_of(options)
+    folders = folders_of(requests, options.out)
+    for folder in folders:
+        folder.require_free(options.overwrite)
+    device = choose_device(options.device)
+    teacher = load_teacher(options.teacher, device)
+    if options.perp_neg and (teacher.knows_views or requests[0].representation == "pixels"):
+        raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
+    for request in requests:
+        for warning in warnings_about(request.prompt, teacher):
+            print(f"scoresmith: warning: {warning}", file=sys.stderr)
+    with watched(options.live) as live:
+        for request, folder in zip(requests, folders, strict=True):
+            generate(request, folder, teacher, device, options.overwrite, live)
+    return 0
+
+
+def requests_of(options: argparse.Namespace) -> list[Request]:
+    """What the options ask for, one request a prompt. Raises UserError if they cannot be met."""
+    from cli.errors import UserError
+    from cli.scenes.initial_mesh import placement_of, require_inside
+    from cli.scenes.scene import Request
+    from representations.assets.reading import load_mesh
+
+    prompts = [checked_prompt(prompt) for prompt in (*options.prompts, *prompts_of(options.prompts_file))]
+    if not prompts:
+        raise UserError('give a prompt: scoresmith generate "a red armchair"')
+    if options.steps < 0:
+        raise UserError(f"--steps must be positive, not {options.steps}")
+    stages = stages_asked_for(options)
+    initial = load_mesh(options.init) if options.init is not None else None
+    if initial is not None and not options.retexture:
+        require_inside(initial, options.init)
+    return [
+        Request(
+            prompt=prompt,
+            negative=options.negative,
+            perp_neg=options.perp_neg,
+            method=options.method,
+            stages=stages,
+            encoding=options.encoding,
+            init=str(options.init.resolve()) if options.init else "",
+            retexture=options.retexture,
+            placement=placement_of(initial) if initial is not None else None,
+            teacher=options.teacher,
+            preset=options.preset,
+            steps=options.steps,
+            guidance_scale=options.guidance_scale,
+            seed=options.seed,
+        )
+        for prompt in prompts
+    ]
+
+
+def folders_of(requests: list[Request], out: Path | None) -> list[RunFolder]:
+    """Where each request is written. Raises UserError if two would share a folder, or one holds its own --init."""
+    from cli.errors import UserError
+    from cli.scenes.run_folder import RunFolder, folder_name
+
+    root = out or Path("outputs")
+    alone = len(requests) == 1 and out is not None
+    folders = [RunFolder(root if alone else root / folder_name(request.prompt)) for request in requests]
+    if len({folder.path for folder in folders}) < len(folders):
+        raise UserError("two prompts would be written into one folder: they differ too little")
+    for request, folder in zip(requests, folders, strict=True):
+        if request.init and folder.path.resolve() in Path(request.init).parents:
+            raise UserError(f"--init {request.init} lies in the folder that is to be written; choose another --out")
+    return folders
+
+
+@contextmanager
+def watched(live: bool) -> Iterator[LiveView | None]:
+    """A page that shows what is made in the block, with its address printed; None if it is not wanted."""
+    if not live:
+        yield None
+        return
+    from cli.scenes.live import LiveView
+
+    with LiveView() as view:
+        print(f"scoresmith: watch it at {view.address}", file=sys.stderr, flush=True)
+        yield view
+
+
+def checked_stages(text: str) -> tuple[str, ...]:
+    """The stages in a list such as "nerf,mesh"."""
+    stages = tuple(text.split(","))
+    if stages not in (("nerf", "mesh"), ("nerf",), ("mesh",)):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of nerf,mesh  nerf  mesh")
+    return stages
+
+
+def stages_asked_for(options: argparse.Namespace) -> tuple[str, ...]:
+    """What is to be optimised, one after the other. Raises UserError if the options contradict each other."""
+    from cli.errors import UserError
+    from cli.scenes.scene import COARSE_TO_FINE
+
+    if options.stages and options.representation:
+        raise UserError("--stages and --representation say the same in two ways: give one of them")
+    if options.retexture and options.init is None:
+        raise UserError("--retexture gives new colours to a mesh of yours: say which with --init FILE")
+    chosen = options.stages or ((options.representation,) if options.representation else None)
+    if options.init is None:
+        return chosen or COARSE_TO_FINE
+    if chosen not in (None, ("mesh",)):
+        raise UserError("--init begins with the mesh stage: leave --stages and --representation out")
+    return ("mesh",)
+
+
+def checked_prompt(prompt: str) -> str:
+    """The prompt without needless spaces. Raises UserError if it is empty, absurdly long or not printable."""
+    from cli.errors import UserError
+
+    prompt = " ".join(prompt.split())
+    if not prompt:
+        raise UserError('the prompt is empty; say what to make, for example "a red armchair"')
+    if len(prompt) > LONGEST_PROMPT:
+        raise UserError(f"the prompt has {len(prompt)} characters; teachers read at most about {LONGEST_PROMPT}")
+    if not prompt.isprintable():
+        raise UserError("the prompt holds characters that cannot be printed")
+    return prompt
+
+
+def prompts_of(path: Path | None) -> list[str]:
+    """The prompts of a file, one a line, without comments. Raises UserError if it cannot be read as text."""
+    from cli.errors import UserError
+
+    if path is None:
+        return []
+    try:
+        lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--prompts-file {path}: {error}") from None
+    prompts = [line for line in lines if line]
+    if not prompts:
+        raise UserError(f"--prompts-file {path} holds no prompt")
+    return prompts

@@ -1,0 +1,154 @@
+"""`scoresmith sample`: images from a student."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # loads torch
+    from torch import Tensor
+
+    from students.folder import StudentCard
+    from students.prompts import StoredView
+
+SUMMARY = "draw images with a student"
+DESCRIPTION = """Draws images with a student that `scoresmith distill` made, in as many evaluations as it was made for.
+
+Without a folder the student that is shipped draws: it knows what the embedded teacher knows, and needs one step."""
+EXAMPLES = """examples:
+  scoresmith sample "a blue mug" --count 16 --grid
+  scoresmith sample "a red chair" --azimuth 90 --elevation 20 --out chair
+  scoresmith sample outputs/student "a blue mug" --seed 7"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.usage = "scoresmith sample [options] [DIR] PROMPT"  # argparse would write [[DIR] PROMPT ...]
+    parser.add_argument(
+        "words",
+        nargs="+",
+        metavar="[DIR] PROMPT",
+        help="the student's folder (default: the student that is shipped), and what to draw",
+    )
+    parser.add_argument("--count", type=int, default=4, metavar="N", help="number of images (default: 4)")
+    parser.add_argument("--grid", action="store_true", help="one picture of all images, instead of one file each")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: outputs/<the prompt>)")
+    parser.add_argument("--azimuth", type=float, metavar="DEGREES", help="of the camera, for teachers that know views")
+    parser.add_argument("--elevation", type=float, default=15.0, metavar="DEGREES", help="default: 15")
+    parser.add_argument(
+        "--student-steps", type=int, metavar="N", help="evaluations for an image, for students that leave it open"
+    )
+    parser.add_argument(
+        "--guidance-scale", type=float, metavar="G", help="for students that are told it (made by guidance or lcm)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw what was asked for; returns the exit code."""
+    import sys
+
+    import torch
+
+    from cli.errors import UserError
+    from cli.teachers import choose_device, load_teacher, warnings_about
+    from students.folder import read_card, sample
+    from students.inputs import load_student
+
+    folder, prompt = folder_and_prompt(options.words)
+    if options.count < 1:
+        raise UserError(f"--count must be positive, not {options.count}")
+    card = with_steps(read_card(folder), options.student_steps)
+    teacher = load_teacher(str(folder), choose_device(options.device))
+    student = load_student(folder, teacher)
+    card = with_guidance_scale(card, student, options.guidance_scale)
+    for warning in warnings_about(prompt, teacher):
+        print(f"scoresmith: warning: {warning}", file=sys.stderr)
+    if options.azimuth is not None and not teacher.knows_views:
+        raise UserError("--azimuth: this student knows no views; say the view in the prompt")
+    # All images are of one prompt and view: what depends on these alone is computed once.
+    view = view_from(options.azimuth, options.elevation)
+    condition = teacher.condition([prompt], view)[torch.zeros(options.count, dtype=torch.long)]
+    x = sample(student, card, teacher.shape, condition, torch.Generator().manual_seed(options.seed))
+    write_images(teacher.decode(x).clamp(0, 1), prompt, options.out, options.grid)
+    return 0
+
+
+def folder_and_prompt(words: list[str]) -> tuple[Path, str]:
+    """The student's folder, or that of the shipped one, and the prompt. Raises UserError for anything else."""
+    from cli.commands.generate import checked_prompt
+    from cli.errors import UserError
+    from students.shipped import SHIPPED_STUDENT
+
+    if len(words) > 2:
+        raise UserError(f"sample takes a folder and a prompt, not {len(words)} things: put the prompt in quotes")
+    if len(words) == 1 and Path(words[0]).is_dir():
+        raise UserError(f"{words[0]} is a folder: say what its student shall draw, too")
+    return Path(words[0]) if len(words) == 2 else SHIPPED_STUDENT, checked_prompt(words[-1])
+
+
+def with_steps(card: StudentCard, steps: int | None) -> StudentCard:
+    """The card with the number of steps that the user wishes. Raises UserError or StudentFolderError if it cannot."""
+    from cli.errors import UserError
+
+    if steps is None:
+        return card
+    if steps < 1:
+        raise UserError(f"--student-steps must be positive, not {steps}")
+    return card.with_steps(steps)
+
+
+def with_guidance_scale(card: StudentCard, student: object, guidance_scale: float | None) -> StudentCard:
+    """The card with the guidance scale that the user wishes. Raises UserError if the student is not told one."""
+    from dataclasses import replace
+
+    from cli.errors import UserError
+    from students.flow_map import Student
+
+    if guidance_scale is None:
+        return card
+    if not isinstance(student, Student) or not student.told_guidance:
+        raise UserError(
+            f"--guidance-scale: this student has learned the scale {card.guidance_scale:g} and no other; "
+            "distil by guidance or lcm for a student that is told it"
+        )
+    if guidance_scale <= 0:
+        raise UserError(f"--guidance-scale must be positive, not {guidance_scale}")
+    return replace(card, guidance_scale=guidance_scale)
+
+
+def view_from(azimuth: float | None, elevation: float) -> StoredView | None:
+    """One view over white, from degrees; None without an azimuth."""
+    import torch
+
+    from students.prompts import StoredView
+
+    if azimuth is None:
+        return None
+    angles = torch.tensor([[azimuth, elevation]]) * (math.pi / 180)
+    return StoredView(angles[:, 0], angles[:, 1], torch.ones(1, 3))
+
+
+def write_images(images: Tensor, prompt: str, out: Path | None, grid: bool) -> None:
+    """Write images (count, 3, height, width) in [0, 1], each or all on one sheet, and print where they are."""
+    import imageio.v3 as imageio
+
+    from cli.pictures import to_bytes, write_sheet
+    from cli.scenes.run_folder import folder_name
+    from sds.checkpoint import written_whole
+
+    out = out or Path("outputs") / folder_name(prompt)
+    if grid:
+        columns = math.ceil(math.sqrt(len(images)))
+        write_sheet(out / "grid.png", list(images.split(columns)), size=max(96, images.shape[-1]))
+        print(out / "grid.png")
+        return
+    for number, image in enumerate(images):
+        with written_whole(out / f"{number:04}.png") as temporary:
+            imageio.imwrite(temporary, to_bytes(image))
+        print(out / f"{number:04}.png")

@@ -1,0 +1,11 @@
+"""A prompt becomes an object.
+
+===================  ===============================================================================
+`recipes`            what a run does by default, by its preset and the size of its teacher
+`scene`              from a request to a representation, a teacher and a method
+`initial_mesh`       a file of the user's as what a mesh stage begins with
+`generation`         the course of a run; `curves`, `live`: what is seen of it meanwhile
+`results`            what it leaves behind; `judging`: how good it is; `sizes`: how large
+`run_folder`         where all of that lies; `loading` reads it back
+===================  ===============================================================================
+"""

@@ -1,0 +1,111 @@
+"""How good is what was made? Recognition, sides, and the mesh itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cli.scenes.scene import Request
+from cli.teachers import small_teacher_folder
+from representations.assets.asset import Asset
+from representations.assets.pictures import render_asset
+from representations.cameras import Cameras, turntable
+from sds.denoiser import NeuralTeacher
+from sds.recognition import Recogniser
+from sds.view_agreement import view_agreement
+
+VIEWS = 8
+"""Pictures of an object that are judged, all round."""
+
+JUDGED_SIZE = 64
+"""Pixels of a judged picture."""
+
+ELEVATION = math.radians(15.0)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Knows by name what an object should be.
+
+    Attributes:
+        recogniser: a classifier trained on renders of real models.
+        noun: what the prompt speaks of.
+        folder: of the teacher that the classifier belongs to.
+    """
+
+    recogniser: Recogniser
+    noun: str
+    folder: Path
+
+    @torch.no_grad()
+    def recognition(self, images: Tensor) -> float:
+        """The probability of the noun for images (batch, 3, height, width) in [0, 1], averaged."""
+        probabilities = self.recogniser.logits(images.cpu()).softmax(1)
+        return float(probabilities[:, self.recogniser.nouns.index(self.noun)].mean())
+
+    @torch.no_grad()
+    def verdict(self, images: Tensor) -> dict[str, Any]:
+        """How often the noun is the first, or among the first five, of all nouns; and what is seen instead.
+
+        "probabilities" are the noun's in each image, "probability" is that of all images together.
+        """
+        rank = self.recogniser.rank(images.cpu(), self.noun)
+        each = self.recogniser.logits(images.cpu()).softmax(1)
+        total, noun = each.mean(0), self.recogniser.nouns.index(self.noun)
+        return {
+            "noun": self.noun,
+            "recognised": bool(int(total.argmax()) == noun),
+            "views_recognised": float((rank == 0).float().mean()),
+            "views_among_first_five": float((rank < 5).float().mean()),
+            "probability": float(total[noun]),
+            "probabilities": [round(float(view[noun]), 4) for view in each],
+            "looks_most_like": [self.recogniser.nouns[int(i)] for i in total.topk(3).indices],
+        }
+
+
+def judge_for(request: Request) -> Judge | None:
+    """The judge of a prompt: None if the teacher has no classifier, or it knows nothing that the prompt speaks of."""
+    folder = small_teacher_folder(request.teacher)
+    if folder is None or not (folder / "recogniser").is_dir():
+        return None
+    recogniser = Recogniser.load(folder)
+    noun = recogniser.noun_of(request.prompt)
+    return None if noun is None else Judge(recogniser, noun, folder)
+
+
+def judged_cameras(size: int) -> Cameras:
+    """The views that are judged."""
+    return turntable(VIEWS, ELEVATION, size)
+
+
+def judge_asset(asset: Asset, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
+    """Recognition and Janus score of an asset in the unit sphere, by its pictures from all sides."""
+    metrics: dict[str, Any] = {}
+    cameras = judged_cameras(JUDGED_SIZE)
+    images = render_asset(asset, cameras)
+    if judge is not None:
+        metrics["recognition"] = judge.verdict(images)
+    if teacher.knows_views:
+        sides = view_agreement(teacher, images, request.prompt, cameras)
+        metrics["sides"] = {"janus_score": sides.janus_score, "mistaken": sides.mistaken}
+    return metrics
+
+
+def asset_statistics(asset: Asset) -> dict[str, Any]:
+    """Counts, size in metres and soundness of an asset."""
+    mesh, texture = asset.mesh, asset.material.base_colour
+    size = mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)
+    return {
+        "vertices": len(mesh.vertices),
+        "faces": len(mesh.faces),
+        "components": int(mesh.components().max()) + 1,
+        "watertight": mesh.is_watertight,
+        "texture": None if texture is None else f"{texture.shape[1]} x {texture.shape[0]}",
+        "volume_m3": round(mesh.volume, 6),
+        "size_m": {axis: round(float(length), 4) for axis, length in zip("xyz", size, strict=True)},
+    }

@@ -1,0 +1,46 @@
+"""A finished run, read back from its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from cli.errors import UserError
+from cli.scenes.run_folder import RunFolder
+from cli.scenes.scene import Request, build_generator, stages_of, with_mind_made_up
+from cli.teachers import load_teacher
+from representations.solid import Solid
+from sds.checkpoint import load_checkpoint
+from sds.denoiser import NeuralTeacher
+
+
+@dataclass(frozen=True)
+class LoadedObject:
+    """What a run made.
+
+    Attributes:
+        request: what was asked for.
+        solid: the result of the last stage that has begun: of an interrupted run perhaps an earlier one.
+        teacher: who judged it.
+    """
+
+    request: Request
+    solid: Solid
+    teacher: NeuralTeacher
+
+
+def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:
+    """Read a run. Raises UserError if the folder holds none, or one that made no 3D object."""
+    request = folder.read_request()
+    if request.representation == "pixels":
+        raise UserError(f"{folder.path} holds a flat picture; only 3D runs have a mesh")
+    teacher = load_teacher(request.teacher, device)
+    state = load_checkpoint(folder.checkpoint)
+    try:
+        stage = next(stage for stage in stages_of(request, teacher) if stage.name == state["stage"])
+        solid = build_generator(request, stage).to(device)
+        solid.load_state_dict(state["generator"])
+    except (KeyError, RuntimeError, StopIteration) as error:
+        raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
+    return LoadedObject(request, solid, with_mind_made_up(teacher, request))

@@ -1,0 +1,108 @@
+"""What a finished run leaves behind: mesh, turntable, preview, measurements."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cli.pictures import write_sheet, write_turntable
+from cli.scenes.initial_mesh import back_in_place
+from cli.scenes.judging import ELEVATION, Judge, asset_statistics, judge_asset, judged_cameras
+from cli.scenes.run_folder import RunFolder, write_json
+from cli.scenes.scene import Request, Scene
+from cli.scenes.sizes import UNKNOWN, longest_side
+from cli.viewer.run_page import write_report
+from representations.assets.asset import Asset
+from representations.assets.finishing import FACES, RESOLUTION, colours_of_solid, textured
+from representations.assets.pictures import render_asset
+from representations.assets.unwrapping import UnwrappingUnavailableError
+from representations.assets.writing import write_asset
+from representations.cameras import Cameras, turntable
+from representations.geometry.mesh import MeshError, standing
+from representations.images.pixels import PixelImage
+from representations.solid import Solid
+from sds.sampling import sample
+
+FRAMES = 48
+PICTURE_SIZE = 192
+TEXTURE_SIZE = RESOLUTION
+
+
+def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> None:
+    """Write everything a run ends with, and print where it is."""
+    started = time.monotonic()
+    if isinstance(scene.generator, PixelImage):
+        written = write_picture(scene, request, folder, judge)
+    else:
+        written = write_object(scene, request, folder, judge)
+    folder.note_seconds("results", time.monotonic() - started)
+    written.append(write_report(folder))
+    for path in written:
+        print(path)
+
+
+def write_object(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
+    """The files of a 3D run; the mesh first, since it is what people wait for. Pictures show the mesh."""
+    asset = finished(scene.generator)
+    metre_asset = delivered(asset, request, judge)
+    write_asset(metre_asset, folder.mesh)
+    metrics = judge_asset(asset, request, scene.teacher, judge) | {"mesh": asset_statistics(metre_asset)}
+    write_json(folder.metrics, metrics)
+    cameras = judged_cameras(PICTURE_SIZE)
+    write_sheet(folder.preview, [render_asset(asset, cameras), imagined(scene, cameras)])
+    frames = render_asset(asset, turntable(FRAMES, ELEVATION, PICTURE_SIZE))
+    return [folder.mesh, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
+
+
+def write_picture(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
+    """The files of a run whose result is one flat picture: the picture beside what the teacher would draw."""
+    del request
+    with torch.no_grad():
+        made = scene.generator(1)
+    write_sheet(folder.preview, [made, imagined(scene, None)[:1]], size=256)
+    write_json(folder.metrics, {"recognition": judge.verdict(made)} if judge else {})
+    return [folder.preview, folder.metrics]
+
+
+def finished(solid: Solid, faces: int | None = None, resolution: int | None = None) -> Asset:
+    """A solid as an asset, where the solid is: around the origin, within the unit sphere.
+
+    Args:
+        solid: what a run has made.
+        faces: triangles, about; None: enough for a texture to show the rest, or all if there is no texture.
+        resolution: texels along one side of the texture; 0 for colours at the vertices instead; None chooses.
+
+    Raises:
+        representations.geometry.isosurface.EmptySurfaceError: if there is no surface.
+    """
+    if resolution == 0:
+        return Asset(solid.surface(faces))
+    surface = solid.surface()
+    device = next(solid.parameters()).device if isinstance(solid, torch.nn.Module) else torch.device("cpu")
+    try:
+        return textured(Asset(surface), faces or FACES, resolution or TEXTURE_SIZE, colours_of_solid(solid, device))
+    except (UnwrappingUnavailableError, MeshError) as error:
+        if resolution is not None:
+            raise
+        print(f"scoresmith: no texture, but colours at the vertices: {error}", file=sys.stderr)
+        return Asset(surface)
+
+
+def delivered(asset: Asset, request: Request, judge: Judge | None) -> Asset:
+    """The asset as an object that stands on the floor, in metres; or where the mesh was that the run began with."""
+    if request.placement is not None:
+        return replace(asset, mesh=back_in_place(asset.mesh, request.placement))
+    side = longest_side(request.prompt, judge.noun, judge.folder) if judge else UNKNOWN
+    return replace(asset, mesh=standing(asset.mesh, side))
+
+
+def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:
+    """What the teacher would draw from the same views, if it drew by itself; each view from the same noise."""
+    count = len(cameras) if cameras is not None else 1
+    rng = torch.Generator().manual_seed(0)
+    return sample(scene.teacher, scene.told(cameras, count), scene.recipe.guidance, rng).cpu()

@@ -1,0 +1,265 @@
+"""From a request to a run: which representation, which teacher, which method, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cli.scenes.initial_mesh import Placement, begin_with_asset, read_initial_mesh
+from cli.scenes.recipes import FieldRecipe, MeshRecipe, Recipe, field_recipe, mesh_recipe
+from cli.teachers import EMBEDDED, small_teacher_folder
+from representations.cameras import Cameras, CameraSampler
+from representations.fields.field import DenseGrid, Field, HashGrid
+from representations.fields.nerf import NeRF, PenaltyWeights
+from representations.images.pixels import PixelImage
+from representations.rays import Marching
+from representations.surfaces.distance_grid import DistanceGrid
+from representations.surfaces.fixed_shape import FixedShape
+from representations.surfaces.mesh_field import MeshField, MeshPenaltyWeights, begin_with
+from sds.critic import Critic, CriticSettings
+from sds.denoiser import NeuralTeacher, View
+from sds.engine import ScoreDistillation, Settings
+from sds.guidance import PromptConditions
+from sds.prompts import BAD_IMAGE, Directions, PerpNeg, PromptSet, condition_for
+from sds.score import METHODS
+from sds.teachers.embedded import EmbeddedTeacher
+
+COARSE_TO_FINE = ("nerf", "mesh")
+"""The stages of a 3D object, unless the user chooses."""
+
+NEGATIVE_FOR_EMBEDDED = ""
+"""The embedded teacher knows no words for a bad image: NFSD compares with its null prompt."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for: with the versions of the software, it determines a run completely.
+
+    Attributes:
+        prompt: what to make.
+        negative: a prompt to be told in place of the null prompt, or "".
+        perp_neg: whether to push away from the view prompts that do not apply to a camera.
+        method: a row of `sds.score.METHODS`.
+        stages: what is optimised, one after the other, each beginning with what the one before it has made: "nerf",
+            "mesh" or "pixels".
+        encoding: of a radiance field and of a texture, "grid" or "hash".
+        init: a mesh file that the mesh stage begins with, or "".
+        retexture: whether that mesh keeps its shape and is only given new colours.
+        placement: where that mesh was, which is where the result is put; None: on the floor, as large as its kind.
+        teacher: "embedded", a folder, or a name on the hub.
+        preset: "fast" or "quality".
+        steps: of each stage; 0 stands for the preset's.
+        guidance_scale: None stands for the method's.
+        seed: of everything random; also which of the objects that the prompt may mean is made.
+    """
+
+    prompt: str
+    negative: str = ""
+    perp_neg: bool = False
+    method: str = "sds"
+    stages: tuple[str, ...] = COARSE_TO_FINE
+    encoding: str = "grid"
+    init: str = ""
+    retexture: bool = False
+    placement: Placement | None = None
+    teacher: str = EMBEDDED
+    preset: str = "fast"
+    steps: int = 0
+    guidance_scale: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(self.stages))  # JSON knows lists only,
+        if isinstance(self.placement, dict):  # and no dataclasses
+            placement = Placement(tuple(self.placement["centre"]), self.placement["scale"])
+            object.__setattr__(self, "placement", placement)
+
+    @property
+    def representation(self) -> str:
+        """The stage whose result is written."""
+        return self.stages[-1]
+
+    def recipe(self, stage: str) -> Recipe:
+        """The preset's recipe of a stage with what the user changed."""
+        small = small_teacher_folder(self.teacher) is not None
+        recipe: Recipe
+        if stage == "mesh":
+            from_nothing = self.stages[0] == "mesh" and (self.retexture or not self.init)
+            recipe = mesh_recipe(self.method, self.preset, small, from_nothing)
+        else:
+            recipe = field_recipe(self.method, self.preset, small)
+        if self.steps:
+            recipe = replace(recipe, steps=self.steps)
+        if self.guidance_scale is not None:
+            recipe = replace(recipe, guidance=replace(recipe.guidance, scale=self.guidance_scale))
+        return recipe
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        name: one of `Request.stages`.
+        recipe: what it does.
+        teacher: who judges it; stages may have different ones, such as one for larger pictures at the end.
+    """
+
+    name: str
+    recipe: Recipe
+    teacher: NeuralTeacher
+
+
+def stages_of(request: Request, teacher: NeuralTeacher) -> list[Stage]:
+    """The stages of a run, judged by one teacher throughout."""
+    return [Stage(name, request.recipe(name), teacher) for name in request.stages]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A stage that is ready to begin.
+
+    Attributes:
+        stage: its name.
+        generator: what is optimised, a `NeRF`, a `MeshField` or a `PixelImage`.
+        distillation: the loop.
+        recipe: what it does.
+    """
+
+    stage: str
+    generator: Any
+    distillation: ScoreDistillation
+    recipe: Recipe
+    prompts: PromptSet
+    teacher: NeuralTeacher
+
+    def told(self, view: View | None, count: int) -> PromptConditions:
+        """What the teacher is told about ``count`` pictures from these views."""
+        return condition_for(self.teacher, self.prompts, view, count)
+
+    def step(self) -> Any:
+        """One step of the loop."""
+        if isinstance(self.generator, NeRF):
+            self.generator.update_occupancy(self.distillation.done)
+        return self.distillation.step()
+
+
+def build_scene(
+    request: Request, stage: Stage, device: torch.device, before: Scene | None = None, restored: bool = False
+) -> Scene:
+    """Put a stage together. A function of its arguments alone, so that a checkpoint can be continued.
+
+    Args:
+        request: what the user asked for.
+        stage: one of its stages.
+        device: where to work.
+        before: the finished stage that this one begins with; None if it is the first.
+        restored: whether a checkpoint is about to be loaded, so that nothing has to be begun with.
+    """
+    recipe = stage.recipe
+    torch.manual_seed(request.seed)
+    teacher = with_mind_made_up(stage.teacher, request)
+    bad_image = NEGATIVE_FOR_EMBEDDED if isinstance(teacher, EmbeddedTeacher) else BAD_IMAGE
+    prompts = PromptSet(
+        request.prompt,
+        # "chair, side view" is no class: a teacher of classes is not told views in words
+        directions=Directions() if getattr(teacher, "takes_sentences", True) else None,
+        unconditional=request.negative,
+        perp_neg=PerpNeg() if request.perp_neg else None,
+        negative=bad_image if request.method == "nfsd" else None,
+    )
+    generator = build_generator(request, stage).to(device)
+    if isinstance(generator, MeshField) and not restored:
+        _begin(generator, request, before)
+    critic = _critic(request, teacher, before)
+
+    def told(draw: Any) -> PromptConditions:
+        if isinstance(draw, Cameras):
+            return condition_for(teacher, prompts, draw, len(draw), critic)
+        return condition_for(teacher, prompts, None, draw, critic)
+
+    groups = generator.parameter_groups()
+    distillation = ScoreDistillation(
+        generator,
+        teacher,
+        told,
+        torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True),
+        Settings(
+            steps=recipe.steps,
+            batch_size=recipe.batch_size,
+            method=METHODS[request.method],
+            guidance=recipe.guidance,
+            times=recipe.times,
+            learning_rate=recipe.learning_rate,
+            seed=request.seed,
+        ),
+        critic=critic,
+        penalty=getattr(generator, "penalty", None),
+    )
+    return Scene(stage.name, generator, distillation, recipe, prompts, teacher)
+
+
+def with_mind_made_up(teacher: NeuralTeacher, request: Request) -> NeuralTeacher:
+    """The embedded teacher thinking of one object only, another for another seed; any other teacher as it is."""
+    if isinstance(teacher, EmbeddedTeacher):
+        return teacher.with_one_object(request.prompt, request.seed)
+    return teacher
+
+
+def build_generator(request: Request, stage: Stage) -> Any:
+    """What is optimised in a stage, before it has been given anything to begin with."""
+    return _GENERATORS[stage.name](request, stage)
+
+
+def _pixels(request: Request, stage: Stage) -> PixelImage:
+    del request
+    return PixelImage(size=stage.recipe.size or 2 * stage.teacher.shape[-1])
+
+
+def _nerf(request: Request, stage: Stage) -> NeRF:
+    recipe = stage.recipe
+    assert isinstance(recipe, FieldRecipe)
+    return NeRF(
+        _field(request.encoding, recipe.grid),
+        CameraSampler(size=recipe.size or 2 * stage.teacher.shape[-1]),
+        Marching(step=2 / recipe.samples),
+        PenaltyWeights(roughness=recipe.roughness, opacity_entropy=recipe.opacity_entropy),
+    )
+
+
+def _mesh(request: Request, stage: Stage) -> MeshField:
+    recipe = stage.recipe
+    assert isinstance(recipe, MeshRecipe)
+    cells = (recipe.grid // 4, recipe.grid // 2, recipe.grid)
+    return MeshField(
+        FixedShape() if request.retexture else DistanceGrid(cells, recipe.shape_rate),
+        _field(request.encoding, recipe.texture_grid),
+        CameraSampler(size=recipe.size or 3 * stage.teacher.shape[-1]),
+        MeshPenaltyWeights(recipe.laplacian, recipe.normals, roughness=recipe.roughness),
+    )
+
+
+_GENERATORS: dict[str, Callable[[Request, Stage], Any]] = {"nerf": _nerf, "mesh": _mesh, "pixels": _pixels}
+
+
+def _field(encoding: str, grid: int) -> Field:
+    return DenseGrid((grid // 4, grid // 2, grid)) if encoding == "grid" else HashGrid()
+
+
+def _begin(generator: MeshField, request: Request, before: Scene | None) -> None:
+    """Give a mesh what it begins with: a finished stage, or the user's file."""
+    if before is not None:
+        begin_with(generator, before.generator)
+    elif request.init:
+        begin_with_asset(generator, read_initial_mesh(Path(request.init)))
+
+
+def _critic(request: Request, teacher: NeuralTeacher, before: Scene | None) -> Critic | None:
+    """A critic for the methods that need one; that of the stage before has learnt how such pictures look."""
+    if before is not None and before.distillation.critic is not None:
+        return before.distillation.critic
+    return Critic(teacher, CriticSettings()) if request.method == "vsd" else None

@@ -1,0 +1,212 @@
+"""The course of one distillation: begin or continue, train with a log and sheets of samples, write the student."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ModelMixin
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cli.errors import UserError
+from cli.pictures import write_sheet
+from cli.teachers import EMBEDDED, load_teacher
+from cli.trainings.looks import distance_named, features_named
+from cli.trainings.real_images import load_real_images
+from cli.trainings.student_folder import DistillRequest, StudentFolder, forget_later_lines, log
+from representations.cameras import CameraSampler
+from sds.checkpoint import load_checkpoint, save_checkpoint
+from sds.denoiser import Condition, NeuralTeacher
+from sds.processes import first_process_says, is_first_process, process_count
+from sds.recognition import Recogniser
+from sds.schedule import DegenerateNoiseLevelError
+from sds.teachers.embedded import EMBEDDED_FOLDER
+from sds.teachers.hub import find_teacher_folder
+from students.folder import CARD, sample, save_student
+from students.inputs import save_inputs
+from students.recipes.catalogue import RECIPES
+from students.recipes.order import Order, StudentRun
+from students.teachers import TeacherInShares
+
+CHECKPOINT_SECONDS = 60.0
+"""A run that is killed loses at most about this much work."""
+
+LOGGED_EVERY = 10
+"""Steps between two lines of the log."""
+
+READ_HERE = ("teacher", "prompts", "images", "features", "distance", "bfloat16")
+"""Parts of a request that stand for something bigger than they are."""
+
+SHEET = 8
+"""Prompts on the sheet of samples, in columns; three images of each."""
+
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
+
+
+def distill(request: DistillRequest, folder: StudentFolder, device: torch.device, overwrite: bool = False) -> None:
+    """Train what was asked for, from the beginning; an old student is only removed when the new run is ready."""
+    folder.require_free(overwrite)
+    if (Path(request.teacher) / CARD).is_file():
+        raise UserError(
+            f"{request.teacher} is a student itself: of its teacher's paths it only knows the end; name that teacher"
+        )
+    order = order_for(request, load_teacher(request.teacher, device), folder)
+    first_process_says(True)  # all have looked at the folder before one writes
+    run = build(order)
+    if is_first_process():
+        folder.begin(request)
+    with precision(request, device):
+        train(run, order, folder, done=0)
+
+
+def resume(folder: StudentFolder, device: torch.device) -> None:
+    """Continue a run from its last checkpoint, or from the beginning if it has none."""
+    request, threads = folder.read_request()
+    torch.set_num_threads(threads)  # sums over threads round by their number
+    order = order_for(request, load_teacher(request.teacher, device), folder)
+    run, done = build(order), 0
+    if first_process_says(folder.checkpoint.exists()):
+        state = load_checkpoint(folder.checkpoint)
+        try:
+            run.trainer.load_state_dict(state["trainer"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise UserError(f"{folder.checkpoint} does not belong to the run of {folder.request}: {error}") from None
+        done = int(state["steps"])
+    with precision(request, device):
+        train(run, order, folder, done)
+
+
+def precision(request: DistillRequest, device: torch.device) -> torch.autocast:
+    """The context in which the run computes: bfloat16 where it was asked for; weights are float32 in any case.
+
+    Without a cache: it would keep the weights in half precision as they were at the beginning, while they learn.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=request.bfloat16, cache_enabled=False)
+
+
+def build(order: Order) -> StudentRun:
+    """Put the run together.
+
+    Raises UserError for what the method cannot do, for pairs of another teacher, and for a teacher that cannot say
+    anything about an image where the student is to begin.
+    """
+    first = torch.tensor([order.start], dtype=torch.float64)
+    noise = torch.zeros(1, *order.teacher.shape, device=next(order.teacher.network.parameters()).device)
+    try:
+        order.teacher(noise, first, order.teacher.condition(order.texts[:1], None))
+    except DegenerateNoiseLevelError:
+        raise UserError(
+            f"this teacher predicts noise, and at t = {order.start:g} there is nothing else: begin a little below by "
+            "--start 0.95 (dmd, diff-instruct, dmd2, f-distill, sid, add, ufogen, ddgan), or take a teacher that "
+            "predicts v, the image or a flow"
+        ) from None
+    try:
+        return RECIPES[order.method](order)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> None:
+    """Take the steps that are left and write the student."""
+    saved, writes = time.monotonic(), is_first_process()
+    if writes:
+        forget_later_lines(folder.log, done)
+    with tqdm(
+        total=order.steps, initial=done, desc=order.method, unit="step", dynamic_ncols=True, disable=not writes
+    ) as bar:
+        while done < order.steps:
+            step = run.trainer.step()
+            done += 1
+            bar.update()
+            if done % LOGGED_EVERY == 0:
+                signals = run.signals(step)
+                if writes:
+                    log(folder.log, {"step": done, **signals})
+                bar.set_postfix({name: f"{value:.3g}" for name, value in signals.items()})
+            if writes and time.monotonic() - saved > CHECKPOINT_SECONDS and done < order.steps:
+                save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
+                write_sheet(folder.sheet, sample_rows(run, run.network(), order))
+                saved = time.monotonic()
+    if writes:
+        save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
+        write_student(run, order, folder)
+        print(folder.path)
+    first_process_says(True)  # nobody leaves while another may still wait for an answer
+
+
+def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFolder) -> Order:
+    """The request in terms of the library. Raises UserError if there is nothing to draw, or for unfit pictures."""
+    known = {name: value for name, value in asdict(request).items() if name not in READ_HERE}
+    device = next(teacher.network.parameters()).device
+    views = CameraSampler(size=1) if teacher.knows_views else None
+    if process_count() > 1:
+        teacher = TeacherInShares(teacher)
+    real = load_real_images(Path(request.images), teacher, request.guidance_scale) if request.images else None
+    shown = sorted(set(real.captions)) if real is not None else []
+    texts = request.prompts or shown or default_prompts(request.teacher)
+    together = real.ask if real is not None and not request.prompts else None
+    return Order(
+        teacher,
+        texts,
+        views,
+        pairs_file=folder.pairs,
+        images=real,
+        together=together,
+        features=features_named(request.features, device),
+        distance=distance_named(request.distance, teacher, device),
+        **known,
+    )
+
+
+def default_prompts(teacher: str) -> list[str]:
+    """Every noun that the embedded teacher knows, plain and in colours. Raises UserError for other teachers."""
+    if teacher != EMBEDDED:
+        raise UserError("say what the student shall draw: --prompt or --prompts-file")
+    nouns = Recogniser.load().nouns
+    return [f"a {noun}" for noun in nouns] + [f"a {colour} {noun}" for noun in nouns for colour in COLOURS]
+
+
+def write_student(run: StudentRun, order: Order, folder: StudentFolder) -> None:
+    """Write the student's folder and the sheet of samples."""
+    student, (request, _) = run.finished_student(), folder.read_request()
+    network = student.plain_network(guidance_scale=run.card.guidance_scale)
+    assert isinstance(network, ModelMixin)  # teachers that `load_teacher` finds are made of them
+    source = EMBEDDED_FOLDER if request.teacher == EMBEDDED else find_teacher_folder(request.teacher).path
+    save_student(source, network, run.card, folder.path)
+    save_inputs(student, folder.path)
+    write_sheet(folder.sheet, sample_rows(run, network, order))
+
+
+def sample_rows(run: StudentRun, network: nn.Module, order: Order) -> list[Tensor]:
+    """Three images of each of a few prompts, always from the same noise and views; rows of (prompts, 3, H, W)."""
+    rng = torch.Generator().manual_seed(0)
+    spread = range(0, len(order.texts), max(1, len(order.texts) // SHEET))
+    texts = [order.texts[i] for i in spread][:SHEET]
+    view = None if order.views is None else order.views(len(texts), rng)
+    condition = order.teacher.condition(texts, view)
+    student = WithNetwork(order.teacher, network)
+    return [
+        order.teacher.decode(sample(student, run.card, order.teacher.shape, condition, rng)).clamp(0, 1)
+        for _ in range(3)
+    ]
+
+
+@dataclass(frozen=True)
+class WithNetwork:
+    """A teacher with another network in the place of its own, as a denoiser."""
+
+    teacher: NeuralTeacher
+    network: nn.Module
+
+    @property
+    def schedule(self) -> Any:
+        """The teacher's noise levels."""
+        return self.teacher.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """What the network sees in ``x_t``."""
+        return self.teacher.denoise(self.network, x_t, t, condition)

@@ -1,0 +1,122 @@
+"""From a detailed surface to what is delivered: fewer faces, texture coordinates, maps; closed if it must be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from representations.assets.asset import Asset, Material
+from representations.assets.baking import ColourAt, baked, colours_of
+from representations.assets.closing import closed, without_pinches
+from representations.assets.quad_remeshing import quad_remeshed
+from representations.assets.repair import repaired
+from representations.assets.unwrapping import unwrap
+from representations.geometry.closest_points import SurfaceSearch
+from representations.geometry.mesh import Floats, Mesh, collapsed, simplified
+from representations.solid import Solid
+
+FACES = 10_000
+"""Triangles of a textured mesh: what a normal map shows needs none, and unwrapping takes half a second."""
+
+RESOLUTION = 1024
+"""Texels along one side of a texture."""
+
+_POINTS_AT_ONCE = 2**16
+
+
+def textured(
+    detailed: Asset, faces: int = FACES, resolution: int = RESOLUTION, colour_at: ColourAt | None = None
+) -> Asset:
+    """A mesh of about so many faces whose maps show the detailed one; see `representations.assets.baking.baked`.
+
+    Raises:
+        representations.assets.unwrapping.UnwrappingUnavailableError: if xatlas is not installed.
+        representations.geometry.mesh.MeshError: if it cannot be simplified or unwrapped.
+    """
+    mesh = detailed.mesh
+    coarse = coarser(mesh, faces) if faces < len(mesh.faces) else mesh
+    return baked(coarse, unwrap(coarse, resolution).uv, detailed, resolution, colour_at)
+
+
+def coarser(mesh: Mesh, faces: int) -> Mesh:
+    """About so many faces; watertight if the mesh was. Where every way to simplify pinches, the pinches are cut out."""
+    simple = simplified(mesh, faces)
+    if simple is not mesh:
+        return simple
+    mended = without_pinches(collapsed(mesh, faces))
+    if not mended.is_watertight or mended.volume <= 0 or (mended.areas <= 0).any():
+        return mesh
+    if mesh.colours is None:
+        return mended
+    nearest = SurfaceSearch(mesh).closest(mended.vertices)
+    return replace(mended, colours=nearest.interpolated(mesh.faces, mesh.colours))
+
+
+def colours_of_solid(solid: Solid, device: torch.device) -> ColourAt:
+    """A solid's colours, for `textured`; ``device`` is where the solid is."""
+
+    def colour_at(points: Floats, normals: Floats) -> Floats:
+        both = torch.from_numpy(np.concatenate([points, normals], axis=1)).float()
+        seen = [solid.seen_color(*part.to(device).split(3, dim=1)).cpu() for part in both.split(_POINTS_AT_ONCE)]
+        return torch.cat(seen).clamp(0, 1).double().numpy()
+
+    return colour_at
+
+
+def prepared(
+    asset: Asset,
+    faces: int | None = None,
+    resolution: int | None = None,
+    watertight: bool = False,
+    quads: bool = False,
+) -> tuple[Asset, list[str]]:
+    """Somebody's asset, mended and as it was asked for; and what was done to it, in words.
+
+    Args:
+        asset: of any quality.
+        faces: triangles, about; None keeps them.
+        resolution: texels along one side of a new texture with a normal map, which shows the old surface; 0 for
+            colours at the vertices; None keeps the texture, or paints a new one of its size where the faces change.
+        watertight: whether to close the surface; see `representations.assets.closing`.
+        quads: whether to build it anew of even quadrilaterals; see `representations.assets.quad_remeshing`.
+
+    Raises:
+        representations.geometry.mesh.MeshError: if nothing is left, or it cannot be closed, simplified or unwrapped.
+        representations.assets.unwrapping.UnwrappingUnavailableError: if a texture needs xatlas, which is not installed.
+        representations.assets.quad_remeshing.RemeshingUnavailableError: if quadrilaterals need a package that is not.
+    """
+    asset, notes = repaired(asset)
+    mesh = asset.mesh
+    if watertight and not mesh.is_watertight:
+        mesh, how = closed(mesh)
+        notes.append(f"made watertight: {how}")
+    if quads:
+        mesh = quad_remeshed(mesh, faces or min(FACES, len(mesh.faces)))
+        notes.append(f"built anew of {len(mesh.faces) // 2:,} quadrilaterals, each cut into two triangles")
+    elif faces is not None and faces < len(mesh.faces):
+        before = len(mesh.faces)
+        mesh = coarser(mesh, faces)
+        notes.append(f"simplified from {before:,} to {len(mesh.faces):,} faces")
+    old_texture = asset.material.base_colour if asset.uv is not None else None
+    if resolution is None and mesh is not asset.mesh:
+        resolution = max(old_texture.shape[:2]) if old_texture is not None else None
+        resolution = 0 if resolution is None and quads else resolution
+    if resolution:
+        notes.append(f"unwrapped and painted anew at {resolution} x {resolution} texels")
+        return baked(mesh, unwrap(mesh, resolution).uv, asset, resolution), notes
+    if resolution == 0:
+        return Asset(_coloured_like(mesh, asset), material=_without_images(asset)), notes
+    return (asset if mesh is asset.mesh else Asset(mesh, material=_without_images(asset))), notes
+
+
+def _coloured_like(mesh: Mesh, asset: Asset) -> Mesh:
+    """The mesh with the asset's colours at its vertices, if the asset has any."""
+    if asset.mesh.colours is None and (asset.uv is None or asset.material.base_colour is None):
+        return mesh
+    return replace(mesh, colours=colours_of(asset, SurfaceSearch(asset.mesh).closest(mesh.vertices)))
+
+
+def _without_images(asset: Asset) -> Material:
+    return replace(asset.material, base_colour=None, normal=None)

@@ -1,0 +1,1 @@
+"""File formats, each read in one module and written in another: glTF, OBJ, USD."""

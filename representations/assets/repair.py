@@ -1,0 +1,79 @@
+"""Mending assets of other people's: every repair is reported in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from representations.assets.asset import Asset
+from representations.geometry.mesh import MeshError
+from representations.geometry.winding import Flags, faces_to_flip
+
+
+def repaired(asset: Asset) -> tuple[Asset, list[str]]:
+    """The asset without what makes it unfit, and what was done to it.
+
+    Faces whose corners are not finite, faces without area and copies of other faces are dropped; faces that wind
+    against their neighbours, and parts that are inside out, are turned round. The shape is not touched otherwise.
+
+    Raises:
+        MeshError: if no sound face is left.
+    """
+    asset, notes = _without_bad_faces(asset)
+    flip = faces_to_flip(asset.mesh.faces, asset.mesh.vertices)
+    if flip.any():
+        asset = flipped(asset, flip)
+        notes.append(f"{int(flip.sum()):,} faces that wound the wrong way were turned round")
+    if asset.mesh.colours is not None and not np.isfinite(asset.mesh.colours).all():
+        asset = replace(asset, mesh=replace(asset.mesh, colours=np.nan_to_num(asset.mesh.colours, nan=1.0)))
+        notes.append("colours that are not finite became white")
+    if asset.uv is not None and not np.isfinite(asset.uv).all():
+        asset = replace(asset, uv=np.nan_to_num(asset.uv, nan=0.0, posinf=0.0, neginf=0.0))
+        notes.append("texture coordinates that are not finite became 0")
+    return asset, notes
+
+
+def with_faces(asset: Asset, keep: Flags) -> Asset:
+    """Only the chosen faces (a mask (F,)) and the vertices that they use."""
+    return replace(
+        asset,
+        mesh=asset.mesh.with_faces(keep),
+        uv=None if asset.uv is None else asset.uv[keep],
+        normals=None if asset.normals is None else asset.normals[keep],
+    )
+
+
+def flipped(asset: Asset, flip: Flags) -> Asset:
+    """The chosen faces (a mask (F,)) seen from their other side; normals then point to that side too."""
+    mesh = replace(asset.mesh, faces=np.where(flip[:, None], asset.mesh.faces[:, ::-1], asset.mesh.faces))
+    choose = flip[:, None, None]
+    uv = None if asset.uv is None else np.where(choose, asset.uv[:, ::-1], asset.uv)
+    normals = None
+    if asset.normals is not None:
+        normals = np.where(choose, asset.normals[:, ::-1], asset.normals)
+        backwards = (normals * mesh.face_normals[:, None]).sum(axis=-1) < 0
+        normals = np.where((backwards & flip[:, None])[..., None], -normals, normals)
+    return replace(asset, mesh=mesh, uv=uv, normals=normals)
+
+
+def _without_bad_faces(asset: Asset) -> tuple[Asset, list[str]]:
+    notes = []
+    finite = np.isfinite(asset.mesh.vertices[asset.mesh.faces]).reshape(-1, 9).all(axis=1)
+    checks: list[tuple[str, Flags]] = [("with corners that are not finite", np.asarray(finite))]
+    if finite.any():
+        whole = replace(asset.mesh, vertices=np.nan_to_num(asset.mesh.vertices, nan=0.0, posinf=0.0, neginf=0.0))
+        checks.append(("without area", whole.areas > 0))
+        ordered = np.sort(asset.mesh.faces, axis=1)
+        first = np.zeros(len(ordered), dtype=bool)
+        first[np.unique(ordered, axis=0, return_index=True)[1]] = True
+        checks.append(("that were copies of others", first))
+    keep = np.ones(len(asset.mesh.faces), dtype=bool)
+    for what, sound in checks:
+        dropped = int((keep & ~sound).sum())
+        keep &= sound
+        if dropped:
+            notes.append(f"{dropped:,} faces {what} were dropped")
+    if not keep.any():
+        raise MeshError("The mesh has no face with an area and finite corners.")
+    return (asset if keep.all() else with_faces(asset, keep)), notes

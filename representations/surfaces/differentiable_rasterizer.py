@@ -1,0 +1,141 @@
+"""Pictures of triangle meshes that are differentiable in everything: colours, attributes and vertices.
+
+What is discrete (which face a pixel sees, which edges are silhouettes) is found by compiled loops on the CPU. What is
+continuous is computed from it in torch: barycentric coordinates, interpolation and the blending of silhouettes.
+
+On CUDA, nvdiffrast (Laine et al. 2020) finds faces and blends silhouettes if it can be imported; without it the
+discrete part runs on the CPU as ever. Neither has been run: no GPU was at hand.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from representations.geometry.rasterizer import rasterize
+from representations.geometry.topology import twin_edges
+from representations.surfaces.silhouettes import antialias, find_silhouettes
+
+Blend = Callable[[Tensor], Tensor]
+"""From images (B, H, W, C) to the same with blended silhouettes."""
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """What B images of a mesh see: P fragments, one for each pixel that sees a face.
+
+    Attributes:
+        face: (B, H, W) the visible face, -1 where there is none; row 0 is the top.
+        pixels: (P,) flat indices into B x H x W, increasing.
+        corners: (P, 3) vertices of each fragment's face.
+        barycentric: (P, 3) perspective-correct weights of the corners, differentiable in the vertices; they sum to 1.
+        antialiased: from images (B, H, W, C) to images with blended silhouettes, through which vertices are moved; see
+            `representations.surfaces.silhouettes`.
+    """
+
+    face: Tensor
+    pixels: Tensor
+    corners: Tensor
+    barycentric: Tensor
+    antialiased: Blend
+
+    @property
+    def view(self) -> Tensor:
+        """(P,) the image that each fragment belongs to."""
+        return self.pixels // self.face[0].numel()
+
+    def interpolate(self, attributes: Tensor) -> Tensor:
+        """(P, C) values between those of the vertices (V, C)."""
+        around = attributes.index_select(0, self.corners.reshape(-1))
+        around = around.reshape(*self.corners.shape, attributes.shape[1])
+        return (self.barycentric[:, :, None] * around).sum(dim=1)
+
+    def images(self, values: Tensor, background: Tensor) -> Tensor:
+        """(B, H, W, C) with the fragments' values (P, C) in their pixels, over a colour (B, C) for each image."""
+        behind = background[:, None, None, :].expand(*self.face.shape, -1)
+        flat = behind.reshape(self.face.numel(), -1).index_copy(0, self.pixels, values)
+        return flat.reshape(behind.shape)
+
+
+def rasterize_fragments(clip: Tensor, faces: NDArray[np.int32], size: int) -> Fragments:
+    """Finds what each pixel sees.
+
+    Args:
+        clip: (B, V, 4) vertices in clip space, as in `representations.geometry.rasterizer.rasterize`.
+        faces: (F, 3) indices of vertices.
+        size: H and W.
+
+    Raises:
+        ValueError: as `rasterize`.
+    """
+    has_nvdiffrast = clip.device.type == "cuda" and importlib.util.find_spec("nvdiffrast") is not None
+    face, blend = (_with_nvdiffrast if has_nvdiffrast else _with_compiled_loops)(clip, faces, size)
+    pixels = (face.reshape(-1) >= 0).nonzero()[:, 0]
+    corners = torch.from_numpy(faces).to(clip.device).long()[face.reshape(-1)[pixels].long()]
+    view, row, column = pixels // size**2, pixels // size % size, pixels % size
+    homogeneous = clip[..., [0, 1, 3]].reshape(-1, 3)
+    around = homogeneous.index_select(0, (corners + (view * clip.shape[1])[:, None]).reshape(-1)).reshape(-1, 3, 3)
+    point = torch.stack([(column + 0.5) * (2 / size) - 1, 1 - (row + 0.5) * (2 / size)], dim=1)
+    return Fragments(face, pixels, corners, perspective_barycentric(around, point.to(clip)), blend)
+
+
+def perspective_barycentric(corners: Tensor, point: Tensor) -> Tensor:
+    """(P, 3) perspective-correct weights at points on the screen, by Cramer's rule.
+
+    A point of the face is sum_i b_i q_i for corners q_i = (x, y, w) in clip space, and it lies on the ray of the point
+    p = (x, y, 1): sum_i b_i q_i = w p. So b_i is proportional to the determinant in which p takes the place of q_i
+    (Olano and Greer 1997), and no corner is ever divided by its own w.
+
+    Args:
+        corners: (P, 3, 3), the last axis being x, y, w.
+        point: (P, 2) in [-1, 1].
+    """
+    a, b, c = corners.unbind(dim=1)
+    ray = torch.cat([point, torch.ones_like(point[:, :1])], dim=1)
+    areas = torch.stack([(torch.linalg.cross(u, v) * ray).sum(dim=1) for u, v in ((b, c), (c, a), (a, b))], dim=1)
+    return areas / areas.sum(dim=1, keepdim=True)
+
+
+def _with_compiled_loops(clip: Tensor, faces: NDArray[np.int32], size: int) -> tuple[Tensor, Blend]:
+    seen = [rasterize(vertices, faces, size, size) for vertices in clip.detach().cpu().float().numpy()]
+    x, y = clip[..., 0] / clip[..., 3], clip[..., 1] / clip[..., 3]
+    screen = torch.stack([x + 1, 1 - y], dim=-1) * (size / 2)
+
+    def blend(images: Tensor) -> Tensor:
+        twins = twin_edges(faces, screen.shape[1])
+        blended = []
+        for image, points, visible in zip(images, screen, seen, strict=True):
+            where = find_silhouettes(points.detach().cpu().numpy(), faces, twins, visible)
+            blended.append(antialias(image, points, where))
+        return torch.stack(blended)
+
+    return torch.from_numpy(np.stack([visible.face for visible in seen])).to(clip.device), blend
+
+
+def _with_nvdiffrast(clip: Tensor, faces: NDArray[np.int32], size: int) -> tuple[Tensor, Blend]:
+    """Its images have row 0 at the bottom, so everything is turned upside down before."""
+    import nvdiffrast.torch as nvdiffrast
+
+    upside_down = (clip * clip.new_tensor([1.0, -1.0, 1.0, 1.0])).float().contiguous()
+    triangles = torch.from_numpy(faces).to(clip.device).contiguous()
+    raster, _ = nvdiffrast.rasterize(_nvdiffrast_context(clip.device), upside_down, triangles, [size, size])
+
+    def blend(images: Tensor) -> Tensor:
+        return nvdiffrast.antialias(images.float().contiguous(), raster, upside_down, triangles)
+
+    return raster[..., 3].long() - 1, blend
+
+
+@cache
+def _nvdiffrast_context(device: torch.device) -> Any:
+    import nvdiffrast.torch as nvdiffrast
+
+    return nvdiffrast.RasterizeCudaContext(device)

@@ -1,0 +1,16 @@
+"""The algebra of every method, one file for each family.
+
+==============================  ====================================================================
+`targets`                       regressions on data or teacher: denoising, reflow, guidance, one-pass, DSNO, progressive
+`bootstrap`                     regressions on the student itself: consistency, TRACT, CTM, shortcut, BOOT, MeanFlow
+`continuous_consistency`        sCM: the derivative in place of neighbouring levels
+`second_order`                  GENIE: a head that knows how the prediction is about to change
+`temporal_fourier`              DSNO's layers: one call draws all states of a path
+`distribution_matching`         Diff-Instruct, DMD, DMD2: rows of `sds.score` with a critic
+`f_distillation`                the same for any f-divergence
+`score_identity`                SiD: a gradient through teacher and critic
+`adversarial`                   a discriminator that learns beside a student; adversarial score matching, UFOGen
+`adversarial_distillation`      ADD: a discriminator and the SDS row
+`denoising_diffusion_gan`       large steps that are drawn and not averaged
+==============================  ====================================================================
+"""

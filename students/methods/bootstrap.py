@@ -1,0 +1,295 @@
+"""Targets that the student helps to make: a short way by somebody else, the rest by the student's own jump.
+
+    x_t --(somebody: t -> u)--> x_u --(the student: u -> s)--> x_s,       x0 = ddim_target(x_t, x_s)
+
+    ===========================  ====================  =======================  ============================
+    method                       somebody              end s                    student
+    ===========================  ====================  =======================  ============================
+    `consistency`   CD           one teacher step      0                        average
+    at random guidance  LCM      one guided step       0                        average
+    `consistency_training` CT    the data: same noise  0                        average (iCT: itself)
+    `tract`         TRACT        one teacher step      end of t's segment       average
+    `trajectory_consistency` CTM  several steps        any                      average
+    `shortcut`                   the student itself    t - 2d                   itself
+    `boot`          BOOT         the student: 1 -> t   then the teacher: t -> s itself
+    `mean_flow`                  the limit u -> t      any                      itself, differentiated
+    ===========================  ====================  =======================  ============================
+
+A jump of no length changes nothing, so each chain ends in the teacher's own step where its segment ends: that is the
+boundary condition from which all else is learned. Levels are rising times, the first of them 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sds.denoiser import Denoiser
+from sds.schedule import NoiseSchedule, scale
+from sds.solvers import Solver, ddim, ddim_step, even_times, heun, solve
+from students.flow_map import flow
+from students.methods.targets import Learning, Objective, Target, leading_to, truncated_snr
+from students.teachers import time_at
+from students.training.batches import Batch
+
+Levels = Sequence[float]
+"""Rising times in [0, 1], the first of them 0."""
+
+LevelsOverRun = Callable[[float], Levels]
+"""From the progress of a stage, in [0, 1], to its levels."""
+
+Velocity = Callable[[Tensor, Tensor, Batch], Tensor]
+"""(x_t, t, batch) -> the velocity of x_t on straight paths, shape of x_t."""
+
+
+def even_levels(count: int) -> list[float]:
+    """``count`` levels above zero, equally far apart, up to 1. Raises ValueError for none."""
+    if count < 1:
+        raise ValueError(f"a method that climbs noise levels needs one or more, not {count}")
+    return [i / count for i in range(count + 1)]
+
+
+def neighbours(levels: Levels, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """For each of ``count`` images a level t and the next lower one u; and the index of t, all of shape (count,)."""
+    table = torch.tensor(levels, dtype=torch.float64)
+    index = torch.randint(1, len(table), (count,), generator=rng)
+    return table[index], table[index - 1], index
+
+
+def consistency(teacher: Denoiser, levels: Levels, solver: Solver = heun) -> Objective:
+    """Consistency distillation (Song et al. 2023, algorithm 2): two neighbours on a path lead to one image.
+
+    ::
+
+        x_u = one step of the teacher;   x_0 = the average's jump u -> 0
+
+    Its fixed point is the teacher's solver over all levels. With a `GuidedTeacher`, the first-order step, few levels
+    and `at_random_guidance` it is LCM (Luo et al. 2023), whose distance is a pseudo-Huber one.
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        t, u, _ = neighbours(levels, len(batch), learning.rng)
+        x_t = teacher.schedule.add_noise(batch.x0, batch.noise, t)
+        x_u = solver(teacher, x_t, t, u, batch.condition)
+        s = torch.zeros_like(t)
+        x_s = flow(learning.average, x_u, u, s, batch.condition)
+        return leading_to(teacher.schedule, x_s, x_t, t, s, batch.condition, torch.ones_like(t))
+
+    return objective
+
+
+def consistency_training(schedule: NoiseSchedule, levels: LevelsOverRun) -> Objective:
+    """Consistency training (Song et al. 2023, algorithm 3): no teacher, the data and one noise make both neighbours.
+
+    ::
+
+        x_u = alpha_u x0 + sigma_u noise;   x_0 = the average's jump u -> 0;   weight 1 / difference of sigma / alpha
+
+    For any number of levels its population optimum is that of consistency distillation by DDIM: more levels, less
+    error, more variance. The weight, the pseudo-Huber distance, an undelayed average and doubling numbers of levels
+    are iCT's (Song & Dhariwal 2024).
+
+    Args:
+        schedule: the noise levels.
+        levels: from the progress of the stage to levels below 1 (at pure noise sigma / alpha is infinite).
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        t, u, _ = neighbours(levels(learning.progress), len(batch), learning.rng)
+        x_t, x_u = (schedule.add_noise(batch.x0, batch.noise, time) for time in (t, u))
+        s = torch.zeros_like(t)
+        x_s = flow(learning.average, x_u, u, s, batch.condition)
+        deviation_t, deviation_u = (sigma / alpha for alpha, sigma in (schedule(t), schedule(u)))
+        return leading_to(schedule, x_s, x_t, t, s, batch.condition, 1 / (deviation_t - deviation_u))
+
+    return objective
+
+
+def doubling_levels(schedule: NoiseSchedule, first: int = 10, last: int = 1280, highest: float = 80.0) -> LevelsOverRun:
+    """iCT's levels: their number doubles from ``first`` to ``last`` over the run (Song & Dhariwal 2024, equation 11).
+
+    Args:
+        schedule: where the levels lie.
+        first, last: numbers of levels; ``last`` is a power of two times ``first``.
+        highest: sigma / alpha at the top, where sampling starts.
+    """
+    doublings = max(0, (last // first).bit_length() - 1)
+    top = time_of(schedule, highest)
+
+    def levels(progress: float) -> Levels:
+        count = first * 2 ** min(doublings, int(progress * (doublings + 1)))
+        return [top * (i / count) for i in range(count + 1)]
+
+    return levels
+
+
+def time_of(schedule: NoiseSchedule, deviation: float) -> float:
+    """The t at which sigma / alpha is ``deviation``."""
+    return float(time_at(schedule, torch.tensor([deviation], dtype=torch.float64)))
+
+
+def tract(teacher: Denoiser, levels: Levels, segments: int, solver: Solver = ddim) -> Objective:
+    """Transitive closure (Berthelot et al. 2023): like consistency, but each segment of levels has its own end.
+
+    ::
+
+        x_u = one step of the teacher;   x_s = average's jump u -> s, the end of t's segment;   x0 = ddim_target(x_s)
+
+    The student then takes ``segments`` steps; the fixed point is the teacher's path over each segment. In the next
+    stage it is the teacher and there are fewer segments, at last one. Raises ValueError if the segments are not equal.
+    """
+    count = len(levels) - 1
+    if segments < 1 or count % segments:
+        raise ValueError(f"{count} levels cannot be cut into {segments} equal segments")
+    table, length = torch.tensor(levels, dtype=torch.float64), count // segments
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        t, u, index = neighbours(levels, len(batch), learning.rng)
+        s = table[(index - 1) // length * length]
+        x_t = teacher.schedule.add_noise(batch.x0, batch.noise, t)
+        x_u = solver(teacher, x_t, t, u, batch.condition)
+        x_s = flow(learning.average, x_u, u, s, batch.condition)
+        weight = truncated_snr(teacher.schedule, t)
+        return leading_to(teacher.schedule, x_s, x_t, t, s, batch.condition, weight)
+
+    return objective
+
+
+def trajectory_consistency(teacher: Denoiser, levels: Levels, most_steps: int = 8, solver: Solver = heun) -> Objective:
+    """Consistency trajectory models (Kim et al. 2024, equation 10): from any t to any s, by way of any u between.
+
+    ::
+
+        x_u = up to ``most_steps`` steps of the teacher;   x_s = average's jump u -> s
+        compared after a further jump s -> 0 of the average, so that all s are measured in images
+
+    Needs a student that is told the end. The paper adds `targets.denoising` and an adversarial term.
+    """
+    table = torch.tensor(levels, dtype=torch.float64)
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        count, rng = len(batch), learning.rng
+        t_index = torch.randint(1, len(table), (count,), generator=rng)
+        s_index = (torch.rand(count, generator=rng) * t_index).long()
+        most = (t_index - s_index).clamp(max=most_steps)
+        u_index = t_index - 1 - (torch.rand(count, generator=rng) * most).long()
+        t, u, s = table[t_index], table[u_index], table[s_index]
+
+        x_t = teacher.schedule.add_noise(batch.x0, batch.noise, t)
+        taken = int((t_index - u_index).max())
+        x_u = solve(teacher, x_t, even_times(t, u, taken), batch.condition, solver)
+        x_s = flow(learning.average, x_u, u, s, batch.condition)
+
+        def to_image(predicted: Tensor) -> Tensor:
+            at_s = ddim_step(teacher.schedule, x_t, predicted, t, s)
+            return flow(learning.average, at_s, s, torch.zeros_like(s), batch.condition)
+
+        target = leading_to(teacher.schedule, x_s, x_t, t, s, batch.condition, torch.ones_like(t))
+        return replace(target, compared=to_image)
+
+    return objective
+
+
+def shortcut(schedule: NoiseSchedule, halvings: int) -> Objective:
+    """Shortcut models (Frans et al. 2024, equation 5): one jump equals two jumps of half its length.
+
+    ::
+
+        d = 2^-k, k = 1 ... ``halvings``;   t a multiple of 2 d;   x_s = two jumps of the average: t -> t - d -> t - 2d
+
+    The shortest d counts as no length at all: its jumps are what `targets.denoising`, which is needed beside this,
+    teaches. Needs a student that is told the end, and a slow average (0.98 or more): it feeds on itself, and with a
+    fast one it runs away.
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        k = torch.randint(1, halvings + 1, (len(batch),), generator=learning.rng)
+        jumps = 2.0 ** (k.double() - 1)  # how many jumps of length 2 d there are
+        index = (torch.rand(len(batch), generator=learning.rng).double() * jumps).floor() + 1
+        t, u, s = index / jumps, (index - 0.5) / jumps, (index - 1) / jumps
+        x_t = schedule.add_noise(batch.x0, batch.noise, t)
+
+        def half_jump(x: Tensor, start: Tensor, end: Tensor) -> Tensor:
+            told = torch.where(k == halvings, start, end)
+            return ddim_step(schedule, x, learning.average(x, start, told, batch.condition), start, end)
+
+        x_s = half_jump(half_jump(x_t, t, u), u, s)
+        return leading_to(schedule, x_s, x_t, t, s, batch.condition, torch.ones_like(t))
+
+    return objective
+
+
+def boot(teacher: Denoiser, levels: Levels, solver: Solver = ddim) -> Objective:
+    """BOOT (Gu et al. 2023, equation 10): data-free, from the noise to ever later states of its path.
+
+    ::
+
+        y = student(noise, 1 -> t);  x_t = alpha_t y + sigma_t noise;  x_s = one step of the teacher;
+        x0 = ddim_target(noise, x_s, 1 -> s) = y + share (D(x_t) - y),   weight 1 / share^2,
+        share = 1 - (sigma_s alpha_t) / (alpha_s sigma_t)
+
+    Needs a student that is told the end. At t = 1 the share is 1 and x0 the teacher's own prediction: the paper's
+    boundary term is the first of the levels here.
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        t, s, _ = neighbours(levels, len(batch), learning.rng)
+        start = torch.ones_like(t)
+        x_t = flow(learning.student, batch.noise, start, t, batch.condition)
+        x_s = solver(teacher, x_t, t, s, batch.condition)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = teacher.schedule(t), teacher.schedule(s)
+        share = 1 - sigma_s * alpha_t / (alpha_s * sigma_t)
+        return leading_to(teacher.schedule, x_s, batch.noise, start, s, batch.condition, share**-2)
+
+    return objective
+
+
+def mean_flow(schedule: NoiseSchedule, velocity: Velocity, step: float = 1e-3) -> Objective:
+    """MeanFlow (Geng et al. 2025, equation 10) on straight paths: the mean velocity over a jump, from its derivative.
+
+    With u = (x_t - x_s) / (t - s) = (x_t - student) / t and v the velocity of x_t::
+
+        u = v - (t - s) du/dt,      du/dt along (v, 1, 0) by a central difference,      x0 = x_t - t u
+
+    Needs a student that is told the end, and ``flow_schedule()``.
+
+    Args:
+        schedule: straight paths.
+        velocity: `data_velocity` to train, `teacher_velocity` to distil.
+        step: of the difference.
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        count, rng = len(batch), learning.rng
+        pair = torch.rand(2, count, dtype=torch.float64, generator=rng) * (1 - 2 * step) + step
+        t, s = pair.amax(0), pair.amin(0)
+        x_t = schedule.add_noise(batch.x0, batch.noise, t)
+        v = velocity(x_t, t, batch)
+
+        def mean_velocity(shift: float) -> Tensor:
+            at = x_t + shift * v
+            return (at - learning.student(at, t + shift, s, batch.condition)) / scale(t + shift, at)
+
+        slope = (mean_velocity(step) - mean_velocity(-step)) / (2 * step)
+        u = v - scale(t - s, v) * slope
+        return Target(x_t, t, s, batch.condition, x_t - scale(t, u) * u, t**-2)
+
+    return objective
+
+
+def data_velocity(x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
+    """noise - image: right on average, which is all that a regression needs."""
+    del x_t, t
+    return batch.noise - batch.x0
+
+
+def teacher_velocity(teacher: Denoiser) -> Velocity:
+    """(x_t - D(x_t)) / t: the velocity of a teacher of straight paths, without variance."""
+
+    def velocity(x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
+        return (x_t - teacher(x_t, t, batch.condition)) / scale(t, x_t)
+
+    return velocity

@@ -1,0 +1,73 @@
+"""Steps of second order from one evaluation: a head that knows how the prediction is about to change (GENIE).
+
+Dockhorn et al. 2022 (GENIE) take a Taylor step in gamma = sigma / alpha for x / alpha, with a head k for d eps/d gamma.
+Since eps = (x / alpha - D) / gamma along the path, d eps/d gamma = -(dD/d log gamma) / gamma^2, and the step becomes::
+
+    x_s = ddim_step(x_t, D - (1 - r) / 2 * dD/d log gamma),        r = gamma_s / gamma_t
+
+a DDIM step with the mean of the predictions on the way, to first order. It is finite at every noise level.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sds.denoiser import Condition, Denoiser
+from sds.schedule import NoiseSchedule, scale
+from sds.solvers import Solver, ddim_step
+from students.flow_map import FlowMap
+from students.methods.targets import Learning, Objective, Target
+from students.training.batches import Batch
+
+
+def change_of_prediction(teacher: Denoiser, x_t: Tensor, t: Tensor, condition: Condition, step: float = 1e-3) -> Tensor:
+    """dD/d log gamma along the teacher's path through ``x_t``, shape of ``x_t``, by a central difference.
+
+    Args:
+        teacher: whose path it is.
+        x_t: shape (batch, ...).
+        t: shape (batch,), at least ``step`` away from 0 and 1.
+        condition: what the teacher is told.
+        step: of the difference, in t.
+    """
+    here = teacher(x_t, t, condition)
+    either_side = [
+        (other, teacher(ddim_step(teacher.schedule, x_t, here, t, other), other, condition))
+        for other in (t - step, t + step)
+    ]
+    (below, at_below), (above, at_above) = either_side
+    distance = (teacher.schedule.log_snr(below) - teacher.schedule.log_snr(above)) / 2
+    return (at_above - at_below) / scale(distance, x_t)
+
+
+def second_order(teacher: Denoiser, step: float = 1e-3) -> Objective:
+    """The head's target: `change_of_prediction` at any noise level, with the weight of an image.
+
+    A student of this objective is no flow map but the head of `taylor`.
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        t = step + (1 - 2 * step) * torch.rand(len(batch), dtype=torch.float64, generator=learning.rng)
+        x_t = teacher.schedule.add_noise(batch.x0, batch.noise, t)
+        change = change_of_prediction(teacher, x_t, t, batch.condition, step)
+        return Target(x_t, t, t, batch.condition, change, torch.ones_like(t))
+
+    return objective
+
+
+def taylor(head: FlowMap) -> Solver:
+    """The solver of a trained ``head``: one evaluation of the denoiser and one of the head for each step."""
+
+    def step(denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
+        share = scale((1 - ratio(denoiser.schedule, t, s)) / 2, x_t)
+        x0 = denoiser(x_t, t, condition) - share * head(x_t, t, t, condition)
+        return ddim_step(denoiser.schedule, x_t, x0, t, s)
+
+    return step
+
+
+def ratio(schedule: NoiseSchedule, t: Tensor, s: Tensor) -> Tensor:
+    """gamma_s / gamma_t = (sigma_s alpha_t) / (alpha_s sigma_t), shape (batch,); zero from pure noise."""
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule(t), schedule(s)
+    return sigma_s * alpha_t / (alpha_s * sigma_t)

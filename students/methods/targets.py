@@ -1,0 +1,266 @@
+"""What a student shall predict, for every method that is a regression. One equation.
+
+::
+
+    loss = E  weight * distance( student(x_t, t, s), x0 )              x0 is never differentiated
+
+The methods differ in where they look (t and s) and in how they know x0. A method is an `Objective`: a function from a
+batch to a `Target`. Here are those whose x0 comes from the data or from the teacher alone; those where the student
+helps to make its own target are in `students.methods.bootstrap`.
+
+    =================================  ===================  ==================================================
+    `denoising`                        any t, s = t         the image itself (the loss of every diffusion model)
+    `denoising` on pairs               any t, s = t         where the noise's path ends: reflow, InstaFlow
+    `guidance_distillation`            any t, s = t         the teacher's guided prediction, its scale told
+    `one_pass`                         t = 1, s = 0         where the noise's path ends: Luhman & Luhman, InstaFlow
+    `whole_path`                       t = 1, any s         the path's state at s: DSNO
+    `progressive`                      s = t - 1/N          two steps of the teacher
+    =================================  ===================  ==================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sds.denoiser import Condition, Denoiser
+from sds.ramps import Ramp, TimeRange
+from sds.schedule import NoiseSchedule
+from sds.solvers import Solver, ddim, ddim_target, even_times, solve
+from students.flow_map import FlowMap
+from students.teachers import with_guidance
+from students.training.batches import Batch
+
+
+class Times(Protocol):
+    """Which noise levels are visited: `sds.ramps.TimeRange`, or `StepTimes`."""
+
+    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
+        """``count`` times, float64."""
+        ...
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The times of a student's few steps, and no others.
+
+    Attributes:
+        times: in (0, 1], all visited equally often.
+    """
+
+    times: Sequence[float]
+
+    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
+        """``count`` of the times, float64."""
+        del progress
+        table = torch.tensor(self.times, dtype=torch.float64)
+        return table[torch.randint(len(table), (count,), generator=generator)]
+
+
+ALL_TIMES = TimeRange(Ramp(0.01, 0.01), Ramp(1.0, 1.0))
+"""All noise levels at which a prediction has something to say."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """A student in the middle of its training.
+
+    Attributes:
+        student: with its present weights.
+        average: with averaged weights, never trained; many methods' targets.
+        progress: of the stage, in [0, 1].
+        rng: of everything random.
+    """
+
+    student: FlowMap
+    average: FlowMap
+    progress: float
+    rng: torch.Generator
+
+
+@dataclass(frozen=True)
+class Target:
+    """What shall be predicted, and from what.
+
+    Attributes:
+        x_t: shape (batch, ...).
+        t, s: float64 of shape (batch,), s <= t.
+        condition: what the student is told.
+        x0: what it shall predict, shape (batch, ...).
+        weight: float64 of shape (batch,).
+        compared: where prediction and target are compared, if not as they are: x0 -> something else of any shape.
+    """
+
+    x_t: Tensor
+    t: Tensor
+    s: Tensor
+    condition: Condition
+    x0: Tensor
+    weight: Tensor
+    compared: Callable[[Tensor], Tensor] = lambda x0: x0
+
+
+def leading_to(
+    schedule: NoiseSchedule, x_s: Tensor, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition, weight: Tensor
+) -> Target:
+    """The target of a student that shall jump from ``x_t`` at ``t`` to ``x_s`` at ``s``."""
+    return Target(x_t, t, s, condition, ddim_target(schedule, x_t, x_s, t, s), weight)
+
+
+Objective = Callable[[Learning, Batch], Target]
+"""A method. It is called without gradients."""
+
+
+def velocity_weight(schedule: NoiseSchedule, t: Tensor) -> Tensor:
+    """1 / sigma^2: an error of x0 as the error of v, or of the velocity of a flow, that it stands for.
+
+    For variance-preserving schedules this is SNR + 1 (Salimans & Ho 2022, section 4).
+    """
+    return schedule.sigma(t).square().reciprocal()
+
+
+def truncated_snr(schedule: NoiseSchedule, t: Tensor) -> Tensor:
+    """max(SNR, 1): errors of the noise, but never less than errors of the image (Salimans & Ho 2022, section 4)."""
+    return schedule.log_snr(t).exp().clamp(min=1.0)
+
+
+def denoising(schedule: NoiseSchedule, times: Times = ALL_TIMES) -> Objective:
+    """x0 = the image that was noised, weighted as velocity.
+
+    ::
+
+        |v(x_t, t) - (noise - x0)|^2  =  |student(x_t) - x0|^2 / sigma^2          x_t = alpha x0 + sigma noise
+
+    On real images with fresh noise this is flow matching, or rectified flow (Liu et al. 2023), and denoising score
+    matching. On the pairs of a teacher it is *reflow*: noise and image that belong to one path stay together, and in
+    the student's own flow that path is straight. (Straight in x / (alpha + sigma); the schedule does not matter.)
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        t = times.sample(len(batch), learning.progress, learning.rng)
+        x_t = schedule.add_noise(batch.x0, batch.noise, t)
+        return Target(x_t, t, t, batch.condition, batch.x0, velocity_weight(schedule, t))
+
+    return objective
+
+
+def guidance_distillation(teacher: Denoiser, times: Times = ALL_TIMES) -> Objective:
+    """x0 = the guided prediction: one evaluation where the teacher needs two (Meng et al. 2023, equation 4).
+
+    ``teacher`` is a `GuidedTeacher`. Under `at_random_guidance` the student learns every scale, as one of its inputs;
+    without, the one scale of the batch.
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        t = times.sample(len(batch), learning.progress, learning.rng)
+        x_t = teacher.schedule.add_noise(batch.x0, batch.noise, t)
+        x0 = teacher(x_t, t, batch.condition)
+        return Target(x_t, t, t, batch.condition, x0, truncated_snr(teacher.schedule, t))
+
+    return objective
+
+
+def at_random_guidance(objective: Objective, lowest: float, highest: float) -> Objective:
+    """``objective``, each image at its own guidance scale between two bounds, which a student can be told.
+
+    With `guidance_distillation` this is the first stage of Meng et al. 2023, with `consistency` it is LCM.
+    Raises ValueError for bounds that do not rise.
+    """
+    if not 0 < lowest <= highest:
+        raise ValueError(f"guidance scales must rise from above 0, not from {lowest} to {highest}")
+
+    def at_random(learning: Learning, batch: Batch) -> Target:
+        scales = lowest + (highest - lowest) * torch.rand(len(batch), generator=learning.rng)
+        condition = with_guidance(batch.condition, scales)
+        return objective(learning, Batch(batch.noise, condition, batch.image, batch.states, batch.times))
+
+    return at_random
+
+
+def one_pass(schedule: NoiseSchedule) -> Objective:
+    """x0 = the end of the noise's path, predicted at once (Luhman & Luhman 2021; the last stage of InstaFlow).
+
+    Needs pairs. The optimum of a squared distance is the teacher's own map, without any residue.
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        del learning
+        t = torch.ones(len(batch), dtype=torch.float64)
+        return leading_to(schedule, batch.x0, batch.noise, t, torch.zeros_like(t), batch.condition, torch.ones_like(t))
+
+    return objective
+
+
+def whole_path(schedule: NoiseSchedule) -> Objective:
+    """All states of the path at once, from its noise (DSNO, Zheng et al. 2023, equation 6).
+
+    ::
+
+        G(noise, 1 -> s) = x_s   for all kept s,   weighted by max(1, alpha / sigma) at s
+
+    Needs pairs that keep states, and a student that is told the end. Each state is one row of the batch; the paper's
+    network draws all of them in one pass.
+    """
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        del learning
+        states, times = batch.path
+        count, ends = len(batch), len(times) - 1
+        noise = batch.noise.repeat_interleave(ends, dim=0)
+        s = times[1:].repeat(count)
+        t = torch.ones_like(s)
+        alpha, sigma = schedule(s)
+        weight = (alpha / sigma.clamp(min=1e-2)).clamp(min=1.0)
+        told = batch.condition[torch.arange(count).repeat_interleave(ends)]
+        return leading_to(schedule, states[:, 1:].flatten(0, 1), noise, t, s, told, weight)
+
+    return objective
+
+
+def progressive(teacher: Denoiser, steps: int, solver: Solver = ddim) -> Objective:
+    """x0 = what leads in one step where the teacher goes in two (progressive distillation, Salimans & Ho 2022).
+
+    ::
+
+        t = i / N,  i = 1 ... N;   x_s = two steps of the teacher, t -> t - 1/2N -> t - 1/N;   x0 = ddim_target(x_s)
+
+    Args:
+        teacher: the student of the stage before; the teacher itself in the first.
+        steps: N, those of the student after this stage; half of the teacher's.
+        solver: of the teacher's steps.
+
+    Raises:
+        ValueError: if N is not positive.
+    """
+    if steps < 1:
+        raise ValueError(f"a student of progressive distillation needs one step or more, not {steps}")
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        i = torch.randint(1, steps + 1, (len(batch),), generator=learning.rng).double()
+        t, s = i / steps, (i - 1) / steps
+        x_t = teacher.schedule.add_noise(batch.x0, batch.noise, t)
+        x_s = solve(teacher, x_t, even_times(t, s, 2), batch.condition, solver)
+        weight = truncated_snr(teacher.schedule, t)
+        return leading_to(teacher.schedule, x_s, x_t, t, s, batch.condition, weight)
+
+    return objective
+
+
+def halved(steps: int, student_steps: int) -> list[int]:
+    """The numbers of steps of the stages of progressive distillation, from ``steps`` / 2 down to ``student_steps``.
+
+    Raises ValueError if halving does not lead there.
+    """
+    stages = [steps]
+    while stages[-1] > student_steps and stages[-1] % 2 == 0:
+        stages.append(stages[-1] // 2)
+    if stages[-1] != student_steps or len(stages) < 2:
+        raise ValueError(
+            f"progressive distillation halves the number of steps: {steps} steps of the teacher never become "
+            f"{student_steps}; choose {student_steps} times a power of two, for example {student_steps * 16}"
+        )
+    return stages[1:]

@@ -1,0 +1,8 @@
+"""Methods put together for what a user wants.
+
+==============================  ====================================================================
+`order`                         what is wanted, and the two kinds of training
+`catalogue`                     every method by its name
+`paths`, `bootstrap`, `matching`, `adversarial`  the recipes, by the family of their methods
+==============================  ====================================================================
+"""

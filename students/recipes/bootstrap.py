@@ -1,0 +1,173 @@
+"""Recipes whose students help to make their own targets: consistency models of all kinds, TRACT, BOOT, shortcuts."""
+
+from __future__ import annotations
+
+from sds.denoiser import Teacher
+from sds.ramps import Ramp, TimeRange
+from sds.solvers import ddim
+from students.features.distances import Distance, pseudo_huber, squared
+from students.methods.bootstrap import (
+    LevelsOverRun,
+    boot,
+    consistency,
+    consistency_training,
+    doubling_levels,
+    even_levels,
+    mean_flow,
+    shortcut,
+    teacher_velocity,
+    time_of,
+    tract,
+    trajectory_consistency,
+)
+from students.methods.continuous_consistency import continuous_consistency
+from students.methods.targets import at_random_guidance, denoising
+from students.recipes.order import (
+    Order,
+    StudentRun,
+    card,
+    distance_for,
+    images,
+    need_one_step,
+    need_pure_noise,
+    regression,
+    seeded_student,
+    steps_of_stages,
+)
+from students.recipes.paths import guidance_range
+from students.teachers import GuidedTeacher, OnStraightPaths
+from students.training.batches import noise_batches
+from students.training.loop import Regression, Stage
+
+HIGHEST = 80.0
+"""sigma / alpha where consistency training begins: beyond, two neighbours would be infinitely far apart."""
+
+
+def consistency_recipe(order: Order) -> StudentRun:
+    """Consistency distillation of the guided teacher."""
+    need_pure_noise(order)
+    data, distance = images(order), distance_for(order)
+
+    def stage(teacher: Teacher) -> Stage:
+        terms = [Regression(consistency(teacher, even_levels(order.path_steps)), distance)]
+        return Stage(terms, data, order.steps, average_decay=0.95)
+
+    return regression(order, [stage], result=card(order, same_path=False, free_steps=True))
+
+
+def latent_consistency_recipe(order: Order) -> StudentRun:
+    """Latent consistency models: consistency distillation at every guidance scale, which the student is told."""
+    need_pure_noise(order)
+    data, distance = images(order), distance_for(order, pseudo_huber)
+    lowest, highest = guidance_range(order)
+
+    def stage(teacher: Teacher) -> Stage:
+        objective = at_random_guidance(consistency(teacher, even_levels(order.path_steps), ddim), lowest, highest)
+        return Stage([Regression(objective, distance)], data, order.steps, average_decay=0.95)
+
+    student = seeded_student(order, told_guidance=True)
+    return regression(order, [stage], student, card(order, same_path=False, free_steps=True))
+
+
+def consistency_training_recipe(order: Order) -> StudentRun:
+    """Consistency training: squared distance, an average that is slow, few levels. No teacher but where it starts."""
+    levels = doubling_levels(order.teacher.schedule, 8, 64, HIGHEST)
+    return trained_on_images(order, levels, squared, average_decay=0.95)
+
+
+def improved_consistency_training_recipe(order: Order) -> StudentRun:
+    """Improved consistency training: pseudo-Huber distance, no average, levels that double to many."""
+    levels = doubling_levels(order.teacher.schedule, 10, 1280, HIGHEST)
+    return trained_on_images(order, levels, pseudo_huber, average_decay=0.0)
+
+
+def trained_on_images(order: Order, levels: LevelsOverRun, distance: Distance, average_decay: float) -> StudentRun:
+    """Consistency training; the student begins at the highest level, a little below pure noise."""
+    need_pure_noise(order)
+    top = time_of(order.teacher.schedule, HIGHEST)
+    terms = [Regression(consistency_training(order.teacher.schedule, levels), distance)]
+    stage = Stage(terms, images(order), order.steps, average_decay)
+    times = [top * time for time in order.times]
+    return regression(order, [lambda _: stage], result=card(order, same_path=False, times=times, free_steps=True))
+
+
+def continuous_recipe(order: Order) -> StudentRun:
+    """Continuous-time consistency distillation: the derivative in place of neighbouring levels."""
+    need_pure_noise(order)
+    data = images(order)
+
+    def stage(teacher: Teacher) -> Stage:
+        return Stage([Regression(continuous_consistency(teacher))], data, order.steps)
+
+    return regression(order, [stage], result=card(order, same_path=False, free_steps=True))
+
+
+def trajectory_recipe(order: Order) -> StudentRun:
+    """Consistency trajectory models, with denoising beside it."""
+    need_pure_noise(order)
+    data, distance = images(order), distance_for(order)
+
+    def stage(teacher: Teacher) -> Stage:
+        terms = [
+            Regression(trajectory_consistency(teacher, even_levels(order.path_steps // 2), 4), distance),
+            Regression(denoising(teacher.schedule, TimeRange(Ramp(0.1, 0.1), Ramp(1.0, 1.0))), weight=0.1),
+        ]
+        return Stage(terms, data, order.steps, average_decay=0.95)
+
+    student = seeded_student(order, told_end=True)
+    return regression(order, [stage], student, card(order, same_path=True, free_steps=True))
+
+
+def tract_recipe(order: Order) -> StudentRun:
+    """TRACT: to four steps for each of the student's, then to the student's."""
+    need_pure_noise(order)
+    data, final = images(order), order.student_steps
+    first, second = steps_of_stages(order, 2)
+    return regression(
+        order,
+        [
+            lambda teacher: Stage(
+                [Regression(tract(teacher, even_levels(8 * 4 * final), 4 * final))], data, first, average_decay=0.5
+            ),
+            lambda teacher: Stage(
+                [Regression(tract(teacher, even_levels(4 * final), final))], data, second, average_decay=0.5
+            ),
+        ],
+        result=card(order, same_path=True),
+    )
+
+
+def boot_recipe(order: Order) -> StudentRun:
+    """BOOT: no data, no pairs."""
+    need_pure_noise(order)
+    need_one_step(order)
+    noise = noise_batches(order.guided)
+    return regression(
+        order,
+        [lambda teacher: Stage([Regression(boot(teacher, even_levels(order.path_steps // 2)))], noise, order.steps)],
+        seeded_student(order, told_end=True),
+    )
+
+
+def shortcut_recipe(order: Order) -> StudentRun:
+    """Shortcut models. Their finest steps learn from the images, so these should be what the student shall draw."""
+    need_pure_noise(order)
+    data, schedule = images(order), order.teacher.schedule
+    terms = [
+        Regression(shortcut(schedule, 5), pseudo_huber),
+        Regression(denoising(schedule, TimeRange(Ramp(0.05, 0.05), Ramp(1.0, 1.0))), weight=0.1),
+    ]
+    stage = Stage(terms, data, order.steps, average_decay=0.98)
+    student = seeded_student(order, told_end=True)
+    return regression(order, [lambda _: stage], student, card(order, same_path=True, free_steps=True))
+
+
+def mean_flow_recipe(order: Order) -> StudentRun:
+    """MeanFlow of the guided teacher, on straight paths whatever the teacher's own schedule."""
+    need_pure_noise(order)
+    straight = OnStraightPaths(order.teacher)
+    guided = GuidedTeacher(straight, order.guidance_scale)
+    student = seeded_student(order, straight, told_end=True)
+    terms = [Regression(mean_flow(straight.schedule, teacher_velocity(guided), step=0.01), pseudo_huber)]
+    stage = Stage(terms, images(order), order.steps)
+    return regression(order, [lambda _: stage], student, card(order, same_path=True, free_steps=True))

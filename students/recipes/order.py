@@ -1,0 +1,300 @@
+"""What a user wants of a student, and the two kinds of training that recipes put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sds.critic import CriticSettings
+from sds.denoiser import NeuralTeacher
+from sds.engine import ScoreDistillation
+from sds.guidance import Guidance
+from sds.processes import first_process_says, is_first_process
+from sds.ramps import Ramp
+from students.features.distances import Distance, squared
+from students.features.sources import FeatureSource, teacher_features
+from students.flow_map import AverageStudent, Student
+from students.folder import StudentCard
+from students.generator import FewStepGenerator
+from students.measures.health import regression_signals, score_signals
+from students.methods.distribution_matching import MatchingSettings
+from students.prompts import Asked, Prompts, ViewSource
+from students.teachers import GuidedTeacher
+from students.training.batches import ImageSource, TeacherImages
+from students.training.loop import Distillation, DistillationSettings, StageBuilder
+from students.training.pairs import Pairs, PairsError, load_pairs, make_pairs
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user wants.
+
+    Attributes:
+        teacher: who is distilled.
+        texts: the prompts that the student shall know.
+        views: from where, for teachers that know views.
+        method: a key of `students.recipes.catalogue.RECIPES`.
+        steps: of training, in all stages together.
+        student_steps: evaluations that the student takes for an image.
+        start: the noise level in (0, 1] that the student is told to begin with. Below 1 what it is given is still pure
+            noise, but it looks for an image in it, and noise decides what a prompt leaves open. Only methods that match
+            distributions are free to choose it (Luo et al. 2023 do).
+        guidance_scale: that the student learns.
+        path_steps: of the teacher's solver, for pairs and for first stages; some methods halve it again and again.
+        pairs: how many of the teacher's pairs methods use that need pairs or images.
+        pairs_file: where they are kept, and looked for first; None keeps none.
+        batch_size: images for each step.
+        learning_rate: of the student's Adam; 0 stands for the recipe's.
+        seed: of everything random.
+        images: real images, for methods that learn from images; None takes the teacher's own.
+        together: prompts and views that belong together, see `students.prompts.Prompts`; None takes any of each.
+        features: what discriminators look at.
+        distance: between images in regressions on pairs; None is the recipe's. It is measured in the teacher's x.
+        critic_steps: of the critic before each of the student's; 0 stands for the recipe's.
+    """
+
+    teacher: NeuralTeacher
+    texts: Sequence[str]
+    views: ViewSource | None
+    method: str
+    steps: int = 1000
+    student_steps: int = 1
+    start: float = 1.0
+    guidance_scale: float = 2.0
+    path_steps: int = 32
+    pairs: int = 512
+    pairs_file: Path | None = None
+    batch_size: int = 16
+    learning_rate: float = 0.0
+    seed: int = 0
+    images: ImageSource | None = None
+    together: Callable[[int, torch.Generator], Asked] | None = None
+    features: FeatureSource = teacher_features
+    distance: Distance | None = None
+    critic_steps: int = 0
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompts, told to the teacher."""
+        return Prompts(self.teacher, self.texts, self.views, together=self.together)
+
+    @property
+    def guided(self) -> Prompts:
+        """The prompts, told to the guided teacher."""
+        teacher = GuidedTeacher(self.teacher, self.guidance_scale)
+        return Prompts(teacher, self.texts, self.views, together=self.together)
+
+    @property
+    def times(self) -> list[float]:
+        """Of the student's steps, even from the start."""
+        return [self.start * (1 - i / self.student_steps) for i in range(self.student_steps)]
+
+    def rate(self, default: float) -> float:
+        """The learning rate: the user's, or else ``default``."""
+        return self.learning_rate or default
+
+    @property
+    def smoothing(self) -> float:
+        """Decay of the average of weights that is kept: over about a twentieth of the run, at most 1000 steps."""
+        return max(0.0, 1 - 1 / min(1000, max(1, self.steps / 20)))
+
+
+class Trainer(Protocol):
+    """What drives a run."""
+
+    def step(self) -> Any:
+        """One step."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a step changes."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        ...
+
+
+@dataclass(frozen=True)
+class StudentRun:
+    """A run that is ready to begin.
+
+    Attributes:
+        trainer: takes the steps.
+        card: how the student will be sampled.
+        student: what is trained.
+        weights: the weights that shall be kept, for a module like ``student``: averages over the last steps.
+        signals: from what a step returned to numbers for a log, see `students.measures.health`.
+    """
+
+    trainer: Trainer
+    card: StudentCard
+    student: Student
+    weights: Callable[[], dict[str, Tensor]]
+    signals: Callable[[Any], dict[str, float]]
+
+    def finished_student(self) -> Student:
+        """A student with the weights that shall be kept, apart from the one that is trained."""
+        finished = self.student.copied()
+        finished.load_state_dict(self.weights())
+        return finished
+
+    def network(self) -> nn.Module:
+        """The student's network as it will be saved: in its teacher's architecture, frozen."""
+        return self.finished_student().plain_network(guidance_scale=self.card.guidance_scale)
+
+
+Recipe = Callable[[Order], StudentRun]
+"""A method."""
+
+
+def obtained_pairs(order: Order, keep: Sequence[int] = ()) -> Pairs:
+    """The guided teacher's pairs: read from the file if it is there, else made and written.
+
+    Raises students.training.pairs.PairsError if the file holds pairs of another teacher, another guidance scale or
+    another number, or not the states in between that ``keep`` asks for.
+    """
+    if order.pairs_file is not None and first_process_says(order.pairs_file.exists()):
+        found = load_pairs(order.pairs_file, order.guided.teacher)
+        if len(found) != order.pairs or len(found.times) < len(keep) + 2:
+            raise PairsError(
+                f"{order.pairs_file} holds {len(found)} pairs with {len(found.times) - 2} states in between, where "
+                f"{order.pairs} with {len(keep)} are wanted: remove it and they will be made, or ask for what it holds"
+            )
+        return found
+    rng = torch.Generator().manual_seed(order.seed)
+    pairs = make_pairs(order.guided, order.pairs, rng, steps=order.path_steps, keep=keep)
+    if order.pairs_file is not None and is_first_process():
+        pairs.save(order.pairs_file)
+    return pairs
+
+
+def images(order: Order) -> ImageSource:
+    """Real images if there are any, else images that the guided teacher has drawn."""
+    return order.images or TeacherImages(obtained_pairs(order), order.guided.teacher)
+
+
+def need_one_step(order: Order) -> None:
+    """Raise ValueError for a student of several steps, of a method that learns nothing but the way from pure noise."""
+    if order.student_steps != 1:
+        raise ValueError(
+            f"{order.method} only teaches the jump from pure noise to the image, not {order.student_steps} steps; for "
+            "several steps choose progressive, tract, consistency, ctm, diff-instruct or dmd"
+        )
+
+
+def need_pure_noise(order: Order) -> None:
+    """Raise ValueError for a start other than 1, of a method that learns from paths of the teacher."""
+    if order.start != 1:
+        raise ValueError(f"{order.method} follows the teacher's paths, which begin at pure noise: start at 1")
+
+
+class Smoothed:
+    """A run of the engine, and the average of its student's weights.
+
+    Args:
+        run: trains ``student``.
+        student: of the run.
+        decay: of the average.
+    """
+
+    def __init__(self, run: ScoreDistillation, student: Student, decay: float) -> None:
+        self.run, self.result = run, AverageStudent(student, decay)
+
+    def step(self) -> Any:
+        """One step of the run; the average follows."""
+        step = self.run.step()
+        self.result.update()
+        return step
+
+    def state_dict(self) -> dict[str, Any]:
+        """The run's and the average's."""
+        return {**self.run.state_dict(), "result": self.result.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.run.load_state_dict(state)
+        self.result.load_state_dict(state["result"])
+
+
+def matching(
+    order: Order,
+    engine: Callable[[FewStepGenerator, MatchingSettings], ScoreDistillation],
+    rate: float = 1e-4,
+) -> StudentRun:
+    """A student that is trained through the engine."""
+    torch.manual_seed(order.seed)
+    student = Student(order.teacher)
+    generator = FewStepGenerator(student, order.teacher.shape, order.prompts, order.times)
+    settings = MatchingSettings(
+        order.steps,
+        batch_size=order.batch_size,
+        learning_rate=order.rate(rate),
+        critic=CriticSettings(rank=None, learning_rate=3 * order.rate(rate)),
+        guidance=Guidance(order.guidance_scale),
+        decay=Ramp(1.0, 0.1, begin=0.5),
+        seed=order.seed,
+    )
+    run = engine(generator, settings)
+    trainer = Smoothed(run, student, order.smoothing)
+    return StudentRun(
+        trainer, card(order, same_path=False), student, trainer.result.state_dict, partial(score_signals, run)
+    )
+
+
+def regression(
+    order: Order,
+    stages: Sequence[StageBuilder],
+    student: Student | None = None,
+    result: StudentCard | None = None,
+    rate: float = 2e-4,
+) -> StudentRun:
+    """A student that is trained in the loop of regressions, by the guided teacher.
+
+    Args:
+        order: what is wanted.
+        stages: of the training.
+        student: what is trained; by default a student that is told nothing but the time. Made after
+            ``torch.manual_seed(order.seed)`` if it has new weights.
+        result: its card; by default that of a student that starts anew from its image between steps.
+        rate: learning rate, if the user has no other wish.
+    """
+    student = student or Student(order.teacher)
+    settings = DistillationSettings(order.batch_size, order.rate(rate), smoothing=order.smoothing, seed=order.seed)
+    run = Distillation(student, order.guided.teacher, stages, settings)
+    return StudentRun(
+        run,
+        result or card(order, same_path=False),
+        student,
+        lambda: run.result.state_dict(),
+        partial(regression_signals, run),
+    )
+
+
+def seeded_student(order: Order, teacher: NeuralTeacher | None = None, **told: Any) -> Student:
+    """A student whose new weights, those by which it is told more, are drawn from the order's seed."""
+    torch.manual_seed(order.seed)
+    return Student(teacher or order.teacher, **told)
+
+
+def steps_of_stages(order: Order, stages: int) -> list[int]:
+    """The order's steps, dealt out to a number of stages. Raises ValueError if there is not one for each."""
+    if order.steps < stages:
+        raise ValueError(f"{order.method} has {stages} stages here, but only {order.steps} steps: give it more --steps")
+    return [order.steps * (i + 1) // stages - order.steps * i // stages for i in range(stages)]
+
+
+def card(order: Order, same_path: bool, times: Sequence[float] | None = None, free_steps: bool = False) -> StudentCard:
+    """What the student's folder will say; ``free_steps`` if the student knows the way from any time."""
+    return StudentCard(order.method, list(times or order.times), same_path, order.guidance_scale, not free_steps)
+
+
+def distance_for(order: Order, default: Distance = squared) -> Distance:
+    """Between images in regressions on pairs: the user's, or else ``default``."""
+    return order.distance or default

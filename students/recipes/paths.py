@@ -1,0 +1,117 @@
+"""Recipes that learn from the teacher's paths: one-pass, DSNO, progressive, guidance, reflow, InstaFlow."""
+
+from __future__ import annotations
+
+from sds.denoiser import Teacher
+from sds.ramps import Ramp, TimeRange
+from students.methods.targets import (
+    at_random_guidance,
+    denoising,
+    guidance_distillation,
+    halved,
+    one_pass,
+    progressive,
+    whole_path,
+)
+from students.recipes.order import (
+    Order,
+    StudentRun,
+    card,
+    distance_for,
+    images,
+    need_one_step,
+    need_pure_noise,
+    obtained_pairs,
+    regression,
+    seeded_student,
+    steps_of_stages,
+)
+from students.training.batches import pair_batches
+from students.training.loop import Regression, Stage, StageBuilder
+
+NOISY = TimeRange(Ramp(0.1, 0.1), Ramp(1.0, 1.0))
+"""The noise levels of reflow: below, a path has almost arrived."""
+
+
+def one_pass_recipe(order: Order) -> StudentRun:
+    """One-pass distillation of the sampler."""
+    need_pure_noise(order)
+    need_one_step(order)
+    source = pair_batches(obtained_pairs(order), order.guided.teacher)
+    stage = Stage([Regression(one_pass(order.teacher.schedule), distance_for(order))], source, order.steps)
+    return regression(order, [lambda _: stage])
+
+
+def whole_path_recipe(order: Order) -> StudentRun:
+    """DSNO's objective: all states of the teacher's paths."""
+    need_pure_noise(order)
+    need_one_step(order)
+    keep = [order.path_steps * i // 4 for i in (1, 2, 3)]
+    source = pair_batches(obtained_pairs(order, keep), order.guided.teacher)
+    stage = Stage([Regression(whole_path(order.teacher.schedule), distance_for(order))], source, order.steps)
+    return regression(order, [lambda _: stage], seeded_student(order, told_end=True))
+
+
+def progressive_recipe(order: Order) -> StudentRun:
+    """Progressive distillation: half the steps in each stage. Raises ValueError if halving does not lead there."""
+    need_pure_noise(order)
+    counts = halved(order.path_steps, order.student_steps)
+    lengths, data = steps_of_stages(order, len(counts)), images(order)
+
+    def stage(count: int, steps: int) -> StageBuilder:
+        return lambda teacher: Stage([Regression(progressive(teacher, count))], data, steps)
+
+    stages = [stage(count, steps) for count, steps in zip(counts, lengths, strict=True)]
+    return regression(order, stages, result=card(order, same_path=True))
+
+
+def guidance_recipe(order: Order) -> StudentRun:
+    """Guidance distillation: first any guidance scale in one evaluation, then fewer and fewer steps, scale still told.
+
+    With as many student steps as the teacher takes there is the first stage only.
+    """
+    need_pure_noise(order)
+    counts = [] if order.student_steps == order.path_steps else halved(order.path_steps, order.student_steps)
+    lengths, data = steps_of_stages(order, 1 + len(counts)), images(order)
+    lowest, highest = guidance_range(order)
+
+    def first(teacher: Teacher) -> Stage:
+        objective = at_random_guidance(guidance_distillation(teacher), lowest, highest)
+        return Stage([Regression(objective)], data, lengths[0])
+
+    def later(count: int, steps: int) -> StageBuilder:
+        return lambda teacher: Stage(
+            [Regression(at_random_guidance(progressive(teacher, count), lowest, highest))], data, steps
+        )
+
+    stages = [first, *(later(count, steps) for count, steps in zip(counts, lengths[1:], strict=True))]
+    result = card(order, same_path=True, free_steps=not counts)
+    return regression(order, stages, seeded_student(order, told_guidance=True), result)
+
+
+def guidance_range(order: Order) -> tuple[float, float]:
+    """The guidance scales that a student learns to be told: from none to twice the one that it will have by default."""
+    return min(1.0, order.guidance_scale), 2 * order.guidance_scale
+
+
+def reflow_recipe(order: Order) -> StudentRun:
+    """Rectified flow, straightened once on the teacher's pairs: for any number of steps along its path."""
+    need_pure_noise(order)
+    source = pair_batches(obtained_pairs(order), order.guided.teacher)
+    stage = Stage([Regression(denoising(order.teacher.schedule, NOISY))], source, order.steps)
+    return regression(order, [lambda _: stage], result=card(order, same_path=True, free_steps=True))
+
+
+def instaflow_recipe(order: Order) -> StudentRun:
+    """InstaFlow: reflow on the teacher's pairs, then one-pass distillation on the same pairs."""
+    need_pure_noise(order)
+    need_one_step(order)
+    source = pair_batches(obtained_pairs(order), order.guided.teacher)
+    schedule, (first, second) = order.teacher.schedule, steps_of_stages(order, 2)
+    return regression(
+        order,
+        [
+            lambda _: Stage([Regression(denoising(schedule, NOISY))], source, first),
+            lambda _: Stage([Regression(one_pass(schedule), distance_for(order))], source, second),
+        ],
+    )

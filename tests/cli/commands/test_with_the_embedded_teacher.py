@@ -1,0 +1,104 @@
+"""The commands with the teacher that is shipped."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trimesh
+
+from cli.main import main
+from cli.scenes import recipes
+from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
+from tests.sds.tiny_embedded import tiny_teacher
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A very short run."""
+    out = tmp_path_factory.mktemp("runs") / "mug"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "SMALL_TEACHER", replace(recipes.SMALL_TEACHER, grid=16, samples=16, batch_size=2))
+        assert main(["generate", "a blue mug", "--out", str(out), "--steps", "3"]) == 0
+    return out
+
+
+@pytest.fixture(autouse=True)
+def small_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(recipes.SMALL_TEACHER, grid=16, samples=16, batch_size=2)
+    monkeypatch.setattr(recipes, "SMALL_TEACHER", small)
+
+
+def test_a_run_is_judged(finished: Path):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["recognition"]["noun"] == "mug"
+    assert 0 <= metrics["recognition"]["views_recognised"] <= 1
+    assert 0 <= metrics["sides"]["janus_score"] <= 1
+
+
+def test_a_mug_has_the_size_of_a_mug(finished: Path):
+    mesh = trimesh.load(finished / "mesh.glb", force="mesh")
+    assert 0.05 < max(mesh.extents) < 0.3
+    assert mesh.bounds[0][1] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["obj", "ply", "stl", "glb"])
+def test_export(finished: Path, tmp_path: Path, suffix: str):
+    path = tmp_path / f"mug.{suffix}"
+    assert main(["export", str(finished), "--format", suffix, "--faces", "500", "--out", str(path)]) == 0
+    mesh = trimesh.load(path, force="mesh")
+    assert 100 < len(mesh.faces) <= 600
+    assert mesh.volume > 0
+
+
+def test_export_refuses_what_cannot_be(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["export", str(finished), "--format", "obj", "--out", str(tmp_path / "mug.stl")]) == 2
+    assert "does not end in .obj" in capsys.readouterr().err
+    assert main(["export", str(finished), "--faces", "3"]) == 2
+    assert "--faces" in capsys.readouterr().err
+
+
+def test_evaluate_prints_and_writes(finished: Path, capsys: pytest.CaptureFixture[str]):
+    (finished / "metrics.json").unlink()
+    assert main(["evaluate", str(finished)]) == 0
+    out = capsys.readouterr().out
+    assert "janus score" in out
+    assert json.loads((finished / "metrics.json").read_text())["mesh"]["watertight"] is True
+
+
+def test_unknown_words_are_named_with_words_that_are_near(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    options = ["--representation", "pixels", "--steps", "1", "--out", str(tmp_path / "out")]
+    assert main(["generate", "an armchiar", *options]) == 0
+    warning = capsys.readouterr().err.splitlines()[0]
+    assert "never seen the word 'armchiar'" in warning
+    assert "armchair" in warning
+
+
+def test_doctor_finds_nothing_missing(capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor", "--words"]) == 0
+    out = capsys.readouterr().out
+    assert "embedded" in out
+    assert "sofa, couch" in out
+
+
+def test_a_teacher_without_a_part_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "teacher" / "view_prior").mkdir(parents=True)
+    code = main(["generate", "a mug", "--teacher", str(tmp_path / "teacher"), "--out", str(tmp_path / "out")])
+    assert code == 2
+    assert str(tmp_path / "teacher") in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_teacher_of_ones_own_is_treated_like_the_embedded_one(tmp_path: Path):
+    """The recipe for small teachers; judged by its own classifier, of which it has none; not by the shipped one's."""
+    teacher = tiny_teacher()
+    folder = tmp_path / "teacher"
+    EmbeddedPipeline(teacher.view_prior, teacher.unet, cosine_scheduler()).save_pretrained(folder)
+    options = ["--teacher", str(folder), "--out", str(tmp_path / "out"), "--steps", "2"]
+    assert main(["generate", "a red chair", *options]) == 0
+    configuration = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert configuration["recipe"]["nerf"]["guidance"]["scale"] == recipes.SMALL_TEACHER_GUIDANCE["sds"]
+    assert configuration["recipe"]["nerf"]["batch_size"] == recipes.SMALL_TEACHER.batch_size
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert "recognition" not in metrics
+    assert "sides" in metrics

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from representations.geometry.mesh import Mesh
+from representations.geometry.winding import edges_of, faces_to_flip
+from tests.representations.shapes import ball, box, joined_meshes, torus
+
+
+def turned(mesh: Mesh, flip: np.ndarray) -> Mesh:
+    return Mesh(mesh.vertices, np.where(flip[:, None], mesh.faces[:, ::-1], mesh.faces))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_any_winding_is_mended(seed: int):
+    mesh = joined_meshes(ball(1), Mesh(torus().vertices + 5, torus().faces))
+    flip = np.random.default_rng(seed).random(len(mesh.faces)) < 0.5
+    shuffled = turned(mesh, flip)
+    np.testing.assert_array_equal(faces_to_flip(shuffled.faces, shuffled.vertices), flip)
+
+
+def test_cavities_stay_unless_the_whole_is_inside_out():
+    hollow = joined_meshes(ball(2), turned(ball(2, 0.5), np.ones(320, dtype=bool)))
+    assert not faces_to_flip(hollow.faces, hollow.vertices).any()
+    assert faces_to_flip(hollow.faces[:, ::-1], hollow.vertices).all()
+    beside = joined_meshes(ball(2), turned(ball(2, 0.5, (3, 0, 0)), np.ones(320, dtype=bool)))
+    np.testing.assert_array_equal(faces_to_flip(beside.faces, beside.vertices), np.arange(640) >= 320)
+
+
+def test_open_surfaces_face_away_from_their_middle():
+    bowl = ball(2).with_faces(ball(2).vertices[ball(2).faces][:, :, 1].max(axis=1) < 0.2)
+    assert not faces_to_flip(bowl.faces, bowl.vertices).any()
+    assert faces_to_flip(bowl.faces[:, ::-1], bowl.vertices).all()
+
+
+def test_a_moebius_strip_is_left_alone():
+    count = 24
+    angle = np.arange(count) / count * 2 * np.pi
+    rims = []
+    for side in (-0.3, 0.3):
+        radius = 1 + side * np.cos(angle / 2)
+        rims.append(np.stack([radius * np.cos(angle), radius * np.sin(angle), side * np.sin(angle / 2)], axis=-1))
+    here, there = np.arange(count), np.roll(np.arange(count), -1)
+    a, b, c, d = here, there, here + count, there + count
+    b[-1], d[-1] = count, 0  # the half turn
+    faces = np.concatenate([np.stack([a, b, c], -1), np.stack([b, d, c], -1)])
+    assert not faces_to_flip(faces, np.concatenate(rims)).any()
+
+
+def test_edges_are_counted():
+    edges = edges_of(box().faces, 8)
+    assert (len(edges.faces), edges.open, edges.crowded, edges.twisted) == (18, 0, 0, 0)
+    opened = edges_of(box().faces[:-1], 8)
+    assert (opened.open, opened.crowded) == (3, 0)
+    fin = np.concatenate([box().faces, [[*box().faces[0, :2], 8]]])
+    assert edges_of(fin, 9).crowded == 1
+    twisted = box().faces.copy()
+    twisted[0] = twisted[0, ::-1]
+    assert edges_of(twisted, 8).twisted == 3
+
+
+def test_flipping_gives_the_volume():
+    mesh = turned(torus(), np.arange(len(torus().faces)) % 3 == 0)
+    mended = turned(mesh, faces_to_flip(mesh.faces, mesh.vertices))
+    assert mended.volume == pytest.approx(torus().volume)
