@@ -1,0 +1,65 @@
+"""Imports point downwards only: which room, and which wing of a room, may know of which; and nobody in a circle."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("sds", "representations", "students", "cli")
+SHARED = {room: tuple(f"{room}.{path.stem}" for path in (ROOT / room).glob("[a-z]*.py")) for room in ROOMS}
+"""The files directly inside a room, which its wings share."""
+
+MAY_IMPORT = {
+    "sds": ("sds",),
+    "representations": ("representations",),
+    "students": ("students", "sds"),
+    "cli": ROOMS,
+    "representations/geometry": ("representations.geometry", "representations.compilation", "representations.threads"),
+    "students/features": ("sds", "students.features", "students.training.batches", *SHARED["students"]),
+    "students/methods": ("sds", "students.methods", "students.features", "students.training", *SHARED["students"]),
+} | {
+    f"representations/{wing}": (f"representations.{wing}", "representations.geometry", *SHARED["representations"])
+    for wing in ("fields", "surfaces", "images", "assets")
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of this project that a file imports, wherever in it and for whatever reason."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] in ROOMS}
+
+
+@pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
+def test_arrows_point_downwards(folder: str):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    for file in files:
+        for name in imported(file):
+            assert any(f"{name}.".startswith(f"{may}.") for may in MAY_IMPORT[folder]), f"{file} imports {name}"
+
+
+def test_what_all_wings_share_knows_of_geometry_only():
+    for file in (ROOT / "representations").glob("*.py"):
+        for name in imported(file):
+            assert name.startswith(("representations.geometry.", *SHARED["representations"])), f"{file} imports {name}"
+
+
+def test_no_file_imports_itself_in_a_circle():
+    files = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts): file
+        for room in ROOMS
+        for file in (ROOT / room).rglob("*.py")
+    }
+    knows = {
+        module: {name for name in files if any(f"{one}.".startswith(f"{name}.") for one in imported(file))}
+        for module, file in files.items()
+    }
+    assert len(list(TopologicalSorter(knows).static_order())) == len(files)
