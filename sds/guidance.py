@@ -55,23 +55,29 @@ class Guidance:
 
     Attributes:
         scale: the guidance scale in the convention above.
-        rescale: in [0, 1]: how much of the contrast that a large scale adds is taken back, see `rescaled`.
+        rescale: in [0, 1]: Lin et al.'s guidance rescale, see `rescaled`.
+        contrast: in [0, 1]: how much of the contrast that a large scale adds is taken back while the mean brightness
+            stays, see `contrast_restored`. For pictures of zero mean the same as ``rescale``.
         limit: largest |value| of a guided image; None leaves it alone (latents have no such bound).
     """
 
     scale: float
     rescale: float = 0.0
+    contrast: float = 0.0
     limit: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rescale <= 1:
-            raise ValueError(f"guidance rescale must lie in [0, 1], not {self.rescale}")
+        for name, share in (("rescale", self.rescale), ("contrast", self.contrast)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"guidance {name} must lie in [0, 1], not {share}")
 
     def __call__(self, conditional: Tensor, unconditional: Tensor) -> Tensor:
         """The guided x0 prediction, from two of shape (batch, ...)."""
         guided = classifier_free(conditional, unconditional, self.scale)
         if self.rescale:
             guided = rescaled(guided, conditional, self.rescale)
+        if self.contrast:
+            guided = contrast_restored(guided, conditional, self.contrast)
         return guided if self.limit is None else guided.clamp(-self.limit, self.limit)
 
 
@@ -81,14 +87,31 @@ def classifier_free(conditional: Tensor, unconditional: Tensor, guidance_scale: 
 
 
 def rescaled(guided: Tensor, conditional: Tensor, amount: float) -> Tensor:
-    """``guided`` with its contrast brought back towards that of ``conditional`` (Lin et al. 2024, section 3.4).
+    """Guidance rescale (Lin et al. 2024, equations 14 to 16), of two predictions of shape (batch, ...).
 
-    Each image keeps its mean; its standard deviation becomes that of ``conditional`` for ``amount`` = 1.
+    ::
+
+        amount * guided * std(conditional) / std(guided) + (1 - amount) * guided
+
+    The whole prediction shrinks, its mean too. Theirs are the network's outputs, here as everywhere they are x0.
     """
-    dims = tuple(range(1, guided.dim()))
-    mean = guided.mean(dims, keepdim=True)
-    contrast = conditional.std(dims, keepdim=True) / guided.std(dims, keepdim=True).clamp(min=1e-6)
-    return mean + (guided - mean) * torch.lerp(torch.ones_like(contrast), contrast, amount)
+    return guided * torch.lerp(torch.ones_like(guided), _contrast(conditional, guided), amount)
+
+
+def contrast_restored(guided: Tensor, conditional: Tensor, amount: float) -> Tensor:
+    """``guided`` with its contrast brought back towards that of ``conditional``; both of shape (batch, ...).
+
+    Each image keeps its mean; its standard deviation becomes that of ``conditional`` for ``amount`` = 1. This is
+    `rescaled` about the mean: pictures in [-1, 1] of something on white have a mean far from 0, and would turn gray.
+    """
+    mean = guided.mean(tuple(range(1, guided.dim())), keepdim=True)
+    return mean + rescaled(guided - mean, conditional, amount)
+
+
+def _contrast(of: Tensor, beside: Tensor) -> Tensor:
+    """std(of) / std(beside) for each image, shape (batch, 1, ..., 1)."""
+    dims = tuple(range(1, of.dim()))
+    return of.std(dims, keepdim=True) / beside.std(dims, keepdim=True).clamp(min=1e-6)
 
 
 def perpendicular_shift(

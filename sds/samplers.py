@@ -1,72 +1,101 @@
-"""Drawing from any denoiser with the samplers of diffusers: DDPM, DDIM, Heun, PNDM, DEIS, DPM-Solver, DPM-Solver++.
+"""Drawing from any denoiser by the samplers of the field, on the noise levels of any of its schedulers.
 
-Their schedulers know tables of variance-preserving noise levels only. Every schedule becomes one by a change of scale:
-with r^2 = alpha^2 + sigma^2 the picture x_t / r has alpha / r and sigma / r, whose squares add up to one, and the
-denoiser is shown it multiplied by r again. So teachers of straight paths are sampled by the same schedulers.
+A sampler visits falling levels t_0 > t_1 > ... and ends with the denoiser's image at the last of them. Rules of one
+line are here, beside the papers; multistep exponential integrators are those of diffusers (`sds.integrators`).
+
+    =================  ==========================================  ==========  ================================
+    name               step from t to s                            new noise   paper
+    =================  ==========================================  ==========  ================================
+    ddim               as if D were the image all the way          no          Song et al. 2021a, eta = 0
+    heun               the mean of two Euler steps in gamma        no          Karras et al. 2022, algorithm 1
+    pndm               Runge-Kutta, then Adams-Bashforth in eps    no          Liu et al. 2022
+    deis, dpm-solver,  exponential integrators                     no          Zhang & Chen 2023, Lu et al.
+    dpm-solver++                                                               2022a, 2022b
+    ddpm, ancestral    q(x_s | x_t, D)                             yes         Ho et al. 2020, equation 7
+    churn              a little noise is added, then a Heun step   yes         Karras et al. 2022, algorithm 2
+    euler-maruyama     the reverse SDE                             yes         Song et al. 2021b, equation 6
+    sde-dpm-solver++   exponential integrator of the reverse SDE   yes         Lu et al. 2022b, section 3.4
+    =================  ==========================================  ==========  ================================
+
+gamma = sigma / alpha. D is the denoiser's x0. k-diffusion's "Euler ancestral" is the rule of DDPM with its smaller
+variance, in other variables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from inspect import signature
-from typing import Any
+from itertools import pairwise
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DEISMultistepScheduler,
-    DPMSolverMultistepScheduler,
-    HeunDiscreteScheduler,
-    PNDMScheduler,
-)
+from diffusers import DDIMScheduler
 from torch import Tensor
 
 from sds.denoiser import Condition, Denoiser
-from sds.schedule import NoiseSchedule, Prediction, output_from_x0, scale, schedule_from_diffusers
+from sds.integrators import deis, dpm_solver, dpm_solver_plus_plus, sde_dpm_solver_plus_plus
+from sds.schedule import LEVELS, NoiseSchedule, scale, time_at
+from sds.solvers import ancestral_step, ddim_step
 
-LEVELS = 1000
-"""Noise levels of the table that a scheduler chooses from."""
+SIGMA_MAX, SIGMA_MIN, RHO = 80.0, 0.002, 7.0
+"""EDM's highest and lowest sigma / alpha, and how its levels crowd towards the image (Karras et al. 2022, table 1)."""
 
-_SMALLEST_SHARE = 2**-24
-"""Of alpha^2: some samplers divide by alpha. The largest leaves sigma large enough for noise to be told from image."""
-_LARGEST_SHARE = 1 - 1e-5
+Levels = Sequence[float]
+"""Falling times in [0, 1]."""
 
-Sampler = Callable[..., Any]
-"""From the configuration of a diffusers scheduler to the scheduler."""
-
-SAMPLERS: dict[str, Sampler] = {
-    "ddpm": partial(DDPMScheduler, clip_sample=False),
-    "ddim": partial(DDIMScheduler, clip_sample=False, set_alpha_to_one=True),
-    # Else even in sigma, which is all but infinite in pure noise; these levels are equation 5 of Karras et al. 2022.
-    "heun": partial(HeunDiscreteScheduler, use_karras_sigmas=True),
-    "pndm": partial(PNDMScheduler, skip_prk_steps=False, set_alpha_to_one=True),
-    "deis": DEISMultistepScheduler,
-    "dpm-solver": partial(DPMSolverMultistepScheduler, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"),
-    "dpm-solver++": partial(DPMSolverMultistepScheduler, algorithm_type="dpmsolver++"),
-}
-"""By the names of their papers. DDPM draws new noise at every step; all others follow the path of their first noise."""
+Rule = Callable[[Denoiser, Tensor, Levels, Condition, torch.Generator | None], Tensor]
+"""(denoiser, x at the first level, levels, condition, rng of new noise) -> x0, both of shape (batch, ...)."""
 
 
 class Spacing(Enum):
-    """How a few noise levels are chosen from the table (Lin et al. 2024, table 2). The values are diffusers' names."""
+    """How a few noise levels are chosen. The first three values are diffusers' names (Lin et al. 2024, table 2)."""
 
     LINSPACE = "linspace"
-    """Even, with both ends."""
+    """Even in t, with both ends."""
     LEADING = "leading"
-    """Even, from the clean end: never quite pure noise."""
+    """Even in t, from the clean end: never quite pure noise."""
     TRAILING = "trailing"
-    """Even, from pure noise."""
+    """Even in t, from pure noise."""
+    KARRAS = "karras"
+    """Even in (sigma / alpha)^(1/7), up to 80 at most (Karras et al. 2022, equation 5)."""
 
 
-def scheduler_for(sampler: Sampler, schedule: NoiseSchedule, spacing: Spacing = Spacing.TRAILING) -> Any:
-    """The diffusers scheduler of a sampler with the noise levels of a schedule, ready for `set_timesteps`."""
-    share = _variance_preserving(schedule)
-    betas = 1 - share / torch.cat([torch.ones(1, dtype=torch.float64), share[:-1]])
-    config = {"num_train_timesteps": LEVELS, "prediction_type": "v_prediction", "timestep_spacing": spacing.value}
-    return sampler(trained_betas=betas.tolist(), **config)
+@dataclass(frozen=True)
+class Sampler:
+    """One line of the table above.
+
+    Attributes:
+        rule: how it steps.
+        spacing: of its levels, unless others are asked for.
+        draws_noise: whether it adds new noise on its way; otherwise it follows the path of its first noise.
+    """
+
+    rule: Rule
+    spacing: Spacing = Spacing.TRAILING
+    draws_noise: bool = False
+
+
+def levels_of(schedule: NoiseSchedule, steps: int, spacing: Spacing = Spacing.TRAILING) -> list[float]:
+    """The ``steps`` noise levels that a sampler visits, falling; those of diffusers' schedulers for its spacings.
+
+    Raises ValueError for less than one step, or for more than the levels there are.
+    """
+    if not 1 <= steps <= LEVELS:
+        raise ValueError(f"a sampler takes from 1 to {LEVELS} steps, not {steps}")
+    if spacing is Spacing.KARRAS:
+        return _karras_levels(schedule, steps)
+    scheduler = DDIMScheduler(num_train_timesteps=LEVELS, timestep_spacing=spacing.value)
+    scheduler.set_timesteps(steps)
+    return [min(1.0, max(0.0, timestep / (LEVELS - 1))) for timestep in scheduler.timesteps.tolist()]
+
+
+def _karras_levels(schedule: NoiseSchedule, steps: int) -> list[float]:
+    alpha, sigma = schedule(torch.tensor([1.0, 0.0], dtype=torch.float64))
+    highest, lowest = min(SIGMA_MAX, float(sigma[0] / alpha[0])), max(SIGMA_MIN, float(sigma[1] / alpha[1]))
+    part = torch.linspace(0, 1, steps, dtype=torch.float64) if steps > 1 else torch.zeros(1, dtype=torch.float64)
+    begin, end = highest ** (1 / RHO), lowest ** (1 / RHO)
+    return time_at(schedule, (begin + (end - begin) * part) ** RHO).tolist()
 
 
 @torch.no_grad()
@@ -76,7 +105,7 @@ def sample_with(
     noise: Tensor,
     condition: Condition,
     steps: int,
-    spacing: Spacing = Spacing.TRAILING,
+    spacing: Spacing | None = None,
     rng: torch.Generator | None = None,
 ) -> Tensor:
     """Draws clean pictures.
@@ -87,33 +116,185 @@ def sample_with(
         noise: (batch, ...), standard normal.
         condition: what the denoiser is told.
         steps: of the sampler. Heun and the first steps of PNDM look at the denoiser more than once.
-        spacing: which noise levels are visited.
-        rng: of the noise that DDPM adds.
+        spacing: which noise levels are visited; the sampler's own if None.
+        rng: of the noise that stochastic samplers add.
 
     Returns:
         (batch, ...), an x0 in the type of ``noise``.
+
+    Raises:
+        ValueError: if there are no such levels.
     """
-    scheduler = scheduler_for(sampler, denoiser.schedule, spacing)
-    scheduler.set_timesteps(steps)
-    levels = schedule_from_diffusers(scheduler)
-    x = noise * scheduler.init_noise_sigma
-    extra = {"generator": rng} if "generator" in signature(scheduler.step).parameters else {}
-    for timestep in scheduler.timesteps:
-        t = torch.full((len(x),), float(timestep) / (LEVELS - 1), dtype=torch.float64).clamp(0, 1)
-        x_t = scheduler.scale_model_input(x, timestep)
-        x0 = denoiser(scale(_length(denoiser.schedule, t), x_t) * x_t, t, condition)
-        velocity = output_from_x0(Prediction.V, x0, x_t, *levels(t))
-        x = scheduler.step(velocity, timestep, x, **extra).prev_sample
-    return x
+    levels = levels_of(denoiser.schedule, steps, spacing or sampler.spacing)
+    alpha, sigma = denoiser.schedule(torch.tensor(levels[:1], dtype=torch.float64))
+    return sampler.rule(denoiser, scale(torch.hypot(alpha, sigma), noise) * noise, levels, condition, rng)
 
 
-def _length(schedule: NoiseSchedule, t: Tensor) -> Tensor:
-    alpha, sigma = schedule(t)
-    return torch.hypot(alpha, sigma)
+def at(level: float, x: Tensor) -> Tensor:
+    """``level`` for each image of ``x``, float64 of shape (batch,)."""
+    return torch.full((len(x),), level, dtype=torch.float64)
 
 
-def _variance_preserving(schedule: NoiseSchedule) -> Tensor:
-    """alpha^2 / (alpha^2 + sigma^2) at each level, (LEVELS,)."""
-    t = torch.linspace(0, 1, LEVELS, dtype=torch.float64)
-    alpha, _ = schedule(t)
-    return (alpha / _length(schedule, t)).square().clamp(_SMALLEST_SHARE, _LARGEST_SHARE)
+def ddim(
+    denoiser: Denoiser, x: Tensor, levels: Levels, condition: Condition, rng: torch.Generator | None = None
+) -> Tensor:
+    """From level to level by `sds.solvers.ddim_step`."""
+    del rng
+    for t, s in pairwise(levels):
+        x0 = denoiser(x, at(t, x), condition)
+        x = ddim_step(denoiser.schedule, x, x0, at(t, x), at(s, x))
+    return denoiser(x, at(levels[-1], x), condition)
+
+
+def ancestral(
+    denoiser: Denoiser, x: Tensor, levels: Levels, condition: Condition, rng: torch.Generator | None
+) -> Tensor:
+    """From level to level by a draw from q(x_s | x_t, D), with the smaller of DDPM's two variances."""
+    for t, s in pairwise(levels):
+        x0 = denoiser(x, at(t, x), condition)
+        x = ancestral_step(denoiser.schedule, x, x0, _noise_like(x, rng), at(t, x), at(s, x))
+    return denoiser(x, at(levels[-1], x), condition)
+
+
+def euler_maruyama(
+    denoiser: Denoiser, x: Tensor, levels: Levels, condition: Condition, rng: torch.Generator | None
+) -> Tensor:
+    """Euler's rule for the reverse SDE (Song et al. 2021b, equation 6), with y = x / alpha and gamma for the time.
+
+    ::
+
+        y_s = y_t + (gamma_t^2 - gamma_s^2) score + sqrt(gamma_t^2 - gamma_s^2) noise,    score = (D - y_t) / gamma_t^2
+
+    It is DDPM with the larger of its two variances, and like it needs many steps.
+    """
+    y = x / _alpha(denoiser.schedule, levels[0], x)
+    for t, s in pairwise(levels):
+        share = 1 - (_gamma(denoiser.schedule, s) / _gamma(denoiser.schedule, t)) ** 2
+        spread = _gamma(denoiser.schedule, t) * share**0.5
+        x0 = denoiser(y * _alpha(denoiser.schedule, t, y), at(t, y), condition)
+        y = torch.lerp(y, x0, share) + spread * _noise_like(y, rng)
+    return denoiser(y * _alpha(denoiser.schedule, levels[-1], y), at(levels[-1], y), condition)
+
+
+def edm(
+    denoiser: Denoiser,
+    x: Tensor,
+    levels: Levels,
+    condition: Condition,
+    rng: torch.Generator | None,
+    churn: float = 0.0,
+    churn_from: float = 0.05,
+    churn_to: float = 50.0,
+    inflation: float = 1.003,
+) -> Tensor:
+    """Karras et al. 2022, algorithm 2, of which algorithm 1 (Heun) is ``churn`` = 0; y = x / alpha, gamma the time.
+
+    ::
+
+        gamma' = gamma + min(churn / steps, sqrt(2) - 1) gamma,   y' = y + sqrt(gamma'^2 - gamma^2) inflation noise
+        d = (y' - D(y')) / gamma',   y_s = y' + (gamma_s - gamma') (d + d at that end) / 2;    at last, D
+
+    Args:
+        denoiser, x, levels, condition, rng: see `Rule`.
+        churn: S_churn: how much noise is renewed over the whole way.
+        churn_from, churn_to: S_min and S_max: the gamma where it is.
+        inflation: S_noise.
+    """
+    schedule = denoiser.schedule
+    top = float(_gamma(schedule, 1.0))
+    share = min(churn / len(levels), 2**0.5 - 1)
+    y = x / _alpha(schedule, levels[0], x)
+    for level, s in zip(levels, [*levels[1:], None], strict=True):
+        t, gamma = level, _gamma(schedule, level)
+        if share and churn_from <= gamma <= churn_to:
+            raised = min(gamma * (1 + share), top)
+            y = y + (raised**2 - gamma**2) ** 0.5 * inflation * _noise_like(y, rng)
+            t, gamma = float(time_at(schedule, torch.tensor([raised], dtype=torch.float64))), raised
+        x0 = denoiser(y * _alpha(schedule, t, y), at(t, y), condition)
+        if s is None:
+            return x0
+        end = _gamma(schedule, s)
+        slope = (y - x0) / gamma
+        there = y + (end - gamma) * slope
+        if end > 0:
+            at_end = (there - denoiser(there * _alpha(schedule, s, y), at(s, y), condition)) / end
+            there = y + (end - gamma) * (slope + at_end) / 2
+        y = there
+    raise AssertionError("a sampler visits one level or more")
+
+
+def pndm(
+    denoiser: Denoiser, x: Tensor, levels: Levels, condition: Condition, rng: torch.Generator | None = None
+) -> Tensor:
+    """Pseudo numerical methods (Liu et al. 2022, algorithm 2): the classical rules, each of their steps a DDIM step.
+
+    The first three steps are pseudo Runge-Kutta ones (equation 13, four evaluations each), then the last four noise
+    predictions are mixed by pseudo linear multistep (equation 12). The mixtures are of *noise*, y = x / alpha::
+
+        y_s = y_t + (gamma_s - gamma_t) (mixture of eps),        eps = (y - D) / gamma
+    """
+    del rng
+    schedule = denoiser.schedule
+    y = x / _alpha(schedule, levels[0], x)
+
+    def eps(y: Tensor, t: float) -> Tensor:
+        return (y - denoiser(y * _alpha(schedule, t, y), at(t, y), condition)) / _gamma(schedule, t)
+
+    past: list[Tensor] = []
+    for t, s in pairwise(levels):
+        step = _gamma(schedule, s) - _gamma(schedule, t)
+        here = eps(y, t)
+        if len(past) < 3:
+            middle = (t + s) / 2
+            half = _gamma(schedule, middle) - _gamma(schedule, t)
+            second = eps(y + half * here, middle)
+            third = eps(y + half * second, middle)
+            mixture = (here + 2 * second + 2 * third + eps(y + step * third, s)) / 6 if _gamma(schedule, s) else here
+        else:
+            mixture = (55 * here - 59 * past[-1] + 37 * past[-2] - 9 * past[-3]) / 24
+        past = [*past[-2:], here]
+        y = y + step * mixture
+    return denoiser(y * _alpha(schedule, levels[-1], y), at(levels[-1], y), condition)
+
+
+def _below_pure_noise(rule: Rule) -> Rule:
+    """``rule``, for rules that divide by alpha: from EDM's highest level where the first one is above it."""
+
+    def begun_below(
+        denoiser: Denoiser, x: Tensor, levels: Levels, condition: Condition, rng: torch.Generator | None
+    ) -> Tensor:
+        top = float(time_at(denoiser.schedule, torch.tensor([SIGMA_MAX], dtype=torch.float64)))
+        kept = [level for level in levels if level < top]
+        return rule(denoiser, x, levels if len(kept) == len(levels) else [top, *kept], condition, rng)
+
+    return begun_below
+
+
+def _gamma(schedule: NoiseSchedule, t: float) -> float:
+    alpha, sigma = schedule(torch.tensor([t], dtype=torch.float64))
+    return float(sigma / alpha)
+
+
+def _alpha(schedule: NoiseSchedule, t: float, x: Tensor) -> Tensor:
+    return scale(schedule.alpha(torch.tensor([t], dtype=torch.float64)), x)
+
+
+def _noise_like(x: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Drawn on the CPU, so that a seed means the same anywhere."""
+    return torch.randn(x.shape, generator=rng).to(x)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "ddim": Sampler(ddim),
+    "heun": Sampler(_below_pure_noise(edm), Spacing.KARRAS),
+    "pndm": Sampler(_below_pure_noise(pndm)),
+    "deis": Sampler(deis),
+    "dpm-solver": Sampler(dpm_solver),
+    "dpm-solver++": Sampler(dpm_solver_plus_plus),
+    "ddpm": Sampler(ancestral, draws_noise=True),
+    "ancestral": Sampler(ancestral, draws_noise=True),
+    "churn": Sampler(_below_pure_noise(partial(edm, churn=40.0)), Spacing.KARRAS, draws_noise=True),
+    "euler-maruyama": Sampler(_below_pure_noise(euler_maruyama), Spacing.KARRAS, draws_noise=True),
+    "sde-dpm-solver++": Sampler(sde_dpm_solver_plus_plus, draws_noise=True),
+}
+"""By the names of their papers."""

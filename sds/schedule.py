@@ -19,6 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+LEVELS = 1000
+"""Noise levels that a schedule is tabulated at where a table is needed; networks are usually told 0 to 999."""
+
 SMALLEST_ALPHA = 1e-3
 """Below this share of image, dividing by alpha turns rounding errors of a noise prediction into an image."""
 
@@ -99,6 +102,30 @@ def require_batch(x0: Tensor, noise: Tensor, t: Tensor) -> None:
         raise ValueError(f"noise must have the shape of the images, {tuple(x0.shape)}, not {tuple(noise.shape)}")
     if t.shape != x0.shape[:1]:
         raise ValueError(f"time must have one number for each of the {len(x0)} images, not the shape {tuple(t.shape)}")
+
+
+def time_at(schedule: NoiseSchedule, deviation: Tensor) -> Tensor:
+    """The t at which sigma / alpha is ``deviation``, which may be infinite; shape (batch,).
+
+    By regula falsi (its Illinois variant) on the angle atan2(sigma, alpha), of which most schedules are almost linear.
+    """
+    wanted = deviation.atan()
+
+    def excess(t: Tensor) -> Tensor:
+        alpha, sigma = schedule(t)
+        return torch.atan2(sigma, alpha) - wanted
+
+    low, high = torch.zeros_like(deviation), torch.ones_like(deviation)
+    below, above = excess(low), excess(high)
+    for _ in range(60):
+        t = torch.where(above > below, low - below * (high - low) / (above - below), low).clamp(0, 1)
+        at_t = excess(t)
+        if bool((at_t.abs().minimum((high - low).abs()) < 1e-14).all()):
+            break
+        right = at_t * above > 0  # the root lies between low and t; an end that stays counts half
+        below, above = torch.where(right, below / 2, at_t), torch.where(right, at_t, above / 2)
+        low, high = torch.where(right, low, t), torch.where(right, t, high)
+    return torch.where(excess(torch.ones_like(t)) <= 0, 1.0, torch.where(excess(torch.zeros_like(t)) >= 0, 0.0, t))
 
 
 def scale(coefficient: Tensor, x: Tensor) -> Tensor:

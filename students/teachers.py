@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, NeuralTeacher, Teacher, View
 from sds.guidance import classifier_free
 from sds.processes import in_shares
-from sds.schedule import NoiseSchedule, flow_schedule, scale
+from sds.schedule import NoiseSchedule, flow_schedule, scale, time_at
 from students.flow_map import GUIDANCE_SCALE, FlowMap
 
 NULL = "null "
@@ -133,30 +133,6 @@ class OnStraightPaths(AroundNeuralTeacher):
         time = time_at(own, t / (1 - t))
         alpha, sigma = own(time)
         return x_t * scale(alpha + sigma, x_t), time
-
-
-def time_at(schedule: NoiseSchedule, deviation: Tensor) -> Tensor:
-    """The t at which sigma / alpha is ``deviation``, which may be infinite; shape (batch,).
-
-    By regula falsi (its Illinois variant) on the angle atan2(sigma, alpha), of which most schedules are almost linear.
-    """
-    wanted = deviation.atan()
-
-    def excess(t: Tensor) -> Tensor:
-        alpha, sigma = schedule(t)
-        return torch.atan2(sigma, alpha) - wanted
-
-    low, high = torch.zeros_like(deviation), torch.ones_like(deviation)
-    below, above = excess(low), excess(high)
-    for _ in range(60):
-        t = torch.where(above > below, low - below * (high - low) / (above - below), low).clamp(0, 1)
-        at_t = excess(t)
-        if bool((at_t.abs().minimum((high - low).abs()) < 1e-14).all()):
-            break
-        right = at_t * above > 0  # the root lies between low and t; an end that stays counts half
-        below, above = torch.where(right, below / 2, at_t), torch.where(right, at_t, above / 2)
-        low, high = torch.where(right, low, t), torch.where(right, t, high)
-    return torch.where(excess(torch.ones_like(t)) <= 0, 1.0, torch.where(excess(torch.zeros_like(t)) >= 0, 0.0, t))
 
 
 class InOwnSpace(AroundTeacher):

@@ -72,7 +72,7 @@ SMALL_TEACHER = FieldRecipe(
     steps=300,
     batch_size=4,
     size=None,
-    guidance=Guidance(scale=2.0, rescale=0.5, limit=1.0),
+    guidance=Guidance(scale=2.0, contrast=0.5, limit=1.0),
     # From the outline to the detail. High noise is visited to the end: it is what holds colours in place, which drift
     # where only the detail is judged.
     times=TimeRange(Ramp(0.3, 0.1), Ramp(0.98, 0.7)),
@@ -105,7 +105,7 @@ LARGE_TEACHER = FieldRecipe(
     steps=10_000,
     batch_size=1,
     size=64,
-    guidance=Guidance(scale=100.0, rescale=0.0),
+    guidance=Guidance(scale=100.0),
     times=TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.5, begin=0.5, finish=0.5)),
     learning_rate=Ramp(1.0, 1.0),
     roughness=0.1,

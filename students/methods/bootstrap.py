@@ -28,11 +28,10 @@ import torch
 from torch import Tensor
 
 from sds.denoiser import Denoiser
-from sds.schedule import NoiseSchedule, scale
+from sds.schedule import NoiseSchedule, scale, time_at
 from sds.solvers import Solver, ddim, ddim_step, even_times, heun, solve
 from students.flow_map import flow
 from students.methods.targets import Learning, Objective, Target, leading_to, truncated_snr
-from students.teachers import time_at
 from students.training.batches import Batch
 
 Levels = Sequence[float]

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 
 from sds.denoiser import Condition
-from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, tabulated_schedule
+from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, tabulated_schedule, time_at
 from sds.solvers import ddim, ddim_step, even_times, solve
 from sds.teachers.mixture import MixtureTeacher
 from students.flow_map import GUIDANCE_SCALE
 from students.methods.bootstrap import consistency, even_levels
 from students.methods.targets import Learning, at_random_guidance, progressive
-from students.teachers import GuidedTeacher, OnStraightPaths, time_at
+from students.teachers import GuidedTeacher, OnStraightPaths
 from students.training.batches import Batch
 from tests.students.toys import two_modes
 

@@ -14,8 +14,18 @@ import torch
 from torch import Tensor
 
 from sds.guidance import Guidance, PromptConditions
-from sds.schedule import NoiseSchedule
-from sds.score import Method, annealed_csd, csd, nfsd, score_gradient, sds, vsd
+from sds.schedule import NoiseSchedule, cosine_schedule
+from sds.score import (
+    WEIGHTINGS,
+    Method,
+    annealed_csd,
+    csd,
+    nfsd,
+    score_gradient,
+    sds,
+    sigma_squared_weight,
+    vsd,
+)
 from sds.teachers.mixture import MixtureTeacher
 
 MU, MU0, MUN, S = 0.8, -0.3, 0.5, 0.6
@@ -181,3 +191,47 @@ def test_sds_on_two_modes_seeks_a_mode_at_low_noise_and_their_mean_at_high_noise
         )
         theta -= float((weights * result.gradient[:, 0]).sum())
     assert theta == pytest.approx(fixed_point, abs=1e-3)
+
+
+def test_with_the_papers_weight_the_gradient_is_that_of_threestudio():
+    """Its loss is 0.5 mse(x, stop(x - w (eps_guided - eps)), "sum") / batch with w = 1 - alpha_bar: factor 1."""
+    teacher, count = gaussians(), 5
+    x, noise = (torch.randn(count, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(i)) for i in (0, 1))
+    t = torch.linspace(0.02, 0.98, count, dtype=torch.float64)
+    told = PromptConditions(teacher.condition(["good"] * count), teacher.condition([""] * count))
+    ours = score_gradient(teacher, x, noise, t, told, Guidance(100.0), sds, weighting=sigma_squared_weight).gradient
+    alpha, sigma = (level[:, None] for level in teacher.schedule(t))
+    x_t = alpha * x + sigma * noise
+    conditional, null = (
+        (x_t - alpha * teacher(x_t, t, condition)) / sigma for condition in (told.conditional, told.unconditional)
+    )
+    theirs = (1 - alpha**2) * (null + 100.0 * (conditional - null) - noise)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_weightings_by_name():
+    """As factors of the noise predictions' difference, which is alpha / sigma times that of images."""
+    schedule, t = cosine_schedule(), torch.tensor([0.1, T, 0.9], dtype=torch.float64)
+    alpha, sigma = schedule(t)
+    x, guided = torch.tensor([[1.0], [2.0], [3.0]]), torch.zeros(3, 1)
+    expected = {
+        "constant": sigma / alpha,
+        "sigma-squared": sigma**2,
+        "dreamfusion": sigma**2,
+        "uniform": torch.ones(3).double(),
+        "min-snr": (alpha / sigma).square().clamp(max=5) * sigma / alpha,
+        "normalized": sigma / alpha / torch.tensor([1.0, 2.0, 3.0]),
+    }
+    assert expected.keys() == WEIGHTINGS.keys()
+    for name, weighting in WEIGHTINGS.items():
+        in_noise = weighting(schedule, t, x, guided) * sigma / alpha
+        torch.testing.assert_close(in_noise, expected[name], rtol=1e-6, atol=1e-9, msg=name)
+
+
+def test_a_method_by_its_name_is_refused():
+    teacher = gaussians()
+    told = PromptConditions(teacher.condition(["good"] * 4), teacher.condition([""] * 4))
+    with pytest.raises(TypeError, match=r"METHODS\['sds'\]"):
+        score_gradient(
+            teacher, torch.zeros(4, 1), torch.zeros(4, 1), torch.full((4,), 0.5).double(), told, Guidance(1.0), "sds"
+        )

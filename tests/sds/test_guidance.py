@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sds.guidance import Guidance, classifier_free, perpendicular_shift, rescaled
+from sds.guidance import Guidance, classifier_free, contrast_restored, perpendicular_shift, rescaled
 from sds.schedule import Prediction, cosine_schedule, output_from_x0
 
 
@@ -36,16 +37,33 @@ def test_guidance_of_x0_is_guidance_of_every_prediction(scale: float, t: float):
         )
 
 
-def test_rescaling_keeps_the_mean_and_takes_the_contrast_of_the_conditional_prediction():
+@pytest.mark.parametrize("amount", [0.0, 0.7, 1.0])
+def test_rescaling_is_that_of_diffusers(amount: float):
+    """Lin et al. 2024, equations 14 to 16, as diffusers' pipelines have it: the mean shrinks with the rest."""
     guided, conditional = 5 * randn(2, 3, 8, 8) + 1, randn(2, 3, 8, 8, seed=1)
-    full = rescaled(guided, conditional, 1.0)
+    expected = rescale_noise_cfg(guided, conditional, guidance_rescale=amount)
+    torch.testing.assert_close(rescaled(guided, conditional, amount), expected)
+    torch.testing.assert_close(
+        Guidance(scale=1.0, rescale=amount)(conditional, guided), rescaled(conditional, conditional, amount)
+    )
+
+
+def test_restoring_contrast_keeps_the_mean_and_takes_the_contrast_of_the_conditional_prediction():
+    guided, conditional = 5 * randn(2, 3, 8, 8) + 1, randn(2, 3, 8, 8, seed=1)
+    full = contrast_restored(guided, conditional, 1.0)
     torch.testing.assert_close(full.mean((1, 2, 3)), guided.mean((1, 2, 3)))
     torch.testing.assert_close(full.std((1, 2, 3)), conditional.std((1, 2, 3)))
-    torch.testing.assert_close(rescaled(guided, conditional, 0.0), guided)
+    torch.testing.assert_close(contrast_restored(guided, conditional, 0.0), guided)
+    # Both are the same for pictures of zero mean, and only for these.
+    centred = guided - guided.mean((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(contrast_restored(centred, conditional, 0.6), rescaled(centred, conditional, 0.6))
+    assert not torch.allclose(full, rescaled(guided, conditional, 1.0))
 
 
 def test_rescaling_a_flat_image_is_finite():
-    assert torch.isfinite(rescaled(torch.ones(1, 3, 4, 4), torch.ones(1, 3, 4, 4), 1.0)).all()
+    flat = torch.ones(1, 3, 4, 4)
+    for change in (rescaled, contrast_restored):
+        assert torch.isfinite(change(flat, flat, 1.0)).all()
 
 
 def test_guidance_object_limits_and_refuses():
@@ -53,6 +71,8 @@ def test_guidance_object_limits_and_refuses():
     assert guidance(torch.tensor([[1.0, 0.1]]), torch.tensor([[0.0, 0.0]])).tolist() == [[1.0, pytest.approx(0.3)]]
     with pytest.raises(ValueError, match="rescale"):
         Guidance(scale=1.0, rescale=1.5)
+    with pytest.raises(ValueError, match="contrast"):
+        Guidance(scale=1.0, contrast=-0.1)
 
 
 def test_perp_neg_by_hand():

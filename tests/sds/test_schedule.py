@@ -17,6 +17,7 @@ from sds.schedule import (
     output_from_x0,
     schedule_from_diffusers,
     tabulated_schedule,
+    time_at,
     x0_from,
 )
 
@@ -149,3 +150,11 @@ def test_bad_tables_and_schedulers_are_refused():
         schedule_from_diffusers(FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True))
     with pytest.raises(ValueError, match="DDPM-like"):
         schedule_from_diffusers(object())
+
+
+@pytest.mark.parametrize("schedule", [cosine_schedule(), flow_schedule(3.0)])
+def test_the_time_of_a_deviation(schedule):
+    t = times(0.01, 0.3, 0.7, 0.99)
+    alpha, sigma = schedule(t)
+    torch.testing.assert_close(time_at(schedule, sigma / alpha), t, rtol=0, atol=1e-9)
+    assert time_at(schedule, times(math.inf, 0.0)).tolist() == pytest.approx([1.0, 0.0])
