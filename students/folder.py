@@ -1,8 +1,9 @@
 """A finished student on the disk: a folder in the diffusers layout, with its teacher's parts and its own network.
 
 Every program that can load the teacher can load the student; beside ``model_index.json`` a small ``student.json`` says
-how it wants to be sampled. The scheduler is DDIM with "trailing" times, which begin at pure noise; it is right for one
-step and for students that follow one path, and `sample` here is right for all.
+how it wants to be sampled. The scheduler says the teacher's noise levels and prediction type: DDIM with "trailing"
+times, which begin at pure noise, or Euler's steps for flows. It is right for one step and for students that follow one
+path, and `sample` here is right for all.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, ModelMixin
-from torch import Tensor
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, ModelMixin, SchedulerMixin
+from torch import Tensor, nn
 
 from sds.checkpoint import written_whole
 from sds.denoiser import Condition, Denoiser
+from sds.schedule import Prediction
+from sds.teachers.diffusers import load_schedule
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
 from students.flow_map import GUIDANCE_SCALE, DenoiserAsFlowMap, Student, sample_again, sample_along
 from students.methods.denoising_diffusion_gan import sample_steps
+from students.teachers import answerable_time
 
 NETWORKS = ("unet", "transformer")
 """What the denoising network of a diffusers folder is called."""
@@ -73,17 +77,19 @@ def save_student(source: Path, network: ModelMixin, card: StudentCard, out: Path
     """Write a student's folder.
 
     Args:
-        source: the teacher's folder, whose other components are copied.
+        source: the teacher's folder, whose other components are copied. Of a teacher that predicts noise the student's
+            times are those of `students.teachers.answerable`, as they are in an `Order`.
         network: the student's, in the architecture of the teacher's.
         card: see `StudentCard`.
         out: an existing student's folder is replaced, file by file.
 
     Raises:
-        StudentFolderError: if the source has no network, or ``out`` is the source.
+        StudentFolderError: if the source has no network, ``out`` is the source, or what was written does not say what
+            the student has learned.
         TeacherFolderError: if the source is broken.
     """
     teacher = open_teacher_folder(source)
-    component = network_name(teacher)
+    component, scheduler = network_name(teacher), student_scheduler(teacher)
     if out.resolve() == teacher.path.resolve():
         raise StudentFolderError(f"{out} is the teacher's own folder: a student needs another one")
     out.mkdir(parents=True, exist_ok=True)
@@ -91,13 +97,60 @@ def save_student(source: Path, network: ModelMixin, card: StudentCard, out: Path
         if teacher.has(name) and name not in (component, "scheduler"):
             shutil.copytree(teacher.path / name, out / name, dirs_exist_ok=True)
     network.save_pretrained(out / component, safe_serialization=True)
-    scheduler = DDIMScheduler.from_config(
-        teacher.read_json("scheduler", "scheduler_config.json"), timestep_spacing="trailing"
-    )
     scheduler.save_pretrained(out / "scheduler")
-    index = {**teacher.index, "scheduler": ["diffusers", "DDIMScheduler"]}
+    index = {**teacher.index, "scheduler": ["diffusers", type(scheduler).__name__]}
     _write_json(out / CARD, asdict(card))
     _write_json(out / "model_index.json", index)
+    _compare(out, component, network, teacher)
+
+
+def student_scheduler(teacher: TeacherFolder) -> SchedulerMixin:
+    """The scheduler of a teacher's students: its noise levels and prediction type, and steps that begin at pure noise.
+
+    Of a teacher that predicts noise only the levels that students learn (`students.teachers.answerable`), so that one
+    step begins at the highest of them. Raises TeacherFolderError if the teacher has no scheduler that can be used.
+    """
+    schedule, prediction = load_schedule(teacher)
+    config = teacher.read_json("scheduler", "scheduler_config.json")
+    if prediction is Prediction.FLOW:
+        return FlowMatchEulerDiscreteScheduler.from_config(config)
+    levels = round(answerable_time(schedule, prediction) * float(schedule.timestep(_time(1.0)))) + 1
+    plain: dict[str, Any] = {"timestep_spacing": "trailing", "set_alpha_to_one": True, "thresholding": False}
+    if teacher.has("vae") or "clip_sample" not in config:
+        plain["clip_sample"] = False  # DDIM's default is True, which is right for pixels alone
+    scheduler = DDIMScheduler.from_config(config, prediction_type=prediction.value, **plain)
+    if levels == len(scheduler.alphas_cumprod):
+        return scheduler
+    table = scheduler.alphas_cumprod[:levels].double()
+    betas = 1 - table / torch.cat([torch.ones(1).double(), table[:-1]])
+    cut = {"num_train_timesteps": levels, "trained_betas": betas.tolist(), "rescale_betas_zero_snr": False}
+    return DDIMScheduler.from_config({**scheduler.config, **cut})
+
+
+def _compare(out: Path, component: str, network: nn.Module, teacher: TeacherFolder) -> None:
+    """Load what was written and make sure that it says what was learned: the weights, the levels, the prediction type.
+
+    Raises StudentFolderError if it does not.
+    """
+    written = type(network).from_pretrained(out / component, use_safetensors=True)  # type: ignore[attr-defined]
+    for name, tensor in network.state_dict().items():
+        if not torch.equal(written.state_dict()[name].to(tensor), tensor):
+            raise StudentFolderError(
+                f"{out / component}: '{name}' could not be read as it was written; try another disk"
+            )
+    (schedule, prediction), (own, own_prediction) = load_schedule(open_teacher_folder(out)), load_schedule(teacher)
+    t, top = torch.linspace(0, 1, 33, dtype=torch.float64), answerable_time(own, own_prediction)
+    same = all(torch.allclose(a, b, atol=1e-4) for a, b in zip(schedule(t), own(t * top), strict=True))
+    told_alike = torch.allclose(schedule.timestep(t), own.timestep(t * top), atol=1e-3)
+    if prediction is not own_prediction or not same or not told_alike:
+        raise StudentFolderError(
+            f"{out / 'scheduler'} does not say the noise levels of the teacher's {teacher.index['scheduler']}: what "
+            "the student learned cannot be used from this folder; give the teacher a DDIM or flow-matching scheduler"
+        )
+
+
+def _time(t: float) -> Tensor:
+    return torch.tensor([t], dtype=torch.float64)
 
 
 def read_card(folder: Path) -> StudentCard:

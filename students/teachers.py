@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, NeuralTeacher, Teacher, View
 from sds.guidance import classifier_free
 from sds.processes import in_shares
-from sds.schedule import NoiseSchedule, flow_schedule, scale, time_at
+from sds.schedule import NoiseSchedule, Prediction, flow_schedule, scale, time_at
 from students.flow_map import GUIDANCE_SCALE, FlowMap
 
 NULL = "null "
@@ -67,6 +68,11 @@ class AroundNeuralTeacher(AroundTeacher):
     def network(self) -> nn.Module:
         """See `sds.denoiser.NeuralTeacher`."""
         return self.neural.network
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What the network returns, if the teacher says so."""
+        return getattr(self.neural, "prediction", None)
 
     def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """See `sds.denoiser.NeuralTeacher`."""
@@ -133,6 +139,64 @@ class OnStraightPaths(AroundNeuralTeacher):
         time = time_at(own, t / (1 - t))
         alpha, sigma = own(time)
         return x_t * scale(alpha + sigma, x_t), time
+
+
+class BelowPureNoise(AroundNeuralTeacher):
+    """A neural teacher whose t = 1 is a lower noise level than its own: what is above is never asked.
+
+    Args:
+        teacher: asked at t * top.
+        top: its time at the new t = 1, in (0, 1].
+    """
+
+    def __init__(self, teacher: NeuralTeacher, top: float) -> None:
+        super().__init__(teacher)
+        self.top = top
+        own = teacher.schedule
+        self._schedule = NoiseSchedule(lambda t: own.coefficients(t * top), lambda t: own.told(t * top))
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The lower part of the teacher's."""
+        return self._schedule
+
+    def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `sds.denoiser.NeuralTeacher`."""
+        return self.neural.denoise(network, x_t, t * self.top, condition)
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `sds.denoiser.Denoiser`."""
+        return self.teacher(x_t, t * self.top, condition)
+
+
+def answerable(teacher: NeuralTeacher) -> NeuralTeacher:
+    """``teacher``, or the part of it that a student can learn from.
+
+    A network that predicts noise says x0 = (x_t - sigma eps) / alpha: its errors, and those of every student and critic
+    that begins as its copy, are multiplied by sigma / alpha, and a loss of images by the square of that. Above
+    `MOST_AMPLIFIED` what it says about an image is its error and nothing else, so that t = 1 becomes that level; a
+    student of pure noise begins there. All else that a teacher may predict is bounded at every level.
+    """
+    prediction = getattr(teacher, "prediction", None)
+    top = answerable_time(teacher.schedule, prediction)
+    return teacher if top == 1.0 else BelowPureNoise(teacher, top)
+
+
+def answerable_time(schedule: NoiseSchedule, prediction: Prediction | None) -> float:
+    """The largest t at which a network of this prediction type can be asked for an image; 1 for all but noise.
+
+    It is a step of the network's own, so that a table of its noise levels can end with it.
+    """
+    if prediction is not Prediction.EPSILON:
+        return 1.0
+    first = float(time_at(schedule, torch.tensor([MOST_AMPLIFIED], dtype=torch.float64)))
+    last_step = float(schedule.timestep(torch.ones(1, dtype=torch.float64)))
+    return min(1.0, math.ceil(first * last_step - 1e-6) / last_step)  # up: what was cut there is not cut again
+
+
+MOST_AMPLIFIED = 10.0
+"""The largest sigma / alpha at which a prediction of noise is turned into an image in a training."""
 
 
 class InOwnSpace(AroundTeacher):

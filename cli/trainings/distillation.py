@@ -23,7 +23,6 @@ from sds.checkpoint import load_checkpoint, save_checkpoint
 from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import first_process_says, is_first_process, process_count
 from sds.recognition import Recogniser
-from sds.schedule import DegenerateNoiseLevelError
 from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.hub import find_teacher_folder
 from students.folder import CARD, sample, save_student
@@ -89,21 +88,7 @@ def precision(request: DistillRequest, device: torch.device) -> torch.autocast:
 
 
 def build(order: Order) -> StudentRun:
-    """Put the run together.
-
-    Raises UserError for what the method cannot do, for pairs of another teacher, and for a teacher that cannot say
-    anything about an image where the student is to begin.
-    """
-    first = torch.tensor([order.start], dtype=torch.float64)
-    noise = torch.zeros(1, *order.teacher.shape, device=next(order.teacher.network.parameters()).device)
-    try:
-        order.teacher(noise, first, order.teacher.condition(order.texts[:1], None))
-    except DegenerateNoiseLevelError:
-        raise UserError(
-            f"this teacher predicts noise, and at t = {order.start:g} there is nothing else: begin a little below by "
-            "--start 0.95 (dmd, diff-instruct, dmd2, f-distill, sid, add, ufogen, ddgan), or take a teacher that "
-            "predicts v, the image or a flow"
-        ) from None
+    """Put the run together. Raises UserError for what the method cannot do, and for pairs of another teacher."""
     try:
         return RECIPES[order.method](order)
     except ValueError as error:

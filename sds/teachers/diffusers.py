@@ -40,7 +40,7 @@ from diffusers import (
 from torch import Tensor, nn
 
 from sds.denoiser import Condition, View, require_prompts
-from sds.schedule import NoiseSchedule, Prediction, schedule_from_diffusers, x0_from
+from sds.schedule import NoiseSchedule, Prediction, schedule_from_diffusers, tabulated_schedule, x0_from
 from sds.teachers.architectures import ARCHITECTURES, Connection, Site, denoisers
 from sds.teachers.conditioning import with_camera
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
@@ -69,6 +69,11 @@ SCHEDULERS: Mapping[tuple[str, str], type[SchedulerMixin]] = {
 """Only the noise levels and the prediction type are read from a scheduler; which sampler it is does not matter."""
 
 AUTOENCODERS: Mapping[tuple[str, str], type[ModelMixin]] = {("diffusers", "AutoencoderKL"): AutoencoderKL}
+
+FAINTEST_IMAGE = 5e-3
+"""The alpha at which a noise prediction still says something about the image. Schedules that end below it (DeepFloyd
+IF's, those with a zero terminal SNR) begin here: their last few levels are noise to the eye, and paths may begin at any
+level where this is so. DDPM's linear schedule ends at 0.0063 and is left alone."""
 
 TEXT_COMPONENTS = {f"{part}{suffix}" for part in ("text_encoder", "tokenizer") for suffix in ("", "_2", "_3")}
 
@@ -206,6 +211,9 @@ def refuse_unknown_components(folder: TeacherFolder, known: set[str]) -> None:
 def load_schedule(folder: TeacherFolder) -> tuple[NoiseSchedule, Prediction]:
     """The noise levels and the prediction type that the folder's scheduler describes.
 
+    Noise levels at which a noise prediction would have to be divided by almost nothing are left out: t = 1 is the
+    highest usable level (`FAINTEST_IMAGE`).
+
     Raises:
         TeacherFolderError: if it is missing, broken or of a kind that is not supported.
     """
@@ -220,6 +228,9 @@ def load_schedule(folder: TeacherFolder) -> tuple[NoiseSchedule, Prediction]:
         scheduler = scheduler_class.from_config(config)
         flow = not hasattr(scheduler, "alphas_cumprod")
         prediction = Prediction.FLOW if flow else Prediction(scheduler.config.prediction_type)
+        if prediction is Prediction.EPSILON:
+            table = scheduler.alphas_cumprod
+            return tabulated_schedule(table[table.sqrt() >= FAINTEST_IMAGE]), prediction
         return schedule_from_diffusers(scheduler), prediction
 
 

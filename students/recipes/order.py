@@ -25,7 +25,7 @@ from students.generator import FewStepGenerator
 from students.measures.health import regression_signals, score_signals
 from students.methods.distribution_matching import MatchingSettings
 from students.prompts import Asked, Prompts, ViewSource
-from students.teachers import GuidedTeacher
+from students.teachers import GuidedTeacher, answerable
 from students.training.batches import ImageSource, TeacherImages
 from students.training.loop import Distillation, DistillationSettings, StageBuilder
 from students.training.pairs import Pairs, PairsError, load_pairs, make_pairs
@@ -36,7 +36,7 @@ class Order:
     """What a user wants.
 
     Attributes:
-        teacher: who is distilled.
+        teacher: who is distilled; of one that predicts noise, the part that `students.teachers.answerable` keeps.
         texts: the prompts that the student shall know.
         views: from where, for teachers that know views.
         method: a key of `students.recipes.catalogue.RECIPES`.
@@ -78,6 +78,10 @@ class Order:
     features: FeatureSource = teacher_features
     distance: Distance | None = None
     critic_steps: int = 0
+
+    def __post_init__(self) -> None:
+        # A recipe meets a teacher that can be asked at every t, whatever it predicts.
+        object.__setattr__(self, "teacher", answerable(self.teacher))
 
     @property
     def prompts(self) -> Prompts:

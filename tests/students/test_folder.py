@@ -16,7 +16,7 @@ from students.flow_map import GUIDANCE_SCALE, Student, flow, with_latent
 from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
 from students.inputs import BIAS, INPUTS, load_student, save_inputs
 from students.prompts import StoredView
-from students.teachers import with_guidance
+from students.teachers import answerable, with_guidance
 from tests.sds.tiny_embedded import tiny_prior, tiny_teacher, tiny_unet
 from tests.sds.tiny_pipelines import deepfloyd_if
 from tests.students.toys import normals
@@ -100,7 +100,7 @@ def test_a_student_of_several_steps_on_one_path_is_ddim_with_trailing_times(tmp_
 def test_a_student_of_any_diffusers_folder(tmp_path: Path):
     torch.manual_seed(0)
     deepfloyd_if(tmp_path / "work").save_pretrained(tmp_path / "teacher")
-    teacher = load_diffusers_teacher(tmp_path / "teacher")
+    teacher = answerable(load_diffusers_teacher(tmp_path / "teacher"))
     student = trained_a_little(Student(teacher))
     save_student(tmp_path / "teacher", student.plain_network(), CARD, tmp_path / "student")
     loaded = load_diffusers_teacher(tmp_path / "student")
