@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test lint unit benchmark install clean
+.PHONY: demo test test-cuda lint unit benchmark install clean
 
 demo: install
 	$(BIN)/scoresmith generate "$(PROMPT)" --out outputs/demo --overwrite
@@ -26,6 +26,11 @@ lint: install
 
 unit: install
 	$(BIN)/python -m pytest
+
+# On an NVIDIA card if torch sees one (bring your own CUDA torch into .venv), else all of it on a pretended card.
+test-cuda: install
+	card=$$($(BIN)/python -c "import torch; print('real' if torch.cuda.is_available() else 'pretended')"); \
+	  echo "on a $$card card"; SCORESMITH_CARD=$$card $(BIN)/python -m pytest tests/card
 
 benchmark: install
 	$(BIN)/python -m tests.benchmarks

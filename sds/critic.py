@@ -18,6 +18,7 @@ from sds.checkpoint import CheckpointError, require_form, restore_optimizer
 from sds.denoiser import Condition, NeuralTeacher, View
 from sds.lora import full_copy, lora_copy
 from sds.number_embedding import NumberEmbedding
+from sds.precision import Descent, computing_type
 from sds.processes import in_shares
 from sds.ramps import DREAMFUSION_TIMES, TimeRange
 from sds.schedule import NoiseSchedule
@@ -67,6 +68,7 @@ class Critic:
             [parameter for parameter in self.network.parameters() if parameter.requires_grad],
             lr=self.settings.learning_rate,
         )
+        self.descent = Descent(self.optimizer, computing_type(teacher.network))
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -100,16 +102,19 @@ class Critic:
         loss = (weight.to(x) * ((x0 - x) ** 2).flatten(1).mean(1)).mean()
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * min(1.0, (self.updates + 1) / self.settings.warm_up)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        self.descent(loss, "the critic")
         self.updates += 1
         return float(loss.detach())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training changes: the trained weights, their optimiser and the number of updates."""
         trained = {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
-        return {"network": trained, "optimizer": self.optimizer.state_dict(), "updates": self.updates}
+        return {
+            "network": trained,
+            "optimizer": self.optimizer.state_dict(),
+            "scale": self.descent.state_dict(),
+            "updates": self.updates,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`. Raises CheckpointError if it belongs to another teacher or rank."""
@@ -122,6 +127,7 @@ class Critic:
         with torch.no_grad():
             for name, parameter in own["network"].items():
                 parameter.copy_(state["network"][name])
+        self.descent.load_state_dict(state["scale"])
         self.updates = state["updates"]
 
     def _denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:

@@ -52,6 +52,11 @@ class Condition:
         """The rows that ``index`` (a slice, or a tensor of indices or booleans) picks."""
         return Condition({name: tensor[index] for name, tensor in self.tensors.items()})
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are, which is where its denoiser computes."""
+        return next(iter(self.tensors.values())).device
+
     def to(self, device: torch.device | str) -> Condition:
         """The same condition on another device."""
         return Condition({name: tensor.to(device) for name, tensor in self.tensors.items()})

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sds.checkpoint import CheckpointError, require_form, restore_optimizer
 from sds.critic import Critic
 from sds.denoiser import Teacher
 from sds.guidance import Guidance, PromptConditions
+from sds.precision import Descent
 from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
-from sds.score import Method, NonFiniteGradientError, Weighting, constant_weight, score_gradient, sds, surrogate_loss
+from sds.score import Method, Weighting, constant_weight, score_gradient, sds, surrogate_loss
 
 
 class Generator(Protocol):
@@ -120,6 +121,7 @@ class ScoreDistillation:
         critic: for methods that compare with the generator's own distribution.
         penalty: (rendering, progress in [0, 1]) -> a scalar to add to the loss.
         terms: further losses that have a state of their own.
+        computed_in: the type in which the generator computes, if it is a network that runs in half precision.
     """
 
     def __init__(
@@ -133,10 +135,12 @@ class ScoreDistillation:
         critic: Critic | None = None,
         penalty: Callable[[Any, float], Tensor] | None = None,
         terms: Sequence[Term] = (),
+        computed_in: torch.dtype = torch.float32,
     ) -> None:
         self.generator, self.teacher, self.told = generator, teacher, told
         self.optimizer, self.settings = optimizer, settings
         self.critic, self.penalty, self.terms = critic, penalty, terms
+        self.descent = Descent(optimizer, computed_in)
         self.rng = torch.Generator().manual_seed(settings.seed)
         self.done = 0
         for group in optimizer.param_groups:
@@ -179,7 +183,9 @@ class ScoreDistillation:
         for term in self.terms:
             loss = loss + term(draw, x, self.progress, self.rng)
         learning_rate = settings.learning_rate(self.progress)
-        self._descend(loss, learning_rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * learning_rate
+        self.descent(loss, f"the generator's parameters at step {self.done}")
         self.done += 1
         size = root_mean_square(score.gradient)
         distance = root_mean_square(x.detach() - score.guided)
@@ -190,6 +196,7 @@ class ScoreDistillation:
         return {
             "generator": self.generator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scale": self.descent.state_dict(),
             "critic": self.critic.state_dict() if self.critic else None,
             "terms": [term.state_dict() for term in self.terms],
             "rng": self.rng.get_state(),
@@ -214,6 +221,7 @@ class ScoreDistillation:
         if not 0 <= state["done"] <= self.settings.steps:
             raise CheckpointError(f"the checkpoint is of step {state['done']}, this run has {self.settings.steps}")
         restore_optimizer(self.optimizer, state["optimizer"])
+        self.descent.load_state_dict(state["scale"])
         if self.critic is not None:
             self.critic.load_state_dict(state["critic"])
         for term, saved in zip(self.terms, state["terms"], strict=True):
@@ -231,19 +239,6 @@ class ScoreDistillation:
         for _ in range(self.settings.critic_steps):
             loss = self.critic.update(x, told, self.rng)
         return loss
-
-    def _descend(self, loss: Tensor, learning_rate: float) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if not bool(torch.isfinite(nn.utils.get_total_norm(gradients))):
-            raise NonFiniteGradientError(
-                f"the gradient of the generator's parameters is not finite at step {self.done}: "
-                "lower the learning rate, or look at the last checkpoint for what went wrong"
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * learning_rate
-        self.optimizer.step()
 
 
 def image_of(rendering: Any) -> Tensor:

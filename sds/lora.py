@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from sds.precision import computing_type, learning_type
 
 
 class LowRank(nn.Module):
@@ -25,8 +26,7 @@ class LowRank(nn.Module):
             self.down = nn.Conv2d(base.in_channels, rank, bias=False, **geometry)
             self.up = nn.Conv2d(rank, base.out_channels, 1, bias=False)
         nn.init.zeros_(self.up.weight)
-        # Beside half-precision weights the corrections are float32: small updates would be lost in fewer digits.
-        self.dtype = torch.promote_types(base.weight.dtype, torch.float32)
+        self.dtype = learning_type(base.weight.dtype)
         self.down.to(base.weight.device, self.dtype)
         self.up.to(base.weight.device, self.dtype)
 
@@ -37,12 +37,15 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output plus the correction."""
-        return self.base(x) + self.up(self.down(x.to(self.dtype))).to(x.dtype)
+        whole = self.base(x)
+        return whole + self.up(self.down(x.to(self.dtype))).to(whole.dtype)
 
 
 def full_copy(network: nn.Module) -> nn.Module:
-    """A copy of ``network`` with weights of its own, all of them trainable."""
-    return copy.deepcopy(network).requires_grad_(True)
+    """A copy of ``network`` with weights of its own, all of them trainable and of float32 or more."""
+    copied = copy.deepcopy(network)
+    nn.Module.to(copied, learning_type(computing_type(network)))  # diffusers' own `to` warns of a loss of digits
+    return copied.requires_grad_(True)
 
 
 def lora_copy(network: nn.Module, rank: int = 4) -> nn.Module:

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sds.precision import computing_type, learning_type
+
 HOSTS = ("time_embedding", "time_text_embed")
 """Where diffusers' UNets and transformers embed the time."""
 
@@ -26,7 +28,8 @@ def last_layer_of_time(network: nn.Module) -> nn.Linear:
 class NumberEmbedding:
     """Tells a network further numbers, by adding an embedding of them to its embedding of the time.
 
-    The embedding starts at zero and becomes a submodule of the network, so it is trained and saved with it.
+    The embedding starts at zero and becomes a submodule of the network, so it is trained and saved with it; beside
+    half-precision weights it is float32.
 
     Args:
         network: one of diffusers' UNets or transformers, or any module with a member of `HOSTS`.
@@ -43,14 +46,17 @@ class NumberEmbedding:
     def __init__(self, network: nn.Module, count: int, name: str) -> None:
         self.numbers: Tensor | None = None
         self.count = count
-        parameter = next(network.parameters())
+        device, dtype = next(network.parameters()).device, learning_type(computing_type(network))
         last = nn.Linear(64, last_layer_of_time(network).out_features)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.embed = nn.Sequential(nn.Linear(count, 64), nn.SiLU(), last).to(parameter)
+        self.embed = nn.Sequential(nn.Linear(count, 64), nn.SiLU(), last).to(device, dtype)
         network.add_module(name, self.embed)
         time_host(network).register_forward_hook(self._add)
 
     def _add(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         del module, inputs
-        return output if self.numbers is None else output + self.embed(self.numbers.to(output))
+        if self.numbers is None:
+            return output
+        own = next(self.embed.parameters())
+        return output + self.embed(self.numbers.to(own)).to(output.dtype)

@@ -60,7 +60,7 @@ def view_agreement(
 
     Args:
         teacher: must know views.
-        images: shape (views, 3, height, width) in [0, 1].
+        images: shape (views, 3, height, width) in [0, 1], on any device.
         prompt: of the object.
         view: of each picture.
         times: the noise levels whose errors are averaged.
@@ -71,12 +71,12 @@ def view_agreement(
     """
     if not teacher.knows_views:
         raise ValueError("only a teacher that is told the camera as numbers can say which side a picture shows")
-    x = teacher.encode(images)
-    count = len(x)
+    count = len(images)
     conditions = [
         teacher.condition([prompt] * count, _TurnedView(view.azimuth + turn, view.elevation, view.background))
         for turn in TURNS
     ]
+    x = teacher.encode(images.to(conditions[0].device))
     rng = torch.Generator().manual_seed(seed)
     errors = torch.zeros(count, len(TURNS))
     for time in times:

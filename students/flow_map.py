@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, Denoiser, NeuralTeacher
 from sds.lora import full_copy
 from sds.number_embedding import NumberEmbedding, last_layer_of_time
+from sds.precision import computing_type
 from sds.processes import in_shares
 from sds.schedule import NoiseSchedule
 from sds.solvers import ddim_step
@@ -98,6 +99,11 @@ class Student(nn.Module):
         """Cosine and sine of atan2(sigma, alpha) at ``s``, (batch, 2): the same however a schedule scales its x_t."""
         alpha, sigma = self.schedule(s)
         return torch.stack([alpha, sigma], dim=1) / torch.hypot(alpha, sigma)[:, None]
+
+    @property
+    def computed_in(self) -> torch.dtype:
+        """The type in which it computes, its teacher's; its weights are float32 or more."""
+        return computing_type(self._teacher[0].network)
 
     @property
     def told_end(self) -> bool:

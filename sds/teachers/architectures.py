@@ -93,7 +93,7 @@ def connect_unet(network: UNet2DModel, site: Site) -> Connection:
     site.require(config.class_embed_type is None, f"class_embed_type '{config.class_embed_type}' is not supported")
     site.require(config.time_embedding_type == "positional", "only positional time embeddings are supported")
     if config.num_class_embeds is None:
-        return Connection(call_unconditional, NoConditioner())
+        return Connection(call_unconditional, NoConditioner(site.device))
     return Connection(call_with_class, class_conditioner(site, network.class_embedding.num_embeddings))
 
 
@@ -258,6 +258,9 @@ ARCHITECTURES: Mapping[type[ModelMixin], Callable[[Any, Site], Connection]] = {
     PixArtTransformer2DModel: connect_pixart,
     SD3Transformer2DModel: connect_sd3,
 }
+
+BEAR_FLOAT16 = frozenset({UNet2DConditionModel, DiTTransformer2DModel, PixArtTransformer2DModel, SD3Transformer2DModel})
+"""The networks that are published and used in float16."""
 
 LEGACY_TRANSFORMERS: Mapping[str, type[ModelMixin]] = {
     "ada_norm_zero": DiTTransformer2DModel,

@@ -114,8 +114,13 @@ class ClassConditioner:
 
 @dataclass(frozen=True)
 class NoConditioner:
-    """For a network that is told nothing: every prompt must be empty."""
+    """For a network that is told nothing: every prompt must be empty.
 
+    Attributes:
+        device: of the network.
+    """
+
+    device: torch.device
     takes_sentences: bool = field(default=False, init=False)
 
     def __call__(self, prompts: Sequence[str]) -> Condition:
@@ -123,7 +128,7 @@ class NoConditioner:
         for prompt in prompts:
             if prompt.strip():
                 raise ValueError(f"this teacher is unconditional: it cannot be told '{prompt}'; use an empty prompt")
-        return Condition({"nothing": torch.zeros(len(prompts), 0)})
+        return Condition({"nothing": torch.zeros(len(prompts), 0, device=self.device)})
 
     def release(self) -> None:
         """There is nothing to free."""

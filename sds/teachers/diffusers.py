@@ -6,15 +6,16 @@ What is supported (`ARCHITECTURES` and `SCHEDULERS` are the tables):
   stage of DeepFloyd IF), DiT, PixArt and Stable Diffusion 3;
 * cameras: a UNet whose class embedding projects 16 numbers is told the camera-to-world matrix
   (`conditioning.camera_numbers`) and so `knows_views`; all others are told the view in words (`sds.prompts`);
-* float32 on the CPU, float16 on CUDA (the autoencoder always float32).
+* float32 on the CPU, bfloat16 on CUDA cards that have it, else float16 where the network is known to bear it.
 
-Checked against diffusers' own schedulers with small networks. Big checkpoints and CUDA could not be run where this was
-written.
+Checked against diffusers' own schedulers with small networks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,12 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sds.denoiser import Condition, View, require_prompts
+from sds.precision import HALVES, computing_in, computing_type, type_for
 from sds.schedule import NoiseSchedule, Prediction, schedule_from_diffusers, tabulated_schedule, x0_from
-from sds.teachers.architectures import ARCHITECTURES, Connection, Site, denoisers
+from sds.teachers.architectures import ARCHITECTURES, BEAR_FLOAT16, Connection, Site, denoisers
 from sds.teachers.conditioning import with_camera
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
 from sds.teachers.hub import UNUSED, find_teacher_folder
@@ -74,6 +77,10 @@ FAINTEST_IMAGE = 5e-3
 """The alpha at which a noise prediction still says something about the image. Schedules that end below it (DeepFloyd
 IF's, those with a zero terminal SNR) begin here: their last few levels are noise to the eye, and paths may begin at any
 level where this is so. DDPM's linear schedule ends at 0.0063 and is left alone."""
+
+SCALE_OF_EARLY_LATENTS = 0.18215
+"""By this `scaling_factor` one knows the autoencoders of Stable Diffusion 1 and 2, which stay finite in float16; SDXL's
+(0.13025) and later ones do not."""
 
 TEXT_COMPONENTS = {f"{part}{suffix}" for part in ("text_encoder", "tokenizer") for suffix in ("", "_2", "_3")}
 
@@ -130,13 +137,16 @@ class DiffusersTeacher:
 
         It is not clamped to any range. Gradients flow into ``x_t`` and the network if they are asked for.
         """
-        dtype = next(network.parameters()).dtype
+        dtype = computing_type(self.network)
+        # What is not the teacher's own network learns, or has learned, with weights of more digits.
+        context = nullcontext() if network is self.network else computing_in(dtype, x_t.device)
         told = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in condition.tensors.items()
         }
         timestep = self.schedule.timestep(t).to(x_t.device, torch.float32)
-        output = self.call(network, x_t.to(dtype), timestep, told)
+        with context:
+            output = self.call(network, x_t.to(dtype), timestep, told)
         # A network that learned its variance too returns it in a second half of the channels.
         output = output[:, : self.shape[0]].to(x_t.dtype)
         alpha, sigma = self.schedule(t)
@@ -179,19 +189,22 @@ def load_diffusers_teacher(
     Args:
         folder_or_name: a folder, or the name of a hub repository.
         device: where the networks run.
-        dtype: type of the network and the text encoders; float16 on CUDA and float32 elsewhere if None.
+        dtype: type of the network, the text encoders and, if it bears it, the autoencoder; None chooses as
+            `sds.precision.type_for`.
         allow_download: whether a hub repository that is not on this machine may be downloaded.
 
     Raises:
         TeacherFolderError: a one-line reason why the folder cannot be a teacher.
     """
     device = torch.device(device)
-    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
-    folder = find_teacher_folder(folder_or_name, allow_download)
+    half_is_enough = (dtype or type_for(device)) in HALVES
+    folder = find_teacher_folder(folder_or_name, allow_download, half_is_enough)
     component = "transformer" if folder.has("transformer") else "unet"
     refuse_unknown_components(folder, {component, "scheduler", "vae", *TEXT_COMPONENTS, *UNUSED})
     schedule, prediction = load_schedule(folder)
-    network = load_network(folder, component, denoisers(folder, component), dtype).to(device)
+    allowed = denoisers(folder, component)
+    dtype = dtype or type_for(device, folder.choose(component, allowed) in BEAR_FLOAT16)
+    network = load_network(folder, component, allowed, dtype).to(device)
     with blaming(folder.path, "its parts do not fit together"):
         codec = load_codec(folder, component, network, device)
         site = Site(folder, component, codec.size, device, dtype)
@@ -248,7 +261,7 @@ def load_codec(
         raise TeacherFolderError(f"{place}: config.json must name the size it was trained at (sample_size)")
     codec: PixelCodec | LatentCodec = PixelCodec(size)
     if folder.has("vae"):
-        codec = LatentCodec(load_network(folder, "vae", AUTOENCODERS, torch.float32).to(device), size)
+        codec = load_latent_codec(folder, size, device, computing_type(network))
     channels = codec.shape[0]
     if config.in_channels != channels:
         raise TeacherFolderError(
@@ -258,6 +271,24 @@ def load_codec(
     if network_outputs(config) not in (channels, 2 * channels):
         raise TeacherFolderError(f"{place} returns {network_outputs(config)} channels where images have {channels}")
     return codec
+
+
+def load_latent_codec(
+    folder: TeacherFolder, latent_size: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> LatentCodec:
+    """The autoencoder of a folder, in ``dtype`` if it bears it and in float32 otherwise.
+
+    On a card it keeps nothing for the gradient that it can compute again, and takes one image at a time: it is two
+    thirds of the time of a step, and would be most of its memory.
+    """
+    scaling_factor = folder.read_json("vae", "config.json").get("scaling_factor")
+    if dtype is torch.float16 and scaling_factor != SCALE_OF_EARLY_LATENTS:
+        dtype = torch.float32
+    autoencoder = load_network(folder, "vae", AUTOENCODERS, dtype).to(device)
+    if device.type == "cuda":
+        autoencoder.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=False, preserve_rng_state=False))
+        autoencoder.enable_slicing()
+    return LatentCodec(autoencoder, latent_size)
 
 
 def network_outputs(config: Mapping[str, Any]) -> int:

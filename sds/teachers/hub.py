@@ -15,12 +15,13 @@ DATA_FILES = re.compile(r"[\w.-]+\.(json|txt|safetensors)|spiece\.model")
 """The files of a component that a teacher is made of. Everything else, code and pickles among it, stays away."""
 
 
-def find_teacher_folder(name: str | Path, allow_download: bool = False) -> TeacherFolder:
+def find_teacher_folder(name: str | Path, allow_download: bool = False, half_is_enough: bool = False) -> TeacherFolder:
     """Opens a local folder, or else a copy of a hub repository in the local cache, or else downloads one.
 
     Args:
         name: a path, which always wins, or a repository's name, "owner/name".
         allow_download: whether the network may be used if neither is there.
+        half_is_enough: whether half-precision copies of the weights are downloaded where there are such.
 
     Raises:
         TeacherFolderError: if nothing is found, nothing may be downloaded, or what is there is broken or unsafe.
@@ -32,7 +33,7 @@ def find_teacher_folder(name: str | Path, allow_download: bool = False) -> Teach
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repository):
         raise TeacherFolderError(f"there is no folder {name}")
     if allow_download:
-        return open_teacher_folder(downloaded(repository))
+        return open_teacher_folder(downloaded(repository, half_is_enough))
     try:
         cached = snapshot_download(repository, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -43,7 +44,7 @@ def find_teacher_folder(name: str | Path, allow_download: bool = False) -> Teach
     return open_teacher_folder(cached)
 
 
-def downloaded(repository: str) -> Path:
+def downloaded(repository: str, half_is_enough: bool = False) -> Path:
     """The folder of a hub repository in the local cache; fetches what is missing, configurations and weights only.
 
     Raises:
@@ -51,24 +52,27 @@ def downloaded(repository: str) -> Path:
     """
     with blaming(repository, "cannot be fetched from the hub"):
         index = checked_json(Path(hf_hub_download(repository, "model_index.json")))
-        wanted = needed_files(index, HfApi().list_repo_files(repository))
+        wanted = needed_files(index, HfApi().list_repo_files(repository), half_is_enough)
         return Path(snapshot_download(repository, allow_patterns=wanted))
 
 
-def needed_files(index: Mapping[str, Any], files: Iterable[str]) -> list[str]:
+def needed_files(index: Mapping[str, Any], files: Iterable[str], half_is_enough: bool = False) -> list[str]:
     """Which of a repository's ``files`` make a teacher: the data of the components in its ``index``.
 
-    Half-precision copies (`.fp16.`) and training averages (`non_ema`) are left out where the full weights are there.
+    Of each component there is one copy of the weights: the half-precision one (`.fp16.`, `.bf16.`) if it is all there
+    is, or enough; training averages (`non_ema`) never.
     """
     components = {name for name, entry in index.items() if isinstance(entry, list) and entry != [None, None]}
     wanted = ["model_index.json"]
-    present = set(files)
-    for file in sorted(present):
-        component, _, name = file.partition("/")
-        full = re.sub(r"[.-]fp16(?=[.-])|\.non_ema(?=[.-])", "", file)
-        is_copy = full != file and (full in present or "non_ema" in file)
-        if component in components - UNUSED and DATA_FILES.fullmatch(name) and not is_copy:
-            wanted.append(file)
+    for component in sorted(components - UNUSED):
+        inside = {file for file in files if file.startswith(f"{component}/") and "non_ema" not in file}
+        data = sorted(file for file in inside if DATA_FILES.fullmatch(file.removeprefix(f"{component}/")))
+        weights = [file for file in data if ".safetensors" in file]
+        copies = {variant: [file for file in weights if f".{variant}" in file] for variant in ("fp16", "bf16")}
+        full = [file for file in weights if not any(file in copy for copy in copies.values())]
+        halves = [copy for copy in copies.values() if copy]
+        chosen = halves[0] if halves and (half_is_enough or not full) else full
+        wanted += [file for file in data if file not in weights or file in chosen]
     return wanted
 
 

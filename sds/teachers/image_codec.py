@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
+
+from sds.precision import HALVES, computing_type, learning_type
 
 
 class ImageCodec(Protocol):
@@ -62,8 +66,9 @@ class LatentCodec:
     below the noise that score distillation adds right after, and this way encoding needs no generator and its
     gradient has no noise of its own.
 
-    The autoencoder stays in float32 whatever the teacher's type: the gradient passes through it, and those of some
-    teachers overflow in half precision.
+    The autoencoder may run in half precision; one that returns anything that is not finite there goes on in float32.
+    Beside an image's own gradient that of a loss may be tiny: it is brought to the middle of float16's range on its way
+    through, and back, so nothing that a step asks for is lost.
     """
 
     def __init__(self, autoencoder: AutoencoderKL, latent_size: tuple[int, int]) -> None:
@@ -74,20 +79,48 @@ class LatentCodec:
         self.size = (latent_size[0] * factor, latent_size[1] * factor)
         mean = config.get("latents_mean") or [config.get("shift_factor") or 0.0]
         deviation = config.get("latents_std") or [1.0]
-        like = next(autoencoder.parameters())
-        self.shift = torch.tensor(mean).to(like).reshape(1, -1, 1, 1)
-        self.scale = float(config.scaling_factor) / torch.tensor(deviation).to(like).reshape(1, -1, 1, 1)
+        device = next(autoencoder.parameters()).device
+        self.shift = torch.tensor(mean, device=device).reshape(1, -1, 1, 1)
+        self.scale = float(config.scaling_factor) / torch.tensor(deviation, device=device).reshape(1, -1, 1, 1)
 
     def encode(self, image: Tensor) -> Tensor:
         """See `ImageCodec.encode`."""
-        pixels = resized(image, self.size).to(self.shift.dtype) * 2 - 1
-        mean = self.autoencoder.encode(pixels).latent_dist.mode()
+        pixels = resized(image, self.size) * 2 - 1
+        mean = self._through(lambda x: self.autoencoder.encode(x).latent_dist.mode(), pixels)
         return ((mean - self.shift) * self.scale).to(image.dtype)
 
     def decode(self, x: Tensor) -> Tensor:
         """See `ImageCodec.decode`."""
-        pixels = self.autoencoder.decode(x.to(self.shift.dtype) / self.scale + self.shift).sample
+        pixels = self._through(lambda x: self.autoencoder.decode(x).sample, x / self.scale + self.shift)
         return ((pixels + 1) / 2).to(x.dtype)
+
+    def _through(self, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """What one half of the autoencoder makes of ``x``, in float32 or more."""
+        dtype = computing_type(self.autoencoder)
+        if dtype not in HALVES:
+            return part(x.to(dtype))
+        result = with_gradient_in_range(part, x, dtype)
+        if bool(torch.isfinite(result).all()):
+            return result
+        warnings.warn(f"the autoencoder overflows in {dtype}; it goes on in float32", stacklevel=2)
+        self.autoencoder.float()
+        return part(x.float())
+
+
+def with_gradient_in_range(function: Callable[[Tensor], Tensor], x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``function(x)`` computed in ``dtype``, with its incoming gradient brought to a largest value of 1 meanwhile."""
+    size: list[Tensor] = []
+
+    def enter(gradient: Tensor) -> Tensor:
+        size[:] = [gradient.abs().amax().clamp(min=1e-30)]
+        return gradient / size[0]
+
+    x = x.view_as(x)
+    result = function(x.to(dtype)).to(learning_type(dtype))
+    if result.requires_grad:
+        result.register_hook(enter)
+        x.register_hook(lambda gradient: gradient * size[0])
+    return result
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:

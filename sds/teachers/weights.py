@@ -18,6 +18,7 @@ from diffusers import ModelMixin
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sds.precision import HALVES
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -93,13 +94,14 @@ def public_values(config: Mapping[str, Any]) -> dict[str, Any]:
 def read_weights(folder: TeacherFolder, component: str, stem: str, dtype: torch.dtype) -> dict[str, Tensor]:
     """All tensors of a component, from one safetensors file or from the shards that an index lists.
 
-    A half-precision variant (``stem.fp16.safetensors``) is used if it is all there is.
+    A half-precision variant (``stem.fp16.safetensors``) is used if it is all there is, or enough.
 
     Raises:
         TeacherFolderError: if there are only pickled weights, or none, or if a file is broken or outside the folder.
     """
     names = folder.names(component)
-    for variant in ("", ".fp16"):
+    halves = (".fp16", ".bf16")
+    for variant in (*halves, "") if dtype in HALVES else ("", *halves):
         single = f"{stem}{variant}.safetensors"
         index = f"{stem}.safetensors.index{variant}.json"
         if single in names:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sds.denoiser import Condition, NeuralTeacher
 from sds.lora import full_copy
+from sds.precision import computing_type
 from sds.processes import in_shares_each
 from sds.ramps import TimeRange
 
@@ -64,7 +65,7 @@ class NetworkFeatures:
         finally:
             for hook in hooks:
                 hook.remove()
-        return seen
+        return [feature.to(x_t.dtype) for feature in seen]  # heads learn in float32 on features of half precision
 
 
 class LearningFeatures(nn.Module):
@@ -81,6 +82,7 @@ class LearningFeatures(nn.Module):
         super().__init__()
         self.network = full_copy(teacher.network)
         self.of_network = NetworkFeatures(teacher, self.network, layers, times)
+        self.computed_in = computing_type(teacher.network)
 
     def forward(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Sequence[Tensor]:
         """See `Features`."""

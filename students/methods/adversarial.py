@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sds.denoiser import Condition, Denoiser
-from students.features.discriminators import Discriminator, LearningDiscriminator
+from sds.precision import Descent
+from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures
 from students.features.distances import squared
 from students.generator import LatentDraw
 from students.methods.targets import Learning, Times, velocity_weight
@@ -110,6 +111,9 @@ class Adversary:
         self.weight, self.r1, self.steadiness = weight, r1, steadiness
         self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.0, 0.99))
         self.features_learn = isinstance(discriminator.features, nn.Module)
+        features = discriminator.features
+        learns_in = features.computed_in if isinstance(features, LearningFeatures) else torch.float32
+        self.descent = Descent(self.optimizer, learns_in)
         self.head_start, self.updates = head_start, 0
         self.accuracy, self.gradient_size = 0.5, 0.0
 
@@ -162,9 +166,7 @@ class Adversary:
             same = torch.Generator().set_state(alike)  # features look at both through the same noise
             again = self.discriminator(self.discriminator.features(trembling, told, same))
             loss = loss + self.steadiness * (of_real - again).square().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        self.descent(loss, "the discriminator")
         self.updates += 1
         self.accuracy = float(torch.cat([of_real.detach() > 0, of_fake.detach() <= 0]).float().mean())
 
@@ -173,6 +175,7 @@ class Adversary:
         return {
             "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scale": self.descent.state_dict(),
             "updates": self.updates,
         }
 
@@ -180,6 +183,7 @@ class Adversary:
         """Continue from `state_dict`."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.descent.load_state_dict(state["scale"])
         self.updates = int(state["updates"])
 
 

@@ -91,6 +91,7 @@ def add(
             seed=settings.seed,
         ),
         terms=[adversary],
+        computed_in=generator.student.computed_in,
     )
 
 

@@ -94,6 +94,7 @@ def distribution_matching(
         ),
         critic=critic or Critic(teacher, settings.critic),
         terms=terms,
+        computed_in=generator.student.computed_in,
     )
 
 

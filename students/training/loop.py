@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sds.denoiser import Teacher
+from sds.precision import Descent
 from sds.ramps import Ramp
-from sds.score import NonFiniteGradientError
 from students.features.distances import Distance, squared
 from students.flow_map import AverageStudent, Student
 from students.methods.targets import Learning, Objective
@@ -153,6 +153,7 @@ class Distillation:
     average: AverageStudent
     result: AverageStudent
     optimizer: torch.optim.Adam
+    descent: Descent
 
     def __init__(
         self,
@@ -204,6 +205,7 @@ class Distillation:
             "average": self.average.state_dict(),
             "result": self.result.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scale": self.descent.state_dict(),
             "terms": [term.state_dict() for term in self.stage.terms],
             "rng": self.rng.get_state(),
         }
@@ -219,6 +221,7 @@ class Distillation:
         self.average.load_state_dict(state["average"])
         self.result.load_state_dict(state["result"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.descent.load_state_dict(state["scale"])
         for term, saved in zip(self.stage.terms, state["terms"], strict=True):
             term.load_state_dict(saved)
         self.rng.set_state(state["rng"])
@@ -236,18 +239,10 @@ class Distillation:
         self.average = AverageStudent(self.student, self.stage.average_decay)
         self.result = AverageStudent(self.student, self.settings.smoothing)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=self.settings.learning_rate)
+        self.descent = Descent(self.optimizer, self.student.computed_in)
 
     def _descend(self, loss: Tensor) -> float:
         """One clipped step of Adam; returns the gradient's norm."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.student.parameters(), self.settings.clip)
-        if not bool(torch.isfinite(norm)):
-            raise NonFiniteGradientError(
-                f"the gradient of the student is not finite at step {self.done} of stage {self.number + 1}: "
-                "lower the learning rate, or keep t away from 0"
-            )
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self.settings.decay(self.progress)
-        self.optimizer.step()
-        return float(norm)
+        return self.descent(loss, f"the student at step {self.done} of stage {self.number + 1}", self.settings.clip)

@@ -384,7 +384,8 @@ def test_half_precision_answers_in_the_type_of_the_question(tmp_path: Path) -> N
     assert x0.dtype == torch.float32
     torch.testing.assert_close(x0, full(x_t, t, full.condition(["a cat"], None)), rtol=0.05, atol=0.05)
     image = torch.rand(1, 3, 16, 16)
-    torch.testing.assert_close(half.encode(image), full.encode(image))
+    assert half.encode(image).dtype is torch.float32
+    torch.testing.assert_close(half.encode(image), full.encode(image), rtol=0.02, atol=0.02)
 
 
 def test_early_autoencoders_attention_names_are_understood(tmp_path: Path) -> None:
