@@ -21,6 +21,7 @@ def expected() -> tuple[type[BaseException], ...]:
     from representations.geometry.mesh import MeshError
     from sds.checkpoint import CheckpointError
     from sds.score import NonFiniteGradientError
+    from sds.teachers.conditioning import PromptError
     from sds.teachers.folder import TeacherFolderError
     from students.folder import StudentFolderError
     from students.measures.reference import ReferenceFileError
@@ -28,6 +29,7 @@ def expected() -> tuple[type[BaseException], ...]:
     return (
         UserError,
         TeacherFolderError,
+        PromptError,
         CheckpointError,
         NonFiniteGradientError,
         EmptySurfaceError,

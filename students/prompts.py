@@ -58,11 +58,12 @@ class Prompts:
         return self.teacher.condition(*self.draw(count, rng))
 
     def conditions(self, count: int, rng: torch.Generator) -> PromptConditions:
-        """With the null prompt beside each, as score distillation wants it."""
+        """With the null prompt beside each, as score distillation wants it; the prompt itself if there is none."""
         texts, view = self.draw(count, rng)
-        return PromptConditions(
-            self.teacher.condition(texts, view), self.teacher.condition([self.negative] * count, view)
-        )
+        conditional = self.teacher.condition(texts, view)
+        if not self.negative and not getattr(self.teacher, "has_null", True):
+            return PromptConditions(conditional, conditional)
+        return PromptConditions(conditional, self.teacher.condition([self.negative] * count, view))
 
 
 @dataclass(frozen=True)

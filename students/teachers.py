@@ -19,6 +19,12 @@ NULL = "null "
 """Before the names of the null prompt's tensors in a condition of `GuidedTeacher`."""
 
 
+def can_be_guided(teacher: Teacher) -> bool:
+    """Whether a teacher has a null prompt beside those that it is told; only unconditional ones and some that know
+    classes alone have none."""
+    return getattr(teacher, "has_null", True)
+
+
 class AroundTeacher:
     """A teacher that says in everything what another says; the ones below change a member or two."""
 
@@ -39,6 +45,11 @@ class AroundTeacher:
     def knows_views(self) -> bool:
         """See `sds.denoiser.Teacher`."""
         return self.teacher.knows_views
+
+    @property
+    def has_null(self) -> bool:
+        """Whether there is a null prompt to guide away from; see `can_be_guided`."""
+        return can_be_guided(self.teacher)
 
     def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
         """See `sds.denoiser.Teacher`."""
@@ -227,9 +238,14 @@ class GuidedTeacher(AroundTeacher):
         self.guidance_scale, self.negative = guidance_scale, negative
 
     def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
-        """What prompt, null prompt and guidance say, in one condition."""
+        """What prompt, null prompt and guidance say, in one condition.
+
+        A teacher without a null prompt is told the prompt in its place: no guidance changes what it says.
+        """
         told = self.teacher.condition(prompts, view).tensors
-        null = self.teacher.condition([self.negative] * len(prompts), view).tensors
+        null = told
+        if self.negative or can_be_guided(self.teacher):
+            null = self.teacher.condition([self.negative] * len(prompts), view).tensors
         device = next(iter(told.values())).device
         scales = torch.full((len(prompts),), self.guidance_scale, device=device)
         return Condition({**told, **{NULL + name: tensor for name, tensor in null.items()}, GUIDANCE_SCALE: scales})

@@ -65,7 +65,13 @@ def add_method(how: argparse._ArgumentGroup) -> None:
     """The options of what is learned from whom."""
     how.add_argument("--method", choices=METHODS, metavar="NAME", default="dmd", help="see below (default: dmd)")
     how.add_argument("--teacher", default="embedded", metavar="NAME", help="embedded (default), or a diffusers folder")
-    how.add_argument("--prompt", action="append", default=[], help="what the student shall draw; may be repeated")
+    how.add_argument(
+        "--prompt",
+        action="append",
+        default=[],
+        help="what the student shall draw; may be repeated (default: every class of a teacher that knows classes, all "
+        "nouns of the embedded one; a teacher that cannot be asked for anything takes none)",
+    )
     how.add_argument("--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment")
     how.add_argument("--student-steps", type=int, default=1, metavar="N", help="evaluations for an image (default: 1)")
     how.add_argument(
@@ -76,7 +82,12 @@ def add_method(how: argparse._ArgumentGroup) -> None:
         help="noise level in (0, 1] that the student is told to begin with (default: 1), of dmd, diff-instruct, dmd2 "
         "and add. With 0.9 noise decides what a prompt leaves open, but only `scoresmith sample` knows how to begin",
     )
-    how.add_argument("--guidance-scale", type=float, default=2.0, metavar="G", help="that is learned (default: 2)")
+    how.add_argument(
+        "--guidance-scale",
+        type=float,
+        metavar="G",
+        help="that is learned (default: 2, or 1 of a teacher without a null prompt)",
+    )
     how.add_argument(
         "--path-steps",
         type=int,
@@ -156,7 +167,7 @@ def run(options: argparse.Namespace) -> int:
             raise UserError(f"--{name.replace('_', '-')} must be positive, not {getattr(options, name)}")
     if not 0 < options.start <= 1:
         raise UserError(f"--start must lie in (0, 1], not {options.start}")
-    if options.learning_rate < 0 or options.guidance_scale <= 0 or options.critic_steps < 0:
+    if options.learning_rate < 0 or (options.guidance_scale or 1.0) <= 0 or options.critic_steps < 0:
         raise UserError("--learning-rate, --guidance-scale and --critic-steps must be positive")
     request = DistillRequest(
         teacher=options.teacher,
@@ -165,7 +176,7 @@ def run(options: argparse.Namespace) -> int:
         steps=options.steps,
         student_steps=options.student_steps,
         start=options.start,
-        guidance_scale=options.guidance_scale,
+        guidance_scale=options.guidance_scale or 0.0,
         path_steps=options.path_steps,
         critic_steps=options.critic_steps,
         pairs=options.pairs,

@@ -8,19 +8,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # loads torch
+    import torch
     from torch import Tensor
 
+    from sds.denoiser import Condition, NeuralTeacher
     from students.folder import StudentCard
     from students.prompts import StoredView
 
 SUMMARY = "draw images with a student"
 DESCRIPTION = """Draws images with a student that `scoresmith distill` made, in as many evaluations as it was made for.
 
+With --sampler the folder is a teacher, which draws in as many steps as are asked for.
+
 Without a folder the student that is shipped draws: it knows what the embedded teacher knows, and needs one step."""
 EXAMPLES = """examples:
   scoresmith sample "a blue mug" --count 16 --grid
   scoresmith sample "a red chair" --azimuth 90 --elevation 20 --out chair
-  scoresmith sample outputs/student "a blue mug" --seed 7"""
+  scoresmith sample outputs/student "a blue mug" --seed 7
+  scoresmith sample embedded "a blue mug" --sampler dpm-solver++ --sampler-steps 20 --guidance-scale 2"""
+SAMPLER_NAMES = (
+    "ddim",
+    "heun",
+    "pndm",
+    "deis",
+    "dpm-solver",
+    "dpm-solver++",
+    "ddpm",
+    "ancestral",
+    "churn",
+    "euler-maruyama",
+    "sde-dpm-solver++",
+)
+"""The keys of `sds.samplers.SAMPLERS`, which is not imported here since it loads torch."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +62,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--guidance-scale", type=float, metavar="G", help="for students that are told it (made by guidance or lcm)"
     )
+    add_teacher_options(parser.add_argument_group("a teacher, in many steps"))
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
     )
+
+
+def add_teacher_options(how: argparse._ArgumentGroup) -> None:
+    """The options of drawing with a teacher, and not with a student."""
+    how.add_argument(
+        "--sampler",
+        choices=SAMPLER_NAMES,
+        metavar="NAME",
+        help=f"draw with the diffusers folder DIR, or with the teacher `embedded`, by {', '.join(SAMPLER_NAMES)}",
+    )
+    how.add_argument("--sampler-steps", type=int, default=25, metavar="N", help="of the sampler (default: 25)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,14 +90,14 @@ def run(options: argparse.Namespace) -> int:
     from cli.teachers import choose_device, load_teacher, warnings_about
     from students.folder import read_card, sample
     from students.inputs import load_student
+    from students.teachers import can_be_guided
 
-    folder, prompt = folder_and_prompt(options.words)
+    folder, asked = folder_and_prompt(options.words)
     if options.count < 1:
         raise UserError(f"--count must be positive, not {options.count}")
-    card = with_steps(read_card(folder), options.student_steps)
+    card = None if options.sampler else with_steps(read_card(folder), options.student_steps)
     teacher = load_teacher(str(folder), choose_device(options.device))
-    student = load_student(folder, teacher)
-    card = with_guidance_scale(card, student, options.guidance_scale)
+    prompt = prompt_for(folder, asked, teacher)
     for warning in warnings_about(prompt, teacher):
         print(f"scoresmith: warning: {warning}", file=sys.stderr)
     if options.azimuth is not None and not teacher.knows_views:
@@ -74,13 +105,61 @@ def run(options: argparse.Namespace) -> int:
     # All images are of one prompt and view: what depends on these alone is computed once.
     view = view_from(options.azimuth, options.elevation)
     condition = teacher.condition([prompt], view)[torch.zeros(options.count, dtype=torch.long)]
-    x = sample(student, card, teacher.shape, condition, torch.Generator().manual_seed(options.seed))
+    rng = torch.Generator().manual_seed(options.seed)
+    if card is None:
+        null = teacher.condition([""], view) if can_be_guided(teacher) else condition[:1]
+        x = drawn_by_teacher(teacher, condition, null, options, rng)
+    else:
+        student = load_student(folder, teacher)
+        card = with_guidance_scale(card, student, options.guidance_scale)
+        x = sample(student, card, teacher.shape, condition, rng)
     write_images(teacher.decode(x).clamp(0, 1), prompt, options.out, options.grid)
     return 0
 
 
-def folder_and_prompt(words: list[str]) -> tuple[Path, str]:
-    """The student's folder, or that of the shipped one, and the prompt. Raises UserError for anything else."""
+def drawn_by_teacher(
+    teacher: NeuralTeacher, condition: Condition, null: Condition, options: argparse.Namespace, rng: torch.Generator
+) -> Tensor:
+    """x0 (rows of ``condition``, ...) by the sampler, steps and guidance scale of the options; ``null`` has one row.
+
+    Raises UserError for impossible numbers.
+    """
+    import torch
+
+    from cli.errors import UserError
+    from sds.denoiser import Condition
+    from sds.guidance import Guidance
+    from sds.samplers import SAMPLERS, sample_with
+    from sds.sampling import Guided
+
+    scale = 1.0 if options.guidance_scale is None else options.guidance_scale
+    rows = len(condition)
+    told = Condition.concatenate([condition, null[torch.zeros(rows, dtype=torch.long)]])
+    device = next(iter(told.tensors.values())).device
+    noise = torch.randn(rows, *teacher.shape, generator=rng).to(device)
+    try:
+        denoiser, told = (teacher, condition) if scale == 1 else (Guided(teacher, Guidance(scale)), told)
+        return sample_with(SAMPLERS[options.sampler], denoiser, noise, told, options.sampler_steps, rng=rng)
+    except ValueError as error:
+        raise UserError(f"--sampler-steps: {error}") from None
+
+
+def prompt_for(folder: Path, asked: str | None, teacher: NeuralTeacher) -> str:
+    """What is drawn: what was asked for, or nothing in particular by who cannot be asked. Raises UserError else."""
+    from cli.errors import UserError
+
+    if asked is not None:
+        return asked
+    if list(getattr(teacher, "vocabulary", None) or []) != [""]:
+        raise UserError(f"{folder} is a folder: say what its student shall draw, too")
+    return ""
+
+
+def folder_and_prompt(words: list[str]) -> tuple[Path, str | None]:
+    """The student's folder, or that of the shipped one, and the prompt if there is one.
+
+    Raises UserError for anything else.
+    """
     from cli.commands.generate import checked_prompt
     from cli.errors import UserError
     from students.shipped import SHIPPED_STUDENT
@@ -88,7 +167,7 @@ def folder_and_prompt(words: list[str]) -> tuple[Path, str]:
     if len(words) > 2:
         raise UserError(f"sample takes a folder and a prompt, not {len(words)} things: put the prompt in quotes")
     if len(words) == 1 and Path(words[0]).is_dir():
-        raise UserError(f"{words[0]} is a folder: say what its student shall draw, too")
+        return Path(words[0]), None
     return Path(words[0]) if len(words) == 2 else SHIPPED_STUDENT, checked_prompt(words[-1])
 
 

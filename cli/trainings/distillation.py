@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from students.folder import CARD, sample, save_student
 from students.inputs import save_inputs
 from students.recipes.catalogue import RECIPES
 from students.recipes.order import Order, StudentRun
-from students.teachers import TeacherInShares
+from students.teachers import TeacherInShares, can_be_guided
 
 CHECKPOINT_SECONDS = 60.0
 """A run that is killed loses at most about this much work."""
@@ -43,6 +44,9 @@ READ_HERE = ("teacher", "prompts", "images", "features", "distance", "bfloat16")
 SHEET = 8
 """Prompts on the sheet of samples, in columns; three images of each."""
 
+USUAL_GUIDANCE = 2.0
+"""What a student learns of a teacher that can be guided."""
+
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
 
 
@@ -53,7 +57,9 @@ def distill(request: DistillRequest, folder: StudentFolder, device: torch.device
         raise UserError(
             f"{request.teacher} is a student itself: of its teacher's paths it only knows the end; name that teacher"
         )
-    order = order_for(request, load_teacher(request.teacher, device), folder)
+    teacher = load_teacher(request.teacher, device)
+    request = replace(request, guidance_scale=guidance_scale_for(request, teacher))
+    order = order_for(request, teacher, folder)
     first_process_says(True)  # all have looked at the folder before one writes
     run = build(order)
     if is_first_process():
@@ -132,7 +138,9 @@ def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFo
         teacher = TeacherInShares(teacher)
     real = load_real_images(Path(request.images), teacher, request.guidance_scale) if request.images else None
     shown = sorted(set(real.captions)) if real is not None else []
-    texts = request.prompts or shown or default_prompts(request.teacher)
+    texts = request.prompts or shown or default_prompts(request.teacher, teacher)
+    if vocabulary_of(teacher) is not None:
+        teacher.condition(texts, None)  # raises PromptError for what it does not know, before anything begins
     together = real.ask if real is not None and not request.prompts else None
     return Order(
         teacher,
@@ -147,9 +155,34 @@ def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFo
     )
 
 
-def default_prompts(teacher: str) -> list[str]:
-    """Every noun that the embedded teacher knows, plain and in colours. Raises UserError for other teachers."""
-    if teacher != EMBEDDED:
+def guidance_scale_for(request: DistillRequest, teacher: NeuralTeacher) -> float:
+    """The guidance scale that is learned: what was asked for, or else 2, and 1 for teachers without a null prompt.
+
+    Raises UserError if such a teacher is asked for another.
+    """
+    guided = can_be_guided(teacher)
+    if not guided and request.guidance_scale not in (0.0, 1.0):
+        raise UserError(
+            f"--guidance-scale {request.guidance_scale:g}: {request.teacher} has no null prompt to guide away from; "
+            "leave it out, or give 1"
+        )
+    return request.guidance_scale or (USUAL_GUIDANCE if guided else 1.0)
+
+
+def vocabulary_of(teacher: NeuralTeacher) -> Sequence[str] | None:
+    """All that a teacher can be asked for, if it is a list: class names, or the empty prompt of one that knows none."""
+    return getattr(teacher, "vocabulary", None)
+
+
+def default_prompts(name: str, teacher: NeuralTeacher) -> list[str]:
+    """All that a teacher knows: its classes, the empty prompt of an unconditional one, the embedded teacher's nouns.
+
+    Raises UserError for teachers that take any text.
+    """
+    known = vocabulary_of(teacher)
+    if known is not None:
+        return list(known)
+    if name != EMBEDDED:
         raise UserError("say what the student shall draw: --prompt or --prompts-file")
     nouns = Recogniser.load().nouns
     return [f"a {noun}" for noun in nouns] + [f"a {colour} {noun}" for noun in nouns for colour in COLOURS]

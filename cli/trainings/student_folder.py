@@ -25,7 +25,8 @@ class DistillRequest:
 
     The attributes are those of `students.recipes.order.Order`; ``images`` is a folder of pictures, or empty;
     ``features`` and ``distance`` are names of `cli.trainings.looks`.
-    No ``prompts`` stands for what the pictures show, or else for all that the embedded teacher knows.
+    A ``guidance_scale`` of 0 stands for the teacher's usual one, no ``prompts`` for what the pictures show, or else for
+    all that the teacher knows.
     """
 
     teacher: str

@@ -120,7 +120,7 @@ def measure_student(path: Path, device: torch.device, images: int = 512) -> dict
         "student": Drawer(folder, lambda condition, rng: sample(student, card, folder.shape, condition, rng)),
         "teacher": Drawer(guided, by_teacher),
     }
-    texts = request.prompts or default_prompts(request.teacher)
+    texts = request.prompts or default_prompts(request.teacher, teacher)
     reference = real_reference(request.teacher)
     if reference is None:
         asked = [texts[i * len(texts) // images % len(texts)] for i in range(images)]

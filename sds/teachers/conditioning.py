@@ -13,8 +13,22 @@ from torch import Tensor
 from sds.denoiser import Condition, View
 
 
+class PromptError(ValueError):
+    """A teacher was asked for something that it cannot be told. The message says what it can."""
+
+
 class Conditioner(Protocol):
     """Says to a network in its own terms what prompts say to people."""
+
+    @property
+    def vocabulary(self) -> Sequence[str] | None:
+        """All prompts that there are: class names, or the empty prompt alone; None where any text is one."""
+        ...
+
+    @property
+    def has_null(self) -> bool:
+        """Whether there is something besides the prompt to guide away from: a null prompt that is not all it knows."""
+        ...
 
     @property
     def takes_sentences(self) -> bool:
@@ -44,6 +58,8 @@ class TextConditioner:
     encode: Callable[[str], Mapping[str, Tensor]] | None
     kept: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
     takes_sentences: bool = field(default=True, init=False)
+    vocabulary: None = field(default=None, init=False)
+    has_null: bool = field(default=True, init=False)
 
     def __call__(self, prompts: Sequence[str]) -> Condition:
         """See `Conditioner`. Raises RuntimeError for a new prompt after `release`."""
@@ -83,8 +99,19 @@ class ClassConditioner:
     device: torch.device
     takes_sentences: bool = field(default=False, init=False)
 
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """A name for each class, or its number where it has none; the null class is no prompt."""
+        named = {number: name for name, number in reversed(list(self.labels.items())) if name}
+        return [named.get(number, str(number)) for number in range(self.count) if number != self.null]
+
+    @property
+    def has_null(self) -> bool:
+        """Whether the network was trained with a null class."""
+        return self.null is not None
+
     def __call__(self, prompts: Sequence[str]) -> Condition:
-        """See `Conditioner`. Raises ValueError for a prompt that is no class."""
+        """See `Conditioner`. Raises PromptError for a prompt that is no class."""
         return Condition({"class": torch.tensor([self.number(prompt) for prompt in prompts], device=self.device)})
 
     def number(self, prompt: str) -> int:
@@ -97,14 +124,15 @@ class ClassConditioner:
         if name:
             near = difflib.get_close_matches(name, self.labels, n=3)
             hint = f"; near names: {', '.join(near)}" if near else f"; names: {', '.join(list(self.labels)[:10])}"
-            raise ValueError(
+            raise PromptError(
                 f"'{prompt}' is not a class of this teacher, which takes a class name or a number from 0 to "
                 f"{self.count - 1} as its prompt{hint if self.labels else ''}"
             )
         if self.null is None:
-            raise ValueError(
+            raise PromptError(
                 "this teacher was trained without a null class, so it has no unconditional prediction to guide away "
-                "from; give it class names only, or a class name as the negative prompt"
+                "from; give it class names only, or a class name as the negative prompt; `scoresmith distill` distils "
+                "it with --guidance-scale 1"
             )
         return self.null
 
@@ -122,12 +150,14 @@ class NoConditioner:
 
     device: torch.device
     takes_sentences: bool = field(default=False, init=False)
+    vocabulary: Sequence[str] = field(default=("",), init=False)
+    has_null: bool = field(default=False, init=False)
 
     def __call__(self, prompts: Sequence[str]) -> Condition:
-        """See `Conditioner`. Raises ValueError for a prompt that is not empty."""
+        """See `Conditioner`. Raises PromptError for a prompt that is not empty."""
         for prompt in prompts:
             if prompt.strip():
-                raise ValueError(f"this teacher is unconditional: it cannot be told '{prompt}'; use an empty prompt")
+                raise PromptError(f"this teacher is unconditional: it cannot be told '{prompt}'; give it no prompt")
         return Condition({"nothing": torch.zeros(len(prompts), 0, device=self.device)})
 
     def release(self) -> None:

@@ -124,6 +124,16 @@ class DiffusersTeacher:
         """Whether prompts are free text; False for class-conditional and unconditional teachers."""
         return self.prompts.takes_sentences
 
+    @property
+    def vocabulary(self) -> Sequence[str] | None:
+        """All prompts that there are: class names, or the empty prompt alone; None where any text is one."""
+        return self.prompts.vocabulary
+
+    @property
+    def has_null(self) -> bool:
+        """Whether it can be guided: there is a null prompt beside the others."""
+        return self.prompts.has_null
+
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """E[x0 | x_t], shape of ``x_t``. One forward pass of the network; no gradient is recorded.
