@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import NeuralTeacher, View
 from sds.guidance import Guidance, PromptConditions
-from sds.schedule import DegenerateNoiseLevelError, Prediction
+from sds.schedule import Prediction
 from sds.score import score_gradient, surrogate_loss
 from sds.teachers.conditioning import camera_numbers
-from sds.teachers.diffusers import DiffusersTeacher, load_diffusers_teacher
+from sds.teachers.diffusers import FAINTEST_IMAGE, DiffusersTeacher, load_diffusers_teacher
 from sds.teachers.folder import TeacherFolderError
 from sds.teachers.image_codec import resized
 from tests.sds import tiny_pipelines as tiny
@@ -364,12 +364,16 @@ def test_a_prompt_that_is_too_long_is_cut_with_a_warning(tmp_path: Path) -> None
     assert condition.tensors["text"].shape == (1, 16, 8)
 
 
-def test_a_noise_prediction_without_image_is_refused(tmp_path: Path) -> None:
+def test_a_noise_prediction_begins_at_its_highest_usable_level(tmp_path: Path) -> None:
+    """Where alpha is zero it says nothing about the image: t = 1 is the last level where it does."""
     pipeline = tiny.stable_diffusion(tmp_path / "work", "epsilon")
     pipeline.scheduler = tiny.scheduler("epsilon", rescale_betas_zero_snr=True)
-    teacher = load(pipeline, tmp_path / "teacher")
-    with pytest.raises(DegenerateNoiseLevelError, match="keep t below"):
-        teacher(noisy(teacher, 1), times([999]), teacher.condition(["a cat"], None))
+    teacher, one = load(pipeline, tmp_path / "teacher"), torch.ones(1, dtype=torch.float64)
+    step = int(teacher.schedule.timestep(one))
+    table = pipeline.scheduler.alphas_cumprod.double().sqrt()
+    assert float(table[step]) >= FAINTEST_IMAGE > float(table[step + 1])
+    assert float(teacher.schedule.alpha(one)) == pytest.approx(float(table[step]))
+    assert torch.isfinite(teacher(noisy(teacher, 1), one, teacher.condition(["a cat"], None))).all()
 
 
 def test_half_precision_answers_in_the_type_of_the_question(tmp_path: Path) -> None:
