@@ -14,6 +14,8 @@ def expected() -> tuple[type[BaseException], ...]:
 
     A function, because most of these live beside things that take seconds to load and that many commands do not need.
     """
+    from torch import OutOfMemoryError
+
     from representations.assets.formats.usd_writing import UsdUnavailableError
     from representations.assets.quad_remeshing import RemeshingUnavailableError
     from representations.assets.unwrapping import UnwrappingUnavailableError
@@ -38,6 +40,7 @@ def expected() -> tuple[type[BaseException], ...]:
         UnwrappingUnavailableError,
         UsdUnavailableError,
         OSError,
+        OutOfMemoryError,
         StudentFolderError,
         ReferenceFileError,
     )
@@ -48,4 +51,9 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full; free some space and continue with --resume ({text})"
+    if type(error).__name__ == "OutOfMemoryError":
+        return (
+            "the card's memory is full: close what else uses it, lower --batch-size where there is one, take a smaller "
+            f"teacher or --device cpu; what the last checkpoint holds is kept, --resume goes on from it ({text[:120]})"
+        )
     return text

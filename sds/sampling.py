@@ -38,7 +38,12 @@ class Guided:
 
 @torch.no_grad()
 def sample(
-    teacher: Teacher, conditions: PromptConditions, guidance: Guidance, rng: torch.Generator, steps: int = 20
+    teacher: Teacher,
+    conditions: PromptConditions,
+    guidance: Guidance,
+    rng: torch.Generator,
+    steps: int = 20,
+    at_once: int | None = None,
 ) -> Tensor:
     """Pictures by DDIM with guidance, from noise to image.
 
@@ -48,15 +53,20 @@ def sample(
         guidance: how strongly to follow the prompt.
         rng: of the initial noise.
         steps: evaluations; more are finer.
+        at_once: pictures that are drawn together, which takes that much more memory; None for all.
 
     Returns:
         (batch, 3, height, width) in [0, 1].
     """
-    told = Condition.concatenate([conditions.conditional, conditions.unconditional])
     count = len(conditions.conditional)
-    device = next(iter(told.tensors.values())).device
-    x = torch.randn(count, *teacher.shape, generator=rng).to(device)
+    noise = torch.randn(count, *teacher.shape, generator=rng).to(conditions.conditional.device)
     # A network that predicts noise says nothing about the image where there is none: begin just below.
     first = torch.full((count,), 1.0 if float(teacher.schedule.alpha(torch.ones(1))) == 0 else 0.999)
-    x0 = solve(Guided(teacher, guidance), x, even_times(first.double(), torch.zeros(count), steps), told)
-    return teacher.decode(x0).clamp(0, 1)
+    times = even_times(first.double(), torch.zeros(count), steps)
+    drawn = []
+    for start in range(0, count, at_once or count):
+        rows = slice(start, start + (at_once or count))
+        told = Condition.concatenate([conditions.conditional[rows], conditions.unconditional[rows]])
+        x0 = solve(Guided(teacher, guidance), noise[rows], [t[rows] for t in times], told)
+        drawn.append(teacher.decode(x0).clamp(0, 1))
+    return torch.cat(drawn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import platform
 import shutil
@@ -16,13 +15,6 @@ Ends with exit code 2 if something that is needed is missing."""
 EXAMPLES = """examples:
   scoresmith doctor
   scoresmith doctor --words      the nouns and colours that the embedded teacher knows"""
-
-ACCELERATORS = {
-    "nerfacc": "packed volume rendering on CUDA",
-    "tinycudann": "hash grids on CUDA",
-    "nvdiffrast": "visibility and silhouettes of meshes on CUDA",
-}
-"""Optional packages for NVIDIA cards. No card was at hand where this was built: their use is unverified."""
 
 PACKAGES = ("torch", "diffusers", "transformers", "numba", "scikit-image", "trimesh", "imageio-ffmpeg")
 
@@ -85,19 +77,22 @@ def device_lines() -> list[str]:
         )
         lines.append(f"device       cpu: {reason}")
         lines.append("back ends    compiled kernels (numba) for volume rendering and hash grids; torch for the rest")
-        lines += [f"accelerator  {name}: not used, it needs CUDA ({use})" for name, use in ACCELERATORS.items()]
-        return lines
+        return lines + accelerator_lines()
     lines.append(f"device       cuda: {torch.cuda.get_device_name(0)} (unverified: built without a card at hand)")
-    lines.append("back ends    plain torch, with these accelerators where they are installed:")
-    for name, use in ACCELERATORS.items():
-        try:
-            importlib.import_module(name)
-            lines.append(f"accelerator  {name}: in use for {use}")
-        except Exception as error:  # an accelerator that does not load fails in its own way
-            lines.append(
-                f"accelerator  {name}: not in use ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
-            )
-    return lines
+    lines.append("back ends    plain torch, with these accelerators where they work:")
+    return lines + accelerator_lines()
+
+
+def accelerator_lines() -> list[str]:
+    """Each optional package for cards, tried on a few points."""
+    from representations.fields.encodings import TINYCUDANN
+    from representations.fields.packed import NERFACC
+    from representations.surfaces.differentiable_rasterizer import NVDIFFRAST
+
+    return [
+        f"accelerator  {one.package}: {'in use' if one.problem is None else f'not in use, {one.problem}'} ({one.use})"
+        for one in (NERFACC, TINYCUDANN, NVDIFFRAST)
+    ]
 
 
 def teacher_line() -> tuple[str, bool]:

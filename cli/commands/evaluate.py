@@ -27,19 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("run_folders", type=Path, nargs="*", metavar="DIR", help="folders of runs, or of students")
     parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
+    )
+    parser.add_argument(
         "--images", type=int, default=512, metavar="N", help="that student and teacher draw each (default: 512)"
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate each run; returns the exit code."""
-    import torch
-
     from cli.errors import UserError
     from cli.scenes.judging import asset_statistics, judge_asset, judge_for
     from cli.scenes.loading import load_object
     from cli.scenes.results import delivered, finished
     from cli.scenes.run_folder import RunFolder, write_json
+    from cli.teachers import choose_device
     from cli.trainings.student_folder import StudentFolder
     from cli.trainings.student_metrics import measure_student
     from students.folder import CARD
@@ -48,18 +50,19 @@ def run(options: argparse.Namespace) -> int:
 
     if options.images < FEWEST_IMAGES:
         raise UserError(f"--images must be at least {FEWEST_IMAGES}, not {options.images}: fewer say nothing")
+    device = choose_device(options.device)
     for path in options.run_folders or [SHIPPED_STUDENT]:
         if (path / CARD).exists():
-            metrics = measure_student(path, torch.device("cpu"), options.images)
+            metrics = measure_student(path, device, options.images)
             if path != SHIPPED_STUDENT:
                 write_json(StudentFolder(path).metrics, metrics)
             print_metrics(str(path), metrics)
             continue
         folder = RunFolder(path)
-        loaded = load_object(folder, torch.device("cpu"))
+        loaded = load_object(folder, device)
         judge = judge_for(loaded.request)
         asset = finished(loaded.solid)
-        metrics = judge_asset(asset, loaded.request, loaded.teacher, judge)
+        metrics = judge_asset(asset, loaded.request, loaded.teacher(), judge)
         metrics["mesh"] = asset_statistics(delivered(asset, loaded.request, judge))
         write_json(folder.metrics, metrics)
         print_metrics(f"{path}: {loaded.request.prompt}", metrics)

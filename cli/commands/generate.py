@@ -95,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
     from cli.errors import UserError
     from cli.scenes.generation import generate, resume
     from cli.scenes.run_folder import RunFolder
+    from cli.scenes.scene import release_text_encoders
     from cli.teachers import choose_device, load_teacher, warnings_about
 
     if options.resume is not None:
@@ -115,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
     for request in requests:
         for warning in warnings_about(request.prompt, teacher):
             print(f"scoresmith: warning: {warning}", file=sys.stderr)
+    release_text_encoders(teacher, requests)
     with watched(options.live) as live:
         for request, folder in zip(requests, folders, strict=True):
             generate(request, folder, teacher, device, options.overwrite, live)

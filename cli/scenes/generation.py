@@ -18,7 +18,7 @@ from cli.scenes.judging import Judge, judge_for
 from cli.scenes.live import LiveView
 from cli.scenes.results import delivered, write_results
 from cli.scenes.run_folder import RunFolder
-from cli.scenes.scene import Request, Scene, build_scene, stages_of
+from cli.scenes.scene import Request, Scene, build_scene, release_text_encoders, stages_of
 from cli.teachers import load_teacher
 from sds.checkpoint import load_checkpoint, save_checkpoint
 from sds.denoiser import NeuralTeacher
@@ -26,6 +26,9 @@ from sds.engine import Step, image_of
 
 CHECKPOINT_SECONDS = 15.0
 """A run that is killed loses at most about this much work."""
+
+SHARE_OF_WRITING = 20
+"""Of a run at most a twentieth is spent on writing checkpoints, however large a texture is."""
 
 JUDGED_EVERY = 10
 """Steps between two looks at how well the object is recognised."""
@@ -56,7 +59,9 @@ def resume(folder: RunFolder, device: torch.device, live: LiveView | None = None
     checkpoint = load_checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None
     if checkpoint is not None and checkpoint.get("stage") not in request.stages:
         raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: it is of no stage")
-    finish(request, folder, load_teacher(request.teacher, device), device, checkpoint, live)
+    teacher = load_teacher(request.teacher, device)
+    release_text_encoders(teacher, [request])
+    finish(request, folder, teacher, device, checkpoint, live)
 
 
 def finish(
@@ -130,6 +135,7 @@ def optimise(
         save_checkpoint(folder.checkpoint, distillation.state_dict() | {"stage": scene.stage})
         folder.note_seconds("optimisation", before + time.monotonic() - started)
 
+    writing = 0.0
     with bar:
         while distillation.done < scene.recipe.steps:
             step = scene.step()
@@ -140,9 +146,11 @@ def optimise(
                 live.look(scene, point)
             if distillation.done % JUDGED_EVERY == 0:
                 bar.set_postfix_str(progress_note(point))
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if time.monotonic() - saved > max(CHECKPOINT_SECONDS, SHARE_OF_WRITING * writing):
+                begun = time.monotonic()
                 save()
                 saved = time.monotonic()
+                writing = saved - begun
     save()
 
 

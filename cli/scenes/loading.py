@@ -9,7 +9,7 @@ import torch
 from cli.errors import UserError
 from cli.scenes.run_folder import RunFolder
 from cli.scenes.scene import Request, build_generator, stages_of, with_mind_made_up
-from cli.teachers import load_teacher
+from cli.teachers import load_teacher, small_teacher_folder
 from representations.solid import Solid
 from sds.checkpoint import load_checkpoint
 from sds.denoiser import NeuralTeacher
@@ -22,12 +22,16 @@ class LoadedObject:
     Attributes:
         request: what was asked for.
         solid: the result of the last stage that has begun: of an interrupted run perhaps an earlier one.
-        teacher: who judged it.
+        device: where it is.
     """
 
     request: Request
     solid: Solid
-    teacher: NeuralTeacher
+    device: torch.device
+
+    def teacher(self) -> NeuralTeacher:
+        """Who judged it; a big one takes its time to load."""
+        return with_mind_made_up(load_teacher(self.request.teacher, self.device), self.request)
 
 
 def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:
@@ -35,7 +39,8 @@ def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:
     request = folder.read_request()
     if request.representation == "pixels":
         raise UserError(f"{folder.path} holds a flat picture; only 3D runs have a mesh")
-    teacher = load_teacher(request.teacher, device)
+    small = small_teacher_folder(request.teacher) is not None  # its recipes have sizes that are multiples of its own
+    teacher = load_teacher(request.teacher, device) if small else None
     state = load_checkpoint(folder.checkpoint)
     try:
         stage = next(stage for stage in stages_of(request, teacher) if stage.name == state["stage"])
@@ -43,4 +48,4 @@ def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:
         solid.load_state_dict(state["generator"])
     except (KeyError, RuntimeError, StopIteration) as error:
         raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
-    return LoadedObject(request, solid, with_mind_made_up(teacher, request))
+    return LoadedObject(request, solid, device)

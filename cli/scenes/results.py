@@ -26,9 +26,19 @@ from representations.cameras import Cameras, turntable
 from representations.geometry.mesh import MeshError, standing
 from representations.images.pixels import PixelImage
 from representations.solid import Solid
+from sds.denoiser import Teacher
+from sds.guidance import Guidance, PromptConditions
 from sds.sampling import sample
+from sds.teachers.embedded import EmbeddedTeacher
 
 FRAMES = 48
+
+SHEET_SECONDS = 60.0
+"""For what a big teacher would draw by itself."""
+
+SHEET_STEPS, FEWEST_STEPS = 20, 8
+"""Of its sampler; with fewer a picture says nothing."""
+
 PICTURE_SIZE = 192
 TEXTURE_SIZE = RESOLUTION
 
@@ -102,7 +112,35 @@ def delivered(asset: Asset, request: Request, judge: Judge | None) -> Asset:
 
 
 def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:
-    """What the teacher would draw from the same views, if it drew by itself; each view from the same noise."""
+    """What the teacher would draw from the same views, if it drew by itself.
+
+    A big teacher draws one view after another, which takes no more memory than a step did, and no more of them than it
+    can in about `SHEET_SECONDS`; the others stay white.
+    """
     count = len(cameras) if cameras is not None else 1
-    rng = torch.Generator().manual_seed(0)
-    return sample(scene.teacher, scene.told(cameras, count), scene.recipe.guidance, rng).cpu()
+    teacher, told, guidance = scene.teacher, scene.told(cameras, count), scene.recipe.guidance
+    if isinstance(teacher, EmbeddedTeacher):
+        return sample(teacher, told, guidance, torch.Generator().manual_seed(0)).cpu()
+    steps, views = affordable(seconds_of_a_step(teacher, told, guidance), count)
+    if views == 0:
+        print("scoresmith: the preview shows nothing by the teacher itself: it would take too long", file=sys.stderr)
+        return torch.ones(count, 3, 8, 8)
+    shown = PromptConditions(told.conditional[:views], told.unconditional[:views])
+    drawn = sample(teacher, shown, guidance, torch.Generator().manual_seed(0), steps, at_once=1).cpu()
+    return torch.cat([drawn, drawn.new_ones(count - views, *drawn.shape[1:])])
+
+
+def seconds_of_a_step(teacher: Teacher, told: PromptConditions, guidance: Guidance) -> float:
+    """How long a teacher takes for one step of one view; the second time, when everything is in place."""
+    for _ in range(2):
+        begun = time.monotonic()
+        first = PromptConditions(told.conditional[:1], told.unconditional[:1])
+        sample(teacher, first, guidance, torch.Generator().manual_seed(0), steps=1).cpu()
+    return time.monotonic() - begun
+
+
+def affordable(seconds: float, views: int) -> tuple[int, int]:
+    """(steps, views) that a teacher can draw in `SHEET_SECONDS` if one step of one view takes so many ``seconds``."""
+    evaluations = SHEET_SECONDS / max(seconds, 1e-9)
+    steps = min(SHEET_STEPS, max(FEWEST_STEPS, int(evaluations / views)))
+    return steps, min(views, int(evaluations / steps))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from representations.surfaces.distance_grid import DistanceGrid
 from representations.surfaces.fixed_shape import FixedShape
 from representations.surfaces.mesh_field import MeshField, MeshPenaltyWeights, begin_with
 from sds.critic import Critic, CriticSettings
-from sds.denoiser import NeuralTeacher, View
+from sds.denoiser import NeuralTeacher, Teacher, View
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import PromptConditions
 from sds.prompts import BAD_IMAGE, Directions, PerpNeg, PromptSet, condition_for
 from sds.score import METHODS
+from sds.teachers.diffusers import DiffusersTeacher
 from sds.teachers.embedded import EmbeddedTeacher
 
 COARSE_TO_FINE = ("nerf", "mesh")
@@ -106,15 +107,23 @@ class Stage:
     Attributes:
         name: one of `Request.stages`.
         recipe: what it does.
-        teacher: who judges it; stages may have different ones, such as one for larger pictures at the end.
+        teacher: who judges it; stages may have different ones, such as one for larger pictures at the end. None where
+            nothing will be judged, and the recipe says how large a picture is.
     """
 
     name: str
     recipe: Recipe
-    teacher: NeuralTeacher
+    teacher: NeuralTeacher | None
+
+    def size(self, times_the_teachers: int) -> int:
+        """Pixels along one side of a picture: the recipe's, or a multiple of the teacher's."""
+        if self.recipe.size is not None:
+            return self.recipe.size
+        assert self.teacher is not None
+        return times_the_teachers * self.teacher.shape[-1]
 
 
-def stages_of(request: Request, teacher: NeuralTeacher) -> list[Stage]:
+def stages_of(request: Request, teacher: NeuralTeacher | None) -> list[Stage]:
     """The stages of a run, judged by one teacher throughout."""
     return [Stage(name, request.recipe(name), teacher) for name in request.stages]
 
@@ -162,16 +171,9 @@ def build_scene(
     """
     recipe = stage.recipe
     torch.manual_seed(request.seed)
+    assert stage.teacher is not None
     teacher = with_mind_made_up(stage.teacher, request)
-    bad_image = NEGATIVE_FOR_EMBEDDED if isinstance(teacher, EmbeddedTeacher) else BAD_IMAGE
-    prompts = PromptSet(
-        request.prompt,
-        # "chair, side view" is no class: a teacher of classes is not told views in words
-        directions=Directions() if getattr(teacher, "takes_sentences", True) else None,
-        unconditional=request.negative,
-        perp_neg=PerpNeg() if request.perp_neg else None,
-        negative=bad_image if request.method == "nfsd" else None,
-    )
+    prompts = prompts_of(request, teacher)
     generator = build_generator(request, stage).to(device)
     if isinstance(generator, MeshField) and not restored:
         _begin(generator, request, before)
@@ -203,6 +205,25 @@ def build_scene(
     return Scene(stage.name, generator, distillation, recipe, prompts, teacher)
 
 
+def prompts_of(request: Request, teacher: Teacher) -> PromptSet:
+    """All that a run says to its teacher."""
+    bad_image = NEGATIVE_FOR_EMBEDDED if isinstance(teacher, EmbeddedTeacher) else BAD_IMAGE
+    return PromptSet(
+        request.prompt,
+        # "chair, side view" is no class: a teacher of classes is not told views in words
+        directions=Directions() if getattr(teacher, "takes_sentences", True) else None,
+        unconditional=request.negative,
+        perp_neg=PerpNeg() if request.perp_neg else None,
+        negative=bad_image if request.method == "nfsd" else None,
+    )
+
+
+def release_text_encoders(teacher: Teacher, requests: Sequence[Request]) -> None:
+    """Let a big teacher's text encoders go, often its largest part, after all that the runs will say is encoded."""
+    if isinstance(teacher, DiffusersTeacher):
+        teacher.release_text_encoders([text for request in requests for text in prompts_of(request, teacher).texts()])
+
+
 def with_mind_made_up(teacher: NeuralTeacher, request: Request) -> NeuralTeacher:
     """The embedded teacher thinking of one object only, another for another seed; any other teacher as it is."""
     if isinstance(teacher, EmbeddedTeacher):
@@ -217,7 +238,7 @@ def build_generator(request: Request, stage: Stage) -> Any:
 
 def _pixels(request: Request, stage: Stage) -> PixelImage:
     del request
-    return PixelImage(size=stage.recipe.size or 2 * stage.teacher.shape[-1])
+    return PixelImage(size=stage.size(2))
 
 
 def _nerf(request: Request, stage: Stage) -> NeRF:
@@ -225,7 +246,7 @@ def _nerf(request: Request, stage: Stage) -> NeRF:
     assert isinstance(recipe, FieldRecipe)
     return NeRF(
         _field(request.encoding, recipe.grid),
-        CameraSampler(size=recipe.size or 2 * stage.teacher.shape[-1]),
+        CameraSampler(size=stage.size(2)),
         Marching(step=2 / recipe.samples),
         PenaltyWeights(roughness=recipe.roughness, opacity_entropy=recipe.opacity_entropy),
     )
@@ -238,7 +259,7 @@ def _mesh(request: Request, stage: Stage) -> MeshField:
     return MeshField(
         FixedShape() if request.retexture else DistanceGrid(cells, recipe.shape_rate),
         _field(request.encoding, recipe.texture_grid),
-        CameraSampler(size=recipe.size or 3 * stage.teacher.shape[-1]),
+        CameraSampler(size=stage.size(3)),
         MeshPenaltyWeights(recipe.laplacian, recipe.normals, roughness=recipe.roughness),
     )
 

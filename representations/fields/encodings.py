@@ -6,15 +6,16 @@ layout was read from its source; it has not been compared with a running tiny-cu
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from representations.accelerators import Accelerator
 from representations.fields.hash_kernels import hash_kernels
 from representations.threads import run_parts, split
 
@@ -48,10 +49,14 @@ class Level:
 
 
 def hash_levels(levels: int, base_resolution: int, per_level_scale: float, log2_table_size: int) -> list[Level]:
-    """The geometry of tiny-cuda-nn's grid: level l has scale 2^(l log2(per_level_scale)) * base_resolution - 1."""
+    """The geometry of tiny-cuda-nn's grid: level l has scale 2^(l log2(per_level_scale)) * base_resolution - 1.
+
+    In float32, as there: where a scale is nearly a whole number, its rounding decides how many nodes a level has.
+    """
     result: list[Level] = []
+    growth = np.log2(np.float32(per_level_scale))
     for number in range(levels):
-        scale = 2 ** (number * math.log2(per_level_scale)) * base_resolution - 1
+        scale = float(np.exp2(np.float32(number) * growth) * np.float32(base_resolution) - np.float32(1))
         resolution = math.ceil(scale) + 1
         size = min(-(-(resolution**3) // 8) * 8, 2**log2_table_size)
         start = result[-1].start + result[-1].size if result else 0
@@ -62,8 +67,8 @@ def hash_levels(levels: int, base_resolution: int, per_level_scale: float, log2_
 class HashEncoding(nn.Module):
     """Learned features of points in [0, 1]^3: trilinear interpolation in tables of many resolutions, concatenated.
 
-    Compiled on the CPU; on CUDA tiny-cuda-nn if it can be imported, else plain torch (both unverified: no GPU was at
-    hand). The gradient reaches the table only, not the points.
+    Compiled on the CPU; on CUDA tiny-cuda-nn if it works there (`TINYCUDANN`), else plain torch (unverified: no GPU was
+    at hand). The gradient reaches the table only, not the points.
 
     Args:
         levels: how many resolutions.
@@ -110,7 +115,7 @@ class HashEncoding(nn.Module):
             raise ValueError("Some points to encode are not finite or lie outside [0, 1]^3.")
         if points.device.type == "cpu":
             return _CompiledEncoding.apply(self.table, points, self.levels)
-        if points.device.type == "cuda" and importlib.util.find_spec("tinycudann") is not None:
+        if TINYCUDANN.works_for(points):
             return self._encode_with_tinycudann(points)
         return encode_torch(self.table, points, self.levels)
 
@@ -129,6 +134,17 @@ class HashEncoding(nn.Module):
             self.__dict__["_tinycudann"] = tinycudann.Encoding(3, configuration)
         parameters = {"params": self.table.reshape(-1)}
         return torch.func.functional_call(self.__dict__["_tinycudann"], parameters, (points,)).to(points.dtype)
+
+
+def _try_tinycudann() -> tuple[Tensor, Tensor]:
+    encoding = HashEncoding(4, 2, 8, 4, 16, torch.Generator().manual_seed(0)).to("cuda")
+    with torch.no_grad():
+        encoding.table.mul_(1e4)  # to values about 1
+        points = torch.rand(10, 3, generator=torch.Generator().manual_seed(1)).to("cuda")
+        return encoding._encode_with_tinycudann(points), encode_torch(encoding.table, points, encoding.levels)
+
+
+TINYCUDANN = Accelerator("tinycudann", "hash grids on CUDA", _try_tinycudann)
 
 
 def encode_torch(table: Tensor, points: Tensor, levels: list[Level]) -> Tensor:

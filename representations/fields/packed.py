@@ -1,18 +1,18 @@
 """Volume rendering of any field: only samples in occupied cells exist, packed one ray after another.
 
 Names, arguments and shapes are nerfacc's (Li et al. 2023, "NerfAcc", section 3). Its CUDA versions are used on CUDA
-if it can be imported (unverified: no GPU was at hand); its packed functions do not run on a CPU, these do.
+if they work there (`NERFACC`); its packed functions do not run on a CPU, these do.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from representations.accelerators import Accelerator
 from representations.geometry.voxels import is_occupied
 from representations.rays import Marching, RayIntegral, Rays, sample_distances
 
@@ -63,19 +63,52 @@ def render_weight_from_density(
         weights = transmittance * alphas, transmittance before each sample, and alphas = 1 - exp(-sigma * length):
         (S,) each.
     """
-    if sigmas.device.type == "cuda" and importlib.util.find_spec("nerfacc") is not None:
-        import nerfacc
+    if NERFACC.works_for(sigmas):
+        return _weights_by_nerfacc(t_starts, t_ends, sigmas, ray_indices, n_rays)
+    return _weights(t_starts, t_ends, sigmas, ray_indices, n_rays)
 
-        return nerfacc.render_weight_from_density(t_starts, t_ends, sigmas, ray_indices=ray_indices, n_rays=n_rays)
+
+def _weights_by_nerfacc(
+    t_starts: Tensor, t_ends: Tensor, sigmas: Tensor, ray_indices: Tensor, n_rays: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    import nerfacc
+
+    return nerfacc.render_weight_from_density(t_starts, t_ends, sigmas, ray_indices=ray_indices, n_rays=n_rays)
+
+
+def _weights(
+    t_starts: Tensor, t_ends: Tensor, sigmas: Tensor, ray_indices: Tensor, n_rays: int
+) -> tuple[Tensor, Tensor, Tensor]:
     optical_depth = sigmas * (t_ends - t_starts)
-    # One running sum over all rays, less its value where the ray began; in double, because it grows far beyond one
-    # ray's.
-    before = optical_depth.double().cumsum(dim=0) - optical_depth
-    counts = torch.bincount(ray_indices, minlength=n_rays)
-    starts = (counts.cumsum(dim=0) - counts)[ray_indices]
-    transmittance = torch.exp(before[starts] - before).to(sigmas.dtype)
+    transmittance = torch.exp(-_before_each(optical_depth, ray_indices, n_rays))
     alphas = 1 - torch.exp(-optical_depth)
     return transmittance * alphas, transmittance, alphas
+
+
+def _before_each(values: Tensor, ray_indices: Tensor, n_rays: int) -> Tensor:
+    """(S,) for each sample the sum of the values (S,) of those before it on its ray."""
+    counts = torch.zeros(n_rays, dtype=torch.long, device=values.device)
+    counts = counts.index_add(0, ray_indices, torch.ones_like(ray_indices))
+    starts = (counts.cumsum(dim=0) - counts)[ray_indices]
+    if values.device.type == "cpu":
+        # One running sum over all rays, less its value where the ray began; in double, because it grows far beyond one
+        # ray's.
+        before = values.double().cumsum(dim=0) - values
+        return (before - before[starts]).to(values.dtype)
+    # Cards are slow in double, and have room: a row a ray, as long as the longest.
+    places = (ray_indices, torch.arange(len(values), device=values.device) - starts)
+    rows = values.new_zeros(n_rays, int(counts.max()) if n_rays else 0).index_put(places, values)
+    return (rows.cumsum(dim=1) - rows)[places]
+
+
+def _try_nerfacc() -> tuple[Tensor, Tensor]:
+    ends = torch.arange(1, 11, device="cuda") / 10
+    rays = torch.tensor([0] * 4 + [2] * 6, device="cuda")
+    samples = (ends - 0.1, ends, 3 * ends, rays, 3)
+    return _weights_by_nerfacc(*samples)[0], _weights(*samples)[0]
+
+
+NERFACC = Accelerator("nerfacc", "packed volume rendering on CUDA", _try_nerfacc)
 
 
 def accumulate_along_rays(weights: Tensor, values: Tensor, ray_indices: Tensor, n_rays: int) -> Tensor:

@@ -3,13 +3,12 @@
 What is discrete (which face a pixel sees, which edges are silhouettes) is found by compiled loops on the CPU. What is
 continuous is computed from it in torch: barycentric coordinates, interpolation and the blending of silhouettes.
 
-On CUDA, nvdiffrast (Laine et al. 2020) finds faces and blends silhouettes if it can be imported; without it the
-discrete part runs on the CPU as ever. Neither has been run: no GPU was at hand.
+On CUDA, nvdiffrast (Laine et al. 2020) finds faces and blends silhouettes if it works there (`NVDIFFRAST`); without it
+the discrete part runs on the CPU as ever. Neither has been run: no GPU was at hand.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from representations.accelerators import Accelerator
 from representations.geometry.rasterizer import rasterize
 from representations.geometry.topology import twin_edges
 from representations.surfaces.silhouettes import antialias, find_silhouettes
@@ -76,8 +76,7 @@ def rasterize_fragments(clip: Tensor, faces: NDArray[np.int32], size: int) -> Fr
     Raises:
         ValueError: as `rasterize`.
     """
-    has_nvdiffrast = clip.device.type == "cuda" and importlib.util.find_spec("nvdiffrast") is not None
-    face, blend = (_with_nvdiffrast if has_nvdiffrast else _with_compiled_loops)(clip, faces, size)
+    face, blend = (_with_nvdiffrast if NVDIFFRAST.works_for(clip) else _with_compiled_loops)(clip, faces, size)
     pixels = (face.reshape(-1) >= 0).nonzero()[:, 0]
     corners = torch.from_numpy(faces).to(clip.device).long()[face.reshape(-1)[pixels].long()]
     view, row, column = pixels // size**2, pixels // size % size, pixels % size
@@ -132,6 +131,15 @@ def _with_nvdiffrast(clip: Tensor, faces: NDArray[np.int32], size: int) -> tuple
         return nvdiffrast.antialias(images.float().contiguous(), raster, upside_down, triangles)
 
     return raster[..., 3].long() - 1, blend
+
+
+def _try_nvdiffrast() -> tuple[Tensor, Tensor]:
+    corners = [[-0.8, -0.7, 0.0, 1.0], [0.9, -0.6, 0.0, 1.0], [-0.1, 0.8, 0.0, 1.0]]
+    clip, faces = torch.tensor([corners], device="cuda"), np.array([[0, 1, 2]], np.int32)
+    return _with_nvdiffrast(clip, faces, 8)[0], _with_compiled_loops(clip, faces, 8)[0]
+
+
+NVDIFFRAST = Accelerator("nvdiffrast", "visibility and silhouettes of meshes on CUDA", _try_nvdiffrast)
 
 
 @cache

@@ -183,8 +183,13 @@ class DiffusersTeacher:
         """The image that x stands for, in [0, 1] up to what x exceeds its range by. Differentiable."""
         return self.codec.decode(x)
 
-    def release_text_encoders(self) -> None:
-        """Frees the text encoders, often the largest part. Prompts seen so far and the null prompt stay usable."""
+    def release_text_encoders(self, prompts: Sequence[str] = ()) -> None:
+        """Frees the text encoders, often the largest part.
+
+        ``prompts``, those seen so far and the null prompt stay usable.
+        """
+        if prompts and self.takes_sentences:
+            self.prompts(prompts)
         self.prompts.release()
 
 

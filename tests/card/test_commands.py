@@ -1,0 +1,137 @@
+"""Whole runs of the command on a card, with a tiny teacher: what is made there, and what a full card looks like."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from cli.commands import doctor
+from cli.main import main
+from cli.scenes import results
+from cli.scenes.scene import Scene
+from representations.fields import packed
+from representations.fields.encodings import hash_levels
+from sds.teachers.diffusers import load_diffusers_teacher
+from tests.card.conftest import EVERYTHING, REAL
+from tests.card.rules import Counts
+from tests.cli.conftest import small_runs  # noqa: F401  # sizes that take moments
+
+RUNS = [
+    ["--method", "vsd", "--stages", "nerf"],
+    ["--method", "nfsd", "--stages", "mesh"],
+    ["--method", "csd", "--stages", "nerf", "--encoding", "hash"],
+    ["--method", "sds", "--representation", "pixels"],
+    *([["--method", "sds"], ["--method", "sds", "--perp-neg", "--encoding", "hash"]] if EVERYTHING else []),
+]
+
+MOST_WAITS = 30
+"""Synchronisations that a step may have, with its share of what a run does at its end."""
+
+
+def generate(teacher: Path, out: Path, *more: str) -> int:
+    words = ["generate", "a red chair", "--teacher", str(teacher), "--out", str(out), "--steps", "2", *more]
+    return main(words)
+
+
+@pytest.mark.parametrize("more", RUNS, ids=" ".join)
+def test_a_run_on_the_card(
+    teachers: dict[str, Path], card: Counts, tmp_path: Path, monkeypatch, more: list[str]
+) -> None:
+    waits: list[int] = []
+    step = Scene.step
+
+    def counted(self: Scene) -> object:
+        card.clear()
+        result = step(self)
+        waits.append(card.total("synchronisations"))
+        assert card.total("float64") == 0, card.listed("float64")
+        return result
+
+    monkeypatch.setattr(Scene, "step", counted)
+    monkeypatch.setattr(results, "FRAMES", 4)
+    assert generate(teachers["stable-diffusion"], tmp_path / "out", *more) == 0
+    assert (tmp_path / "out" / "preview.png").exists()
+    assert max(waits) <= MOST_WAITS, card.listed("synchronisations")
+    if "pixels" not in more:
+        assert (tmp_path / "out" / "mesh.glb").exists()
+        assert (tmp_path / "out" / "metrics.json").exists()
+
+
+@pytest.fixture
+def full_after_one_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    steps = []
+    step = Scene.step
+
+    def until_full(self: Scene) -> object:
+        steps.append(self)
+        if len(steps) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return step(self)
+
+    monkeypatch.setattr(Scene, "step", until_full)
+    return
+
+
+@pytest.mark.usefixtures("full_after_one_step")
+def test_a_full_card_is_one_line_and_the_run_goes_on_later(
+    teachers: dict[str, Path], card: Counts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert generate(teachers["deepfloyd-if"], out, "--representation", "pixels") == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("scoresmith: the card's memory is full")
+    assert "--resume" in said
+    assert main(["generate", "--resume", str(out)]) == 0
+    assert (out / "preview.png").exists()
+
+
+def test_text_encoders_are_let_go_after_the_last_prompt_is_read(teachers: dict[str, Path], card: Counts) -> None:
+    teacher = load_diffusers_teacher(teachers["stable-diffusion"], "cuda")
+    teacher.release_text_encoders(["a red chair", "a cat"])
+    assert teacher.prompts.encode is None
+    assert len(teacher.condition(["a cat", "", "a red chair"], None)) == 3
+    with pytest.raises(RuntimeError, match="released"):
+        teacher.condition(["a dog"], None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "views", "expected"), [(0.01, 8, (20, 8)), (0.5, 8, (15, 8)), (2.0, 8, (8, 3)), (57.0, 8, (8, 0))]
+)
+def test_the_teachers_own_sheet_takes_no_longer_than_a_minute(seconds: float, views: int, expected) -> None:
+    steps, drawn = results.affordable(seconds, views)
+    assert (steps, drawn) == expected
+    assert steps * drawn * seconds <= results.SHEET_SECONDS
+
+
+@pytest.mark.skipif(REAL, reason="about packages that fail")
+@pytest.mark.parametrize("kind", ["does not load", "is off", "lacks the function"])
+def test_an_accelerator_that_fails_its_trial_is_not_used(card: Counts, monkeypatch, kind: str) -> None:
+    broken = ModuleType("nerfacc")
+    if kind == "is off":
+        broken.render_weight_from_density = lambda a, b, s, **_: (s + 1, s, s)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "nerfacc", None if kind == "does not load" else broken)
+    accelerator = type(packed.NERFACC)(packed.NERFACC.package, packed.NERFACC.use, packed.NERFACC.trial)
+    monkeypatch.setattr(packed, "NERFACC", accelerator)
+    ends, rays = torch.tensor([0.1, 0.2], device="cuda"), torch.tensor([0, 1], device="cuda")
+    weights, _, _ = packed.render_weight_from_density(ends - 0.1, ends, ends, rays, 2)
+    torch.testing.assert_close(weights.cpu(), 1 - torch.exp(-torch.tensor([0.01, 0.02])))
+    line = next(line for line in doctor.accelerator_lines() if "nerfacc" in line)
+    assert "not in use" in line
+    assert {"does not load": "NotFoundError", "is off": "off by", "lacks the function": "AttributeError"}[kind] in line
+
+
+def test_sums_along_rays_are_the_same_without_double_precision(card: Counts) -> None:
+    rng = torch.Generator().manual_seed(0)
+    values, rays = torch.rand(50, generator=rng), torch.randint(7, (50,), generator=rng).sort().values
+    there = packed._before_each(values.to("cuda"), rays.to("cuda"), 9)
+    assert card.total("float64") == 0
+    torch.testing.assert_close(there.cpu(), packed._before_each(values, rays, 9), rtol=1e-5, atol=1e-6)
+
+
+def test_hash_grids_have_the_rows_that_tiny_cuda_nn_gives_them() -> None:
+    scale = (512 / 16) ** (1 / 15)
+    last = hash_levels(16, 16, scale, 19)[-1]
+    assert last.start + last.size == 5_261_688  # by its own `grid.h`, in float32
