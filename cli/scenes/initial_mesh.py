@@ -58,6 +58,17 @@ def placement_of(asset: Asset) -> Placement:
     return Placement((x, y, z), float(np.linalg.norm(vertices - centre, axis=1).max()) / OBJECT_RADIUS)
 
 
+def placement_in(path: Path, retexture: bool) -> Placement:
+    """Where the mesh in a file is, from which a run is to begin.
+
+    Raises as `load_mesh`, and UserError if the mesh encloses nothing although it is not only given new colours.
+    """
+    asset = load_mesh(path)
+    if not retexture:
+        require_inside(asset, path)
+    return placement_of(asset)
+
+
 def back_in_place(mesh: Mesh, place: Placement) -> Mesh:
     """A mesh from the unit sphere where the user's own mesh was."""
     return replace(mesh, vertices=mesh.vertices * place.scale + place.centre)
