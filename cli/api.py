@@ -61,13 +61,13 @@ class GeneratedObject:
     Attributes:
         request: what was asked for; with the versions of the software it determines the object.
         solid: the representation that was optimised: a `NeRF` or a `MeshField`, in the unit sphere.
-        teacher: who judged it.
+        teacher: loads who judged it, which takes its time if it is a big one.
         judge: knows the object by name, if anybody does.
     """
 
     request: Request
     solid: Solid
-    teacher: NeuralTeacher
+    teacher: Callable[[], NeuralTeacher]
     judge: Judge | None
 
     @cached_property
@@ -118,7 +118,7 @@ class GeneratedObject:
 
     def metrics(self) -> dict[str, Any]:
         """What `scoresmith evaluate` measures: of the mesh, and recognition and Janus score if that can be."""
-        measured = judge_asset(self._in_unit_sphere, self.request, self.teacher, self.judge)
+        measured = judge_asset(self._in_unit_sphere, self.request, self.teacher(), self.judge)
         return measured | {"mesh": asset_statistics(self.asset)}
 
     @cached_property
@@ -189,7 +189,8 @@ def text_to_3d(
     making, look = Making(request, loaded_teacher(request.teacher, place), place), on_step or ProgressBar()
     for moment in making:
         look(moment)
-    return GeneratedObject(request, making.scene.generator, making.scene.teacher, making.judge)
+    scene = making.scene
+    return GeneratedObject(request, scene.generator, lambda: scene.teacher, making.judge)
 
 
 def open_run(folder: str | PathLike[str], device: str = "cpu") -> GeneratedObject:
