@@ -85,7 +85,7 @@ class NoiseSchedule:
 
 def checked_time(t: Tensor) -> Tensor:
     """``t`` as float64 on the CPU. Raises ValueError if it is not of shape (batch,) or leaves [0, 1]."""
-    t = t.detach().to("cpu", torch.float64)
+    t = t.to("cpu", torch.float64)  # not detached: `students.methods.derivatives` differentiates by it
     if t.dim() != 1:
         raise ValueError(f"time must have shape (batch,), one number for each image, not {tuple(t.shape)}")
     if not bool(((t >= 0) & (t <= 1)).all()):
@@ -105,18 +105,25 @@ def require_batch(x0: Tensor, noise: Tensor, t: Tensor) -> None:
 
 
 def time_at(schedule: NoiseSchedule, deviation: Tensor) -> Tensor:
-    """The t at which sigma / alpha is ``deviation``, which may be infinite; shape (batch,).
+    """The t at which sigma / alpha is ``deviation``, which may be infinite; shape (batch,)."""
+    return time_at_angle(schedule, deviation.atan())
 
-    By regula falsi (its Illinois variant) on the angle atan2(sigma, alpha), of which most schedules are almost linear.
+
+def time_at_angle(schedule: NoiseSchedule, wanted: Tensor) -> Tensor:
+    """The t at which atan2(sigma, alpha) is ``wanted``, shape (batch,); 0 or 1 beyond the schedule's own angles.
+
+    By regula falsi (its Illinois variant), since the angle of most schedules is almost linear in t. A last step of
+    Newton's makes the derivative by ``wanted`` right: it is 1 / (d angle / dt), whatever the iteration did.
     """
-    wanted = deviation.atan()
 
     def excess(t: Tensor) -> Tensor:
         alpha, sigma = schedule(t)
         return torch.atan2(sigma, alpha) - wanted
 
-    low, high = torch.zeros_like(deviation), torch.ones_like(deviation)
+    low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
     below, above = excess(low), excess(high)
+    inside = (below <= 1e-12) & (above >= -1e-12)
+    beyond = torch.where(above < 0, torch.ones_like(wanted), torch.zeros_like(wanted))
     for _ in range(60):
         t = torch.where(above > below, low - below * (high - low) / (above - below), low).clamp(0, 1)
         at_t = excess(t)
@@ -125,7 +132,13 @@ def time_at(schedule: NoiseSchedule, deviation: Tensor) -> Tensor:
         right = at_t * above > 0  # the root lies between low and t; an end that stays counts half
         below, above = torch.where(right, below / 2, at_t), torch.where(right, at_t, above / 2)
         low, high = torch.where(right, low, t), torch.where(right, t, high)
-    return torch.where(excess(torch.ones_like(t)) <= 0, 1.0, torch.where(excess(torch.zeros_like(t)) >= 0, 0.0, t))
+    before, after = (t - NEWTON).clamp(min=0.0), (t + NEWTON).clamp(max=1.0)
+    slope = (excess(after) - excess(before)) / (after - before)
+    return torch.where(inside, (t - excess(t) / slope).clamp(0, 1), beyond)
+
+
+NEWTON = 1e-6
+"""Over which `time_at_angle` takes the slope of the angle."""
 
 
 def scale(coefficient: Tensor, x: Tensor) -> Tensor:

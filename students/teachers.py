@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, NeuralTeacher, Teacher, View
 from sds.guidance import classifier_free
 from sds.processes import in_shares
-from sds.schedule import NoiseSchedule, Prediction, flow_schedule, scale, time_at
+from sds.schedule import NoiseSchedule, Prediction, flow_schedule, scale, time_at, time_at_angle
 from students.flow_map import GUIDANCE_SCALE, FlowMap
 
 NULL = "null "
@@ -147,7 +147,7 @@ class OnStraightPaths(AroundNeuralTeacher):
 
     def _in_its_own_levels(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         own = self.neural.schedule
-        time = time_at(own, t / (1 - t))
+        time = time_at_angle(own, torch.atan2(t, 1 - t))
         alpha, sigma = own(time)
         return x_t * scale(alpha + sigma, x_t), time
 

@@ -22,7 +22,7 @@ boundary condition from which all else is learned. Levels are rising times, the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from sds.denoiser import Denoiser
 from sds.schedule import NoiseSchedule, scale, time_at
 from sds.solvers import Solver, ddim, ddim_step, even_times, heun, solve
 from students.flow_map import flow
+from students.methods.derivatives import with_derivative
 from students.methods.targets import Learning, Objective, Target, leading_to, truncated_snr
 from students.training.batches import Batch
 
@@ -230,8 +231,9 @@ def boot(teacher: Denoiser, levels: Levels, solver: Solver = ddim) -> Objective:
         x0 = ddim_target(noise, x_s, 1 -> s) = y + share (D(x_t) - y),   weight 1 / share^2,
         share = 1 - (sigma_s alpha_t) / (alpha_s sigma_t)
 
-    Needs a student that is told the end. At t = 1 the share is 1 and x0 the teacher's own prediction: the paper's
-    boundary term is the first of the levels here.
+    Needs a student that is told the end. At t = 1 x0 is the teacher's own prediction, with weight 1: the paper's
+    boundary term is the first of the levels here. (Where alpha(1) > 0 the share of that step is below 1, but the noise
+    has no y yet whose error it could carry on.)
     """
 
     def objective(learning: Learning, batch: Batch) -> Target:
@@ -240,41 +242,69 @@ def boot(teacher: Denoiser, levels: Levels, solver: Solver = ddim) -> Objective:
         x_t = flow(learning.student, batch.noise, start, t, batch.condition)
         x_s = solver(teacher, x_t, t, s, batch.condition)
         (alpha_t, sigma_t), (alpha_s, sigma_s) = teacher.schedule(t), teacher.schedule(s)
-        share = 1 - sigma_s * alpha_t / (alpha_s * sigma_t)
+        share = torch.where(t == start, 1.0, 1 - sigma_s * alpha_t / (alpha_s * sigma_t))
         return leading_to(teacher.schedule, x_s, batch.noise, start, s, batch.condition, share**-2)
 
     return objective
 
 
-def mean_flow(schedule: NoiseSchedule, velocity: Velocity, step: float = 1e-3) -> Objective:
+@dataclass(frozen=True)
+class MeanFlowTimes:
+    """Where MeanFlow looks (Geng et al. 2025, table 1): t and r are logit-normal, for most images they are the same.
+
+    Attributes:
+        location, spread: of logit t.
+        same: share of the images with r = t, which learn the velocity of a moment; the paper's best is three quarters.
+        whole: share of the others that learn the whole way, from t = 1 to the image: what one step is.
+    """
+
+    location: float = -0.4
+    spread: float = 1.0
+    same: float = 0.75
+    whole: float = 0.0
+
+    def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """t and r <= t, each float64 of shape (count,)."""
+        normal = torch.randn(2, count, dtype=torch.float64, generator=generator)
+        pair = (self.location + self.spread * normal).sigmoid()
+        t, r = pair.amax(0), pair.amin(0)
+        if self.whole:
+            everything = torch.rand(count, generator=generator) < self.whole
+            t, r = torch.where(everything, 1.0, t), torch.where(everything, 0.0, r)
+        alike = torch.rand(count, generator=generator) < self.same
+        return t, torch.where(alike, t, r)
+
+
+def mean_flow(schedule: NoiseSchedule, velocity: Velocity, times: MeanFlowTimes | None = None) -> Objective:
     """MeanFlow (Geng et al. 2025, equation 10) on straight paths: the mean velocity over a jump, from its derivative.
 
     With u = (x_t - x_s) / (t - s) = (x_t - student) / t and v the velocity of x_t::
 
-        u = v - (t - s) du/dt,      du/dt along (v, 1, 0) by a central difference,      x0 = x_t - t u
+        u = v - (t - s) du/dt,      du/dt along (v, 1, 0), exact (`students.methods.derivatives`)
 
-    Needs a student that is told the end, and ``flow_schedule()``.
+    Prediction and target are compared as velocities u, whatever the distance. A pseudo-Huber one is the paper's
+    adaptive weight with p = 1/2. Needs a student that is told the end, and ``flow_schedule()``.
 
     Args:
         schedule: straight paths.
         velocity: `data_velocity` to train, `teacher_velocity` to distil.
-        step: of the difference.
+        times: which jumps are learned.
     """
+    jumps = times or MeanFlowTimes()
 
     def objective(learning: Learning, batch: Batch) -> Target:
-        count, rng = len(batch), learning.rng
-        pair = torch.rand(2, count, dtype=torch.float64, generator=rng) * (1 - 2 * step) + step
-        t, s = pair.amax(0), pair.amin(0)
+        t, s = jumps.sample(len(batch), learning.rng)
         x_t = schedule.add_noise(batch.x0, batch.noise, t)
         v = velocity(x_t, t, batch)
 
-        def mean_velocity(shift: float) -> Tensor:
-            at = x_t + shift * v
-            return (at - learning.student(at, t + shift, s, batch.condition)) / scale(t + shift, at)
+        def mean_velocity(time: Tensor) -> Tensor:
+            at = x_t + scale(time - t, v) * v
+            return (at - learning.student(at, time, s, batch.condition)) / scale(time, at)
 
-        slope = (mean_velocity(step) - mean_velocity(-step)) / (2 * step)
+        _, slope = with_derivative(mean_velocity, t)
         u = v - scale(t - s, v) * slope
-        return Target(x_t, t, s, batch.condition, x_t - scale(t, u) * u, t**-2)
+        target = Target(x_t, t, s, batch.condition, x_t - scale(t, u) * u, torch.ones_like(t))
+        return replace(target, compared=lambda x0: (x_t - x0) / scale(t, x0))
 
     return objective
 

@@ -10,6 +10,10 @@ Along the path f does not change. Its derivative times cos phi is what the stude
     g = cos phi df/dphi = cos^2 phi (F_D - F) - r cos phi sin phi (x + dF/dphi)
 
 and the target is F + g / (|g| + c). The share r grows from 0 to 1 over the first part of a run ("tangent warm-up").
+dF/dphi is the exact derivative along the path (`students.methods.derivatives`).
+
+Noise levels are drawn from the paper's proposal, log(tan phi) normal, tan phi in units of the data's deviation. Its
+adaptive weight exp(w(t)) / D, whose network w learns the size of the loss at each level, is `LevelWeight`.
 
 Of all functions that do not change along paths the consistency function is the one that leaves a clean image as it is.
 The paper's networks do so by construction; a teacher's architecture may not, so at the lowest noise levels the target
@@ -18,65 +22,110 @@ is the teacher's prediction, the one step to the image that discrete levels end 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from sds.denoiser import Denoiser
 from sds.ramps import Ramp
-from sds.schedule import NoiseSchedule, scale
-from sds.solvers import ddim_step
-from students.methods.targets import Learning, Objective, Target
+from sds.schedule import NoiseSchedule, scale, time_at
+from students.methods.derivatives import with_derivative
+from students.methods.targets import Learning, Objective, Target, Times
 from students.training.batches import Batch
 
 WARM_UP = Ramp(0.0, 1.0, 0.0, 0.1)
 """r over the run."""
 
 
+DATA_DEVIATION = 0.5
+"""sigma_d: of pictures in [-1, 1], in all papers since EDM."""
+
+
+@dataclass(frozen=True)
+class LognormalTimes:
+    """Noise levels whose log(sigma / alpha) is normal: sCM's proposal (Lu & Song 2025, section 5.1), and EDM's.
+
+    Attributes:
+        schedule: where they lie.
+        mean, deviation: of log(sigma / (alpha sigma_d)). The paper's -1.0 and 1.4 (CIFAR-10) are for training from
+            data, its -0.8 and 1.6 for distillation on ImageNet 64.
+        even: share of the levels that are drawn evenly in t: one step begins at pure noise, where the proposal hardly
+            looks.
+    """
+
+    schedule: NoiseSchedule
+    mean: float = -0.8
+    deviation: float = 1.6
+    even: float = 0.25
+
+    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
+        """``count`` times, float64."""
+        del progress
+        normal = torch.randn(count, dtype=torch.float64, generator=generator)
+        proposed = time_at(self.schedule, DATA_DEVIATION * (self.mean + self.deviation * normal).exp())
+        uniform = torch.rand(count, dtype=torch.float64, generator=generator)
+        return torch.where(torch.rand(count, generator=generator) < self.even, uniform, proposed)
+
+
 def continuous_consistency(
-    teacher: Denoiser, step: float = 5e-3, normaliser: float = 0.1, warm_up: Ramp = WARM_UP, lowest: float = 0.06
+    teacher: Denoiser,
+    normaliser: float = 0.1,
+    warm_up: Ramp = WARM_UP,
+    lowest: float = 0.06,
+    times: Times | None = None,
 ) -> Objective:
     """sCM's distillation: the student's own change along the teacher's path is its error.
 
-    The derivative is a central difference along the path: two further predictions of the student, where the paper
-    takes a forward derivative, which few fast kernels know.
-
     Args:
         teacher: whose path it is.
-        step: of the difference, in t.
-        normaliser: c of the paper; root mean square of g where it begins to be cut.
+        normaliser: c of the paper; root mean square of g where it begins to be cut. The paper's norm is the root of the
+            sum over the D numbers of an image, which makes its steps sqrt(D) smaller; Adam does not see the difference.
         warm_up: r over the progress of the stage.
         lowest: t below which the teacher's prediction is the target.
-
-    Raises:
-        ValueError: if ``lowest`` leaves no room for the difference.
+        times: the noise levels that are visited; even in t if None.
     """
-    if lowest < 2 * step:
-        raise ValueError(f"below t = {lowest} there is no room for a difference of {step}: raise lowest, or lower step")
     schedule = teacher.schedule
 
     def objective(learning: Learning, batch: Batch) -> Target:
         rows = len(batch)
-        t = step + (1 - 2 * step) * torch.rand(rows, dtype=torch.float64, generator=learning.rng)
+        if times is None:
+            t = torch.rand(rows, dtype=torch.float64, generator=learning.rng)
+        else:
+            t = times.sample(rows, learning.progress, learning.rng)
+        t = t.clamp(SMALLEST_TIME, 1 - SMALLEST_TIME)
         s = torch.zeros_like(t)
         x_t = schedule.add_noise(batch.x0, batch.noise, t)
         denoised = teacher(x_t, t, batch.condition)
 
         def network_at(time: Tensor) -> Tensor:
-            x = x_t if time is t else ddim_step(schedule, x_t, denoised, t, time)
+            x = along_path(schedule, x_t, denoised, t, time)
             return direction(schedule, x, learning.student(x, time, s, batch.condition), time)
 
-        network, towards = network_at(t), direction(schedule, x_t, denoised, t)
-        below, above = t - step, t + step
-        slope = (network_at(above) - network_at(below)) / scale(angle(schedule, above) - angle(schedule, below), x_t)
+        network, slope = with_derivative(network_at, t)
+        _, turn = with_derivative(lambda time: angle(schedule, time), t)
+        towards = direction(schedule, x_t, denoised, t)
         phi = angle(schedule, t)
         cosine, sine = scale(phi.cos(), x_t), scale(phi.sin(), x_t)
         x = x_t / scale(length(schedule, t), x_t)
+        slope = slope / scale(turn, x_t)
         g = cosine**2 * (towards - network) - warm_up(learning.progress) * cosine * sine * (x + slope)
         g = g / (g.square().flatten(1).mean(1).sqrt().reshape(rows, *[1] * (g.dim() - 1)) + normaliser)
         x0 = torch.where(scale(t, x_t) < lowest, denoised, cosine * x - sine * (network + g))
         return Target(x_t, t, s, batch.condition, x0, phi.sin() ** -2)
 
     return objective
+
+
+SMALLEST_TIME = 1e-3
+"""The distance that levels keep from the clean image and from pure noise, where F has no direction."""
+
+
+def along_path(schedule: NoiseSchedule, x_t: Tensor, x0: Tensor, t: Tensor, time: Tensor) -> Tensor:
+    """`ddim_step` from ``t`` to any near ``time``, differentiable by it also where both are the same."""
+    (alpha_t, sigma_t), (alpha, sigma) = schedule(t), schedule(time)
+    kept = sigma / sigma_t
+    return scale(kept, x_t) * x_t + scale(alpha - kept * alpha_t, x_t) * x0
 
 
 def angle(schedule: NoiseSchedule, t: Tensor) -> Tensor:

@@ -17,40 +17,41 @@ from sds.denoiser import Condition, Denoiser
 from sds.schedule import NoiseSchedule, scale
 from sds.solvers import Solver, ddim_step
 from students.flow_map import FlowMap
+from students.methods.continuous_consistency import SMALLEST_TIME, along_path
+from students.methods.derivatives import with_derivative
 from students.methods.targets import Learning, Objective, Target
 from students.training.batches import Batch
 
 
-def change_of_prediction(teacher: Denoiser, x_t: Tensor, t: Tensor, condition: Condition, step: float = 1e-3) -> Tensor:
-    """dD/d log gamma along the teacher's path through ``x_t``, shape of ``x_t``, by a central difference.
+def change_of_prediction(teacher: Denoiser, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    """dD/d log gamma along the teacher's path through ``x_t``, shape of ``x_t``: exact, see `derivatives`.
 
     Args:
         teacher: whose path it is.
         x_t: shape (batch, ...).
-        t: shape (batch,), at least ``step`` away from 0 and 1.
+        t: shape (batch,), above 0 and below 1.
         condition: what the teacher is told.
-        step: of the difference, in t.
     """
     here = teacher(x_t, t, condition)
-    either_side = [
-        (other, teacher(ddim_step(teacher.schedule, x_t, here, t, other), other, condition))
-        for other in (t - step, t + step)
-    ]
-    (below, at_below), (above, at_above) = either_side
-    distance = (teacher.schedule.log_snr(below) - teacher.schedule.log_snr(above)) / 2
-    return (at_above - at_below) / scale(distance, x_t)
+
+    def prediction(time: Tensor) -> Tensor:
+        return teacher(along_path(teacher.schedule, x_t, here, t, time), time, condition)
+
+    _, slope = with_derivative(prediction, t)
+    _, fall = with_derivative(teacher.schedule.log_snr, t)
+    return slope / scale(fall / -2, x_t)
 
 
-def second_order(teacher: Denoiser, step: float = 1e-3) -> Objective:
+def second_order(teacher: Denoiser) -> Objective:
     """The head's target: `change_of_prediction` at any noise level, with the weight of an image.
 
     A student of this objective is no flow map but the head of `taylor`.
     """
 
     def objective(learning: Learning, batch: Batch) -> Target:
-        t = step + (1 - 2 * step) * torch.rand(len(batch), dtype=torch.float64, generator=learning.rng)
+        t = torch.rand(len(batch), dtype=torch.float64, generator=learning.rng).clamp(SMALLEST_TIME, 1 - SMALLEST_TIME)
         x_t = teacher.schedule.add_noise(batch.x0, batch.noise, t)
-        change = change_of_prediction(teacher, x_t, t, batch.condition, step)
+        change = change_of_prediction(teacher, x_t, t, batch.condition)
         return Target(x_t, t, t, batch.condition, change, torch.ones_like(t))
 
     return objective

@@ -123,6 +123,15 @@ def velocity_weight(schedule: NoiseSchedule, t: Tensor) -> Tensor:
     return schedule.sigma(t).square().reciprocal()
 
 
+def straight_weight(schedule: NoiseSchedule, t: Tensor) -> Tensor:
+    """((alpha + sigma) / sigma)^2: an error of x0 as the error of the velocity of x_t / (alpha + sigma).
+
+    Divided so, every path of noise and image is straight; on the straight paths of a flow it is `velocity_weight`.
+    """
+    alpha, sigma = schedule(t)
+    return ((alpha + sigma) / sigma).square()
+
+
 def truncated_snr(schedule: NoiseSchedule, t: Tensor) -> Tensor:
     """max(SNR, 1): errors of the noise, but never less than errors of the image (Salimans & Ho 2022, section 4)."""
     return schedule.log_snr(t).exp().clamp(min=1.0)
@@ -133,17 +142,17 @@ def denoising(schedule: NoiseSchedule, times: Times = ALL_TIMES) -> Objective:
 
     ::
 
-        |v(x_t, t) - (noise - x0)|^2  =  |student(x_t) - x0|^2 / sigma^2          x_t = alpha x0 + sigma noise
+        |v(y, r) - (noise - x0)|^2  =  |student(x_t) - x0|^2 / r^2,    y = x_t / (alpha + sigma) = (1 - r) x0 + r noise
 
     On real images with fresh noise this is flow matching, or rectified flow (Liu et al. 2023), and denoising score
     matching. On the pairs of a teacher it is *reflow*: noise and image that belong to one path stay together, and in
-    the student's own flow that path is straight. (Straight in x / (alpha + sigma); the schedule does not matter.)
+    the student's own flow that path is straight (in y: of the schedule only r = sigma / (alpha + sigma) matters).
     """
 
     def objective(learning: Learning, batch: Batch) -> Target:
         t = times.sample(len(batch), learning.progress, learning.rng)
         x_t = schedule.add_noise(batch.x0, batch.noise, t)
-        return Target(x_t, t, t, batch.condition, batch.x0, velocity_weight(schedule, t))
+        return Target(x_t, t, t, batch.condition, batch.x0, straight_weight(schedule, t))
 
     return objective
 

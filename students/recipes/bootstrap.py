@@ -8,6 +8,7 @@ from sds.solvers import ddim
 from students.features.distances import Distance, pseudo_huber, squared
 from students.methods.bootstrap import (
     LevelsOverRun,
+    MeanFlowTimes,
     boot,
     consistency,
     consistency_training,
@@ -20,7 +21,8 @@ from students.methods.bootstrap import (
     tract,
     trajectory_consistency,
 )
-from students.methods.continuous_consistency import continuous_consistency
+from students.methods.continuous_consistency import LognormalTimes, continuous_consistency
+from students.methods.level_weights import LevelWeighted
 from students.methods.targets import at_random_guidance, denoising
 from students.recipes.order import (
     Order,
@@ -97,7 +99,8 @@ def continuous_recipe(order: Order) -> StudentRun:
     data = images(order)
 
     def stage(teacher: Teacher) -> Stage:
-        return Stage([Regression(continuous_consistency(teacher))], data, order.steps)
+        objective = continuous_consistency(teacher, times=LognormalTimes(teacher.schedule))
+        return Stage([LevelWeighted(objective, teacher.schedule)], data, order.steps)
 
     return regression(order, [stage], result=card(order, same_path=False, free_steps=True))
 
@@ -162,12 +165,16 @@ def shortcut_recipe(order: Order) -> StudentRun:
     return regression(order, [lambda _: stage], student, card(order, same_path=True, free_steps=True))
 
 
+MEAN_FLOW_TIMES = MeanFlowTimes(same=0.25, whole=0.25)
+"""More jumps, and more of the whole way, than the paper has: a short training must learn the one that is asked for."""
+
+
 def mean_flow_recipe(order: Order) -> StudentRun:
     """MeanFlow of the guided teacher, on straight paths whatever the teacher's own schedule."""
     need_pure_noise(order)
     straight = OnStraightPaths(order.teacher)
     guided = GuidedTeacher(straight, order.guidance_scale)
     student = seeded_student(order, straight, told_end=True)
-    terms = [Regression(mean_flow(straight.schedule, teacher_velocity(guided), step=0.01), pseudo_huber)]
+    terms = [Regression(mean_flow(straight.schedule, teacher_velocity(guided), MEAN_FLOW_TIMES), pseudo_huber)]
     stage = Stage(terms, images(order), order.steps)
     return regression(order, [lambda _: stage], student, card(order, same_path=True, free_steps=True))

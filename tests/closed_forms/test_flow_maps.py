@@ -8,14 +8,16 @@ import math
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from torch import Tensor
 
 from sds.ramps import Ramp, TimeRange
-from sds.schedule import cosine_schedule, flow_schedule, scale
+from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, scale, tabulated_schedule
 from sds.solvers import ddim, even_times, heun, solve
 from sds.teachers.mixture import MixtureTeacher
 from students.flow_map import GUIDANCE_SCALE, flow
 from students.methods.bootstrap import (
+    MeanFlowTimes,
     boot,
     consistency,
     consistency_training,
@@ -334,10 +336,51 @@ def test_mean_flow_is_satisfied_by_the_exact_flow_map(velocity: str):
 
     of = teacher_velocity(teacher) if velocity == "teacher" else data_velocity
     examples = batch(teacher, 200_000 if velocity == "data" else 500, rng())
-    target = mean_flow(teacher.schedule, of, step=1e-4)(Learning(Exact(), Exact(), 0.0, rng()), examples)
+    other = torch.Generator().manual_seed(1)  # else the times were those numbers that are the noise
+    target = mean_flow(teacher.schedule, of, MeanFlowTimes(same=0.0))(Learning(Exact(), Exact(), 0.0, other), examples)
     error = target.x0 - Exact()(target.x_t, target.t, target.s, target.condition)
     if velocity == "teacher":
-        assert error.abs().max() < 1e-6
+        assert error.abs().max() < 1e-9
+        assert target.compared(target.x0).abs().max() < 10  # velocities, whatever t
     else:
         assert abs(float((error * target.x_t).mean())) < 5e-3
         assert float(error.std()) > 0.1
+
+
+def test_where_mean_flow_looks():
+    """Geng et al. 2025, table 1: logit-normal times, the same for three quarters of the images."""
+    t, r = MeanFlowTimes().sample(40_000, rng())
+    assert bool((r <= t).all())
+    assert float((r == t).double().mean()) == pytest.approx(0.75, abs=0.01)
+    both = torch.cat([t[r < t], r[r < t]]).logit()
+    assert float(both.mean()) == pytest.approx(-0.4, abs=0.03)
+    assert float(both.std()) == pytest.approx(1.0, abs=0.03)
+    t, r = MeanFlowTimes(same=0.5, whole=0.5).sample(40_000, rng())
+    assert float(((t == 1) & (r == 0)).double().mean()) == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("schedule", [cosine_schedule(), flow_schedule()])
+def test_denoising_is_weighted_as_the_velocity_of_a_straight_path(schedule: NoiseSchedule):
+    """|v - (noise - x0)|^2 of y = x_t / (alpha + sigma) for whatever the student predicts."""
+    teacher, examples = gaussian(schedule), batch(gaussian(schedule), 100, rng())
+    target = denoising(schedule)(Learning(teacher, teacher, 0.0, rng()), examples)
+    alpha, sigma = (level[:, None] for level in schedule(target.t))
+    y, r = target.x_t / (alpha + sigma), sigma / (alpha + sigma)
+    predicted = 0.7 * target.x_t + 0.1
+    velocity = (y - predicted) / r
+    expected = (velocity - (examples.noise - examples.x0)).square()[:, 0]
+    found = target.weight * (predicted - target.x0).square()[:, 0]
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_first_level_of_boot_weighs_one_on_every_schedule():
+    """Its target is the teacher's own prediction; where alpha(1) > 0 a share below 1 made it weigh 10.8 times more."""
+    stable_diffusion = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    teacher = gaussian(tabulated_schedule(stable_diffusion.alphas_cumprod))
+    examples, student = batch(teacher, 400, rng()), TableStudent(teacher)
+    target = boot(teacher, even_levels(16))(Learning(student, student, 0.0, rng()), examples)
+    first = target.s == 15 / 16
+    assert bool(first.any())
+    torch.testing.assert_close(target.weight[first], torch.ones_like(target.weight[first]))
+    denoised = teacher(examples.noise, torch.ones(400).double(), examples.condition)
+    torch.testing.assert_close(target.x0[first], denoised[first], rtol=0, atol=1e-9)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, scale
 from sds.score import normalized_weight
-from students.methods.continuous_consistency import angle, continuous_consistency, direction
+from students.methods.continuous_consistency import LognormalTimes, angle, continuous_consistency, direction
 from students.methods.f_distillation import (
     Divergence,
     forward_kl,
@@ -21,8 +21,10 @@ from students.methods.f_distillation import (
     reverse_kl,
     squared_hellinger,
 )
+from students.methods.level_weights import LevelWeighted
 from students.methods.score_identity import identity_loss
-from students.methods.targets import Learning
+from students.methods.targets import Learning, Target
+from students.training.batches import Batch
 from tests.closed_forms.tables import MEAN, SPREAD, batch
 from tests.closed_forms.tables import gaussian as teacher_of
 from tests.closed_forms.test_distribution_matching import NOISE, PROBABILITY, M, S, Z, gaussian, levels
@@ -153,23 +155,21 @@ class ExactConsistency:
 @pytest.mark.parametrize("schedule", [cosine_schedule(), flow_schedule()])
 def test_the_exact_consistency_function_is_a_fixed_point_of_scm(schedule: NoiseSchedule):
     teacher, exact, rng = teacher_of(schedule), ExactConsistency(schedule), torch.Generator().manual_seed(0)
-    objective = continuous_consistency(teacher, step=1e-4)
+    objective = continuous_consistency(teacher)
     target = objective(Learning(exact, exact, 1.0, rng), batch(teacher, 500, rng))
     error = (target.x0 - exact(target.x_t, target.t, target.s, target.condition))[target.t > 0.06]
-    assert error.abs().max() < 1e-5
+    assert error.abs().max() < 1e-9
     lowest = target.t < 0.06
     assert bool(lowest.any())
     denoised = teacher(target.x_t, target.t, target.condition)
     torch.testing.assert_close(target.x0[lowest], denoised[lowest], rtol=0, atol=0)
-    with pytest.raises(ValueError, match="no room for a difference"):
-        continuous_consistency(teacher, step=0.01, lowest=0.01)
 
 
 def test_the_target_of_scm_is_its_tangent():
     """g = cos(phi) df/dphi along the path, cut to g / (|g| + c); a run begins without its second half."""
     schedule, normaliser, rng = cosine_schedule(), 0.3, torch.Generator().manual_seed(0)
     teacher, student = teacher_of(schedule), ExactConsistency(schedule, mistake=0.4)
-    objective = continuous_consistency(teacher, step=1e-4, normaliser=normaliser, lowest=2e-4)
+    objective = continuous_consistency(teacher, normaliser=normaliser, lowest=1e-4)
     for progress in (1.0, 0.0):
         target = objective(Learning(student, student, progress, rng), batch(teacher, 200, rng))
         phi = (angle(schedule, target.t)[:, None]).requires_grad_()
@@ -184,8 +184,40 @@ def test_the_target_of_scm_is_its_tangent():
         if progress == 0.0:
             g = (cosine**2 * (towards - network)).detach()
         expected = f - sine * g / (g.abs() + normaliser)
-        torch.testing.assert_close(target.x0, expected.detach(), rtol=0, atol=2e-4)
+        torch.testing.assert_close(target.x0, expected.detach(), rtol=0, atol=1e-9)
         torch.testing.assert_close(target.weight, sine.detach()[:, 0] ** -2)
+
+
+def test_the_proposal_of_scm_is_log_normal():
+    schedule, rng = cosine_schedule(), torch.Generator().manual_seed(0)
+    t = LognormalTimes(schedule, -1.0, 1.4, even=0.0).sample(20_000, 0.0, rng)
+    logarithm = (angle(schedule, t).tan() / 0.5).log()
+    assert float(logarithm.mean()) == pytest.approx(-1.0, abs=0.03)
+    assert float(logarithm.std()) == pytest.approx(1.4, abs=0.03)
+    mixed = LognormalTimes(schedule, even=0.5).sample(20_000, 0.0, rng)
+    assert float((mixed > 0.95).float().mean()) > 0.5 * 0.05 * 0.8
+
+
+def test_a_learned_weight_makes_all_noise_levels_count_the_same():
+    """For a student that never learns, exp(w) is 1 / E[d | t]; here d = t^2."""
+    schedule, rng = cosine_schedule(), torch.Generator().manual_seed(0)
+
+    def objective(learning: Learning, examples: Batch) -> Target:
+        t = 0.1 + 0.9 * torch.rand(len(examples), dtype=torch.float64, generator=rng)
+        return Target(examples.noise, t, 0 * t, examples.condition, t[:, None], torch.ones_like(t))
+
+    def student(x_t: Tensor, t: Tensor, s: Tensor, condition) -> Tensor:
+        return torch.zeros_like(x_t)
+
+    term, examples = LevelWeighted(objective, schedule, learning_rate=0.05), batch(teacher_of(), 256, rng)
+    for _ in range(600):
+        loss = term(Learning(student, student, 0.0, rng), examples)
+    assert float(loss) == pytest.approx(1.0, abs=0.1)
+    t = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    torch.testing.assert_close(term.log_weight(t).detach().double(), -2 * t.log(), rtol=0, atol=0.25)
+    again = LevelWeighted(objective, schedule)
+    again.load_state_dict(term.state_dict())
+    assert torch.equal(again.log_weight(t), term.log_weight(t))
 
 
 def test_a_standard_normal_needs_the_network_of_the_paper():

@@ -18,6 +18,7 @@ from sds.schedule import (
     schedule_from_diffusers,
     tabulated_schedule,
     time_at,
+    time_at_angle,
     x0_from,
 )
 
@@ -158,3 +159,18 @@ def test_the_time_of_a_deviation(schedule):
     alpha, sigma = schedule(t)
     torch.testing.assert_close(time_at(schedule, sigma / alpha), t, rtol=0, atol=1e-9)
     assert time_at(schedule, times(math.inf, 0.0)).tolist() == pytest.approx([1.0, 0.0])
+
+
+@pytest.mark.parametrize("schedule", [cosine_schedule(), flow_schedule(3.0)])
+def test_the_time_of_an_angle_can_be_differentiated(schedule):
+    """Its derivative is that of the inverse function, by forward differentiation, up to pure noise."""
+    t = times(0.05, 0.5, 0.9, 1.0)
+
+    def angle(time):
+        alpha, sigma = schedule(time)
+        return torch.atan2(sigma, alpha)
+
+    at_t, slope = torch.func.jvp(angle, (t,), (torch.ones_like(t),))
+    found, inverse = torch.func.jvp(lambda a: time_at_angle(schedule, a), (at_t,), (torch.ones_like(t),))
+    torch.testing.assert_close(found, t, rtol=0, atol=1e-9)
+    torch.testing.assert_close(inverse, 1 / slope, rtol=1e-4, atol=0)

@@ -15,7 +15,7 @@ from students.features.discriminators import Discriminator
 from students.features.distances import pseudo_huber
 from students.flow_map import GUIDANCE_SCALE, Student, flow, sample_again
 from students.generator import FewStepGenerator
-from students.methods.bootstrap import consistency, even_levels, mean_flow, teacher_velocity
+from students.methods.bootstrap import MeanFlowTimes, consistency, even_levels, mean_flow, teacher_velocity
 from students.methods.continuous_consistency import continuous_consistency
 from students.methods.distribution_matching import MatchingSettings
 from students.methods.f_distillation import RatioCritic, f_distillation, forward_kl
@@ -67,7 +67,11 @@ def test_mean_flow_finds_the_exact_map_of_a_teacher_with_another_schedule():
     straight = OnStraightPaths(teacher)
     torch.manual_seed(0)
     student = Student(straight, told_end=True)
-    terms = [Regression(mean_flow(straight.schedule, teacher_velocity(straight), step=0.01), pseudo_huber)]
+    terms = [
+        Regression(
+            mean_flow(straight.schedule, teacher_velocity(straight), MeanFlowTimes(same=0.25, whole=0.25)), pseudo_huber
+        )
+    ]
     stages = [lambda _: Stage(terms, data(teacher), 350)]
     trained(student, Distillation(student, straight, stages, DistillationSettings(128, 3e-3)))
     saved = Student(teacher, told_end=True)

@@ -15,6 +15,7 @@ from students.features.distances import pseudo_huber
 from students.flow_map import Student, flow
 from students.methods.adversarial import LEAST_SQUARES, Adversary, DenoisedAdversary
 from students.methods.bootstrap import (
+    MeanFlowTimes,
     boot,
     consistency,
     consistency_training,
@@ -268,7 +269,11 @@ def test_mean_flow_learns_the_exact_map():
     teacher = two_modes(flow_schedule())
     torch.manual_seed(0)
     student = Student(teacher, told_end=True)
-    terms = [Regression(mean_flow(teacher.schedule, teacher_velocity(teacher), step=0.01), pseudo_huber)]
+    terms = [
+        Regression(
+            mean_flow(teacher.schedule, teacher_velocity(teacher), MeanFlowTimes(same=0.25, whole=0.25)), pseudo_huber
+        )
+    ]
     stages = [lambda of_stage: Stage(terms, images(teacher), 600)]
     run = Distillation(student, teacher, stages, DistillationSettings(128, 3e-3))
     while not run.finished:
