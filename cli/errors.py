@@ -25,12 +25,14 @@ def expected() -> tuple[type[BaseException], ...]:
     from sds.score import NonFiniteGradientError
     from sds.teachers.conditioning import PromptError
     from sds.teachers.folder import TeacherFolderError
+    from sds.teachers.remote.client import RemoteTeacherError
     from students.folder import StudentFolderError
     from students.measures.reference import ReferenceFileError
 
     return (
         UserError,
         TeacherFolderError,
+        RemoteTeacherError,
         PromptError,
         CheckpointError,
         NonFiniteGradientError,

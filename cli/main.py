@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from cli.commands import distill, doctor, evaluate, export, generate, inspect, sample, view
+from cli.commands import distill, doctor, evaluate, export, generate, inspect, sample, teacher, view
 
 COMMANDS = {
     "generate": generate,
@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "distill": distill,
     "sample": sample,
+    "teacher": teacher,
     "doctor": doctor,
 }
 """Each module has SUMMARY, DESCRIPTION, EXAMPLES, `add_arguments(parser)` and `run(options) -> exit code`.

@@ -10,6 +10,7 @@ from cli.errors import UserError
 from sds.denoiser import NeuralTeacher
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher
+from sds.teachers.remote.client import RemoteTeacher
 
 EMBEDDED = "embedded"
 """The name of the teacher that travels inside the package."""
@@ -24,10 +25,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def load_teacher(name: str, device: torch.device) -> NeuralTeacher:
-    """The embedded teacher, a diffusers folder, or a repository of the hub that the user named.
+    """The embedded teacher, a diffusers folder, a repository of the hub that the user named, or one behind a port.
 
-    Raises sds.teachers.folder.TeacherFolderError if there is no such teacher or it is broken.
+    Raises sds.teachers.folder.TeacherFolderError if there is no such teacher or it is broken, and
+    sds.teachers.remote.client.RemoteTeacherError if nothing answers at the port.
     """
+    if name.startswith("http://"):
+        return RemoteTeacher(name, device)
     small = small_teacher_folder(name)
     if small is not None:
         return load_embedded_teacher(small, device=device)
