@@ -263,6 +263,7 @@ def posterior_mean(
     Returns:
         (B, 3, H, W).
     """
+    alpha, sigma = alpha.to(x_t.device), sigma.to(x_t.device)  # schedules live on the CPU
     scaled = alpha[:, None, None].to(x_t.dtype)
     correlated = _CORRELATED * x_t.shape[-2] * x_t.shape[-1]
     variance = (alpha**2 * correlated * residual**2 + sigma**2)[:, None].to(x_t.dtype)

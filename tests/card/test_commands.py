@@ -135,3 +135,21 @@ def test_hash_grids_have_the_rows_that_tiny_cuda_nn_gives_them() -> None:
     scale = (512 / 16) ** (1 / 15)
     last = hash_levels(16, 16, scale, 19)[-1]
     assert last.start + last.size == 5_261_688  # by its own `grid.h`, in float32
+
+
+def test_the_shipped_teacher_makes_a_mesh_on_the_card(card: Counts, tmp_path: Path, monkeypatch) -> None:
+    """What anybody with an NVIDIA card does first: `make demo` takes the card by itself."""
+    monkeypatch.setattr(results, "FRAMES", 4)
+    waits: list[int] = []
+    step = Scene.step
+
+    def counted(self: Scene) -> object:
+        card.clear()
+        result = step(self)
+        waits.append(card.total("synchronisations"))
+        return result
+
+    monkeypatch.setattr(Scene, "step", counted)
+    assert main(["generate", "a teddy bear", "--stages", "nerf", "--steps", "2", "--out", str(tmp_path / "out")]) == 0
+    assert max(waits) <= MOST_WAITS, card.listed("synchronisations")
+    assert (tmp_path / "out" / "report.html").exists()
