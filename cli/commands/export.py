@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Export; returns the exit code."""
     from cli.errors import UserError
-    from representations.assets.writing import write_asset
-    from representations.geometry.mesh import standing
+    from representations.assets.writing import losses, write_asset
+    from representations.geometry.mesh import faces_inwards, standing
 
     path = checked_target(options)
     convention = convention_for(options, path)
@@ -78,11 +78,14 @@ def run(options: argparse.Namespace) -> int:
         asset = replace(asset, mesh=standing(asset.mesh, options.size))
     if options.watertight and not asset.mesh.is_watertight:
         raise UserError(f"{options.source} could not be made watertight; nothing was written")
-    for note in notes:
+    for note in [*notes, *losses(asset, path, convention)]:
         print(f"note: {note}", file=sys.stderr)
     if not asset.mesh.is_watertight:
         print("note: the mesh is not watertight (--watertight closes it)", file=sys.stderr)
-    for written in write_asset(asset, path, convention):
+    of_others = not options.source.is_dir()
+    if of_others and faces_inwards(asset.mesh):
+        print("note: its front is inside all over, as that of a room: left as it is", file=sys.stderr)
+    for written in write_asset(asset, path, convention, may_face_inwards=of_others):
         print(written)
     return 0
 

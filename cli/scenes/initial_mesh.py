@@ -10,7 +10,7 @@ import torch
 
 from cli.errors import UserError
 from representations.assets.asset import Asset
-from representations.assets.baking import colours_of
+from representations.assets.baking import colours_of, has_colours
 from representations.assets.reading import load_mesh
 from representations.geometry.closest_points import SurfaceSearch
 from representations.geometry.mesh import Cleaning, Mesh, clean
@@ -93,7 +93,7 @@ def begin_with_asset(field: MeshField, asset: Asset) -> None:
         return
     assert isinstance(field.shape, DistanceGrid)
     field.shape.begin_with(torch.from_numpy(signed_distances(solid_of(asset), field.shape.nodes)))
-    if asset.mesh.colours is not None or asset.material.base_colour is not None:
+    if has_colours(asset):
         surface = field.surface()
         places = SurfaceSearch(asset.mesh).closest(surface.vertices)
         fit_texture(field.texture, replace(surface, colours=colours_of(asset, places)), field.shape.cell)

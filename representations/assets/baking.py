@@ -9,8 +9,10 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from representations.assets.asset import Asset, Image
-from representations.assets.textures import encoded_normals, sample_texture
+from representations.assets.appearance import Places, colours_at, corners_of, emissions_at, normals_at, surfaces_at
+from representations.assets.asset import AlphaMode, Asset, Image, Material
+from representations.assets.colour_space import linear_to_srgb
+from representations.assets.textures import encoded_normals
 from representations.assets.vertex_buffers import VertexBuffers, vertex_buffers
 from representations.geometry.closest_points import ClosestPoints, SurfaceSearch
 from representations.geometry.mesh import Floats, Mesh
@@ -76,50 +78,92 @@ def baked(
     Args:
         coarse: approximates the detailed mesh.
         uv: (F, 3, 2) of the coarse mesh, see `representations.assets.unwrapping`.
-        detailed: with vertex colours or a texture; white if it has neither.
+        detailed: of one or several materials, with vertex colours or textures; white if it has neither. Where
+            roughness, metallic or emission differ from place to place, they get maps too.
         resolution: texels along one side of both maps.
         colour_at: asked for colours instead of the detailed asset.
     """
-    material = replace(detailed.material, base_colour=np.zeros((1, 1, 3), np.uint8), normal=None)
-    asset = Asset(Mesh(coarse.vertices, coarse.faces), uv, replace(material, normal=np.zeros((1, 1, 3), np.uint8)))
+    asset = Asset(Mesh(coarse.vertices, coarse.faces), uv, Material(normal=np.zeros((1, 1, 3), np.uint8)))
     buffers = vertex_buffers(asset)
     texels = texels_of(uv, resolution)
     positions = texels.interpolated(buffers.faces, buffers.positions)
     normals = texels.interpolated(buffers.faces, buffers.normals)
     found = _nearest_facing(detailed.mesh, positions, normals)
-    true_normals = _unit(np.einsum("pk,pkc->pc", found.barycentric, detailed.corner_normals[found.face]))
+    places = Places(found.face, found.barycentric)
+    true_normals = normals_at(detailed, places)
     if colour_at is None:
-        colours = colours_of(detailed, found)
+        colours = colours_at(detailed, places)
     else:
         colours = colour_at(found.interpolated(detailed.mesh.faces, detailed.mesh.vertices), true_normals)
-    base_colour = _painted(np.clip(colours, 0, 1), texels, resolution)
     relative = _in_tangent_space(true_normals, normals, texels, buffers)
+    alpha_mode = "opaque" if colour_at is not None else _strongest_alpha_mode(detailed)
+    channels = 3 if alpha_mode == "opaque" else 4
     return replace(
         asset,
         material=replace(
-            material, base_colour=base_colour, normal=_painted(encoded_normals(relative), texels, resolution)
+            _surface_painted(detailed, places, texels, resolution),
+            base_colour=_painted(np.clip(colours[:, :channels], 0, 1), texels, resolution),
+            normal=_painted(encoded_normals(relative), texels, resolution),
+            alpha_mode=alpha_mode,
         ),
     )
 
 
+def _surface_painted(detailed: Asset, places: Places, texels: Texels, resolution: int) -> Material:
+    """The detailed asset's first material, with maps for what differs from place to place instead of numbers."""
+    first, materials = detailed.material, detailed.materials
+    two_sided = True if any(material.two_sided for material in materials) else first.two_sided
+    material = Material(
+        roughness=first.roughness,
+        metallic=first.metallic,
+        emission_factor=first.emission_factor,
+        alpha_cutoff=first.alpha_cutoff,
+        two_sided=two_sided,
+        unlit=all(material.unlit for material in materials),
+        name=first.name,
+    )
+    numbers = {(material.roughness, material.metallic) for material in materials}
+    if len(numbers) > 1 or any(material.metallic_roughness is not None for material in materials):
+        surface = surfaces_at(detailed, places)
+        painted = _painted(np.concatenate([np.ones((len(surface), 1)), surface], axis=1), texels, resolution)
+        material = replace(material, metallic_roughness=painted, roughness=1.0, metallic=1.0)
+    lights = {material.emission_factor for material in materials}
+    if len(lights) > 1 or any(material.emission is not None for material in materials):
+        light = emissions_at(detailed, places)
+        brightest = float(max(light.max(initial=0.0), 1.0))
+        painted = _painted(linear_to_srgb(light / brightest), texels, resolution)
+        material = replace(material, emission=painted, emission_factor=(brightest,) * 3)
+    return material
+
+
+def _strongest_alpha_mode(asset: Asset) -> AlphaMode:
+    modes = [material.alpha_mode for material in asset.materials]
+    return max(modes, key=("opaque", "mask", "blend").index)
+
+
 def colours_of(asset: Asset, places: ClosestPoints) -> Floats:
-    """(P, 3) sRGB colours in [0, 1] of an asset at places on its mesh: texture, else vertex colours, else white."""
-    if asset.material.base_colour is not None and asset.uv is not None:
-        uv = np.einsum("pk,pkc->pc", places.barycentric, asset.uv[places.face])
-        return sample_texture(asset.material.base_colour, uv)
-    if asset.mesh.colours is not None:
-        return places.interpolated(asset.mesh.faces, asset.mesh.colours)
-    return np.ones((len(places.face), 3))
+    """(P, 3) sRGB colours in [0, 1] of an asset at places on its mesh."""
+    return colours_at(asset, Places(places.face, places.barycentric))[:, :3]
 
 
 def vertex_coloured(asset: Asset) -> Mesh:
-    """The mesh with the asset's colours at its vertices; a texture is looked up there, once for each vertex."""
-    mesh = asset.mesh
-    if asset.material.base_colour is None or asset.uv is None:
-        return mesh
-    colours = np.ones_like(mesh.vertices)
-    colours[mesh.faces.reshape(-1)] = sample_texture(asset.material.base_colour, asset.uv.reshape(-1, 2))
-    return replace(mesh, colours=colours)
+    """The mesh with the asset's colours at its vertices, each looked up once; as it is, if it has no colours."""
+    if not has_colours(asset):
+        return asset.mesh
+    if not asset.is_textured and asset.corner_colours is None and not _is_tinted(asset):
+        return asset.mesh
+    colours = np.ones_like(asset.mesh.vertices, dtype=np.float64)
+    colours[asset.mesh.faces.reshape(-1)] = colours_at(asset, corners_of(asset))[:, :3]
+    return replace(asset.mesh, colours=colours)
+
+
+def has_colours(asset: Asset) -> bool:
+    """Whether anything on it is not white."""
+    return asset.colours_of_corners is not None or asset.is_textured or _is_tinted(asset)
+
+
+def _is_tinted(asset: Asset) -> bool:
+    return any(material.base_factor[:3] != (1.0, 1.0, 1.0) for material in asset.materials)
 
 
 def _nearest_facing(mesh: Mesh, positions: Floats, normals: Floats) -> ClosestPoints:
@@ -157,8 +201,8 @@ def _in_tangent_space(true_normals: Floats, normals: Floats, texels: Texels, buf
 
 
 def _painted(values: Floats, texels: Texels, resolution: int) -> Image:
-    """(R, R, 3) bytes: values in [0, 1] at the texels, their nearest neighbours everywhere else."""
-    image = np.zeros((resolution, resolution, 3), dtype=np.uint8)
+    """(R, R, C) bytes: values (T, C) in [0, 1] at the texels, their nearest neighbours everywhere else."""
+    image = np.zeros((resolution, resolution, values.shape[1]), dtype=np.uint8)
     empty = np.ones((resolution, resolution), dtype=bool)
     image[texels.row, texels.column] = np.floor(values * 255 + 0.5).astype(np.uint8)
     empty[texels.row, texels.column] = False

@@ -14,6 +14,9 @@ from representations.geometry.signed_distance import signed_distances
 WRAPPING_NODES = 192
 """Nodes along one side of the grid on which a surface is wrapped when its holes cannot be filled one by one."""
 
+_LEAST_VOLUME = 1e-9
+"""Share of the cube around it that a closed mesh must enclose: loose triangles that were filled enclose nothing."""
+
 WALL = 0.75
 """What has no inside becomes a wall: everything nearer to the surface than so many cells."""
 
@@ -35,7 +38,8 @@ def closed(mesh: Mesh, nodes: int = WRAPPING_NODES) -> tuple[Mesh, str]:
     if mesh.is_watertight:
         return mesh, "it was watertight already"
     filled, holes = _with_holes_filled(mesh)
-    if filled.is_watertight and filled.volume > 0:
+    least = _LEAST_VOLUME * float(np.ptp(mesh.vertices, axis=0).max()) ** 3
+    if filled.is_watertight and filled.volume > least:
         return filled, f"{holes} {'hole was' if holes == 1 else 'holes were'} filled"
     wrapped = _wrapped(mesh, nodes)
     if not wrapped.is_watertight:

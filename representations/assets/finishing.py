@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from representations.assets.asset import Asset, Material
-from representations.assets.baking import ColourAt, baked, colours_of
+from representations.assets.appearance import Places
+from representations.assets.asset import MAPS, Asset, Material
+from representations.assets.baking import ColourAt, baked, colours_of, has_colours, vertex_coloured
 from representations.assets.closing import closed, without_pinches
 from representations.assets.quad_remeshing import quad_remeshed
 from representations.assets.repair import repaired
 from representations.assets.unwrapping import unwrap
 from representations.geometry.closest_points import SurfaceSearch
+from representations.geometry.hard_edges import hard_edged_normals
 from representations.geometry.mesh import Floats, Mesh, collapsed, simplified
 from representations.solid import Solid
 
@@ -22,6 +25,9 @@ FACES = 10_000
 
 RESOLUTION = 1024
 """Texels along one side of a texture."""
+
+LARGEST_AGAIN = 4096
+"""Texels along one side of a texture that is painted anew for an asset that had textures, if nobody says how many."""
 
 _POINTS_AT_ONCE = 2**16
 
@@ -99,24 +105,54 @@ def prepared(
         before = len(mesh.faces)
         mesh = coarser(mesh, faces)
         notes.append(f"simplified from {before:,} to {len(mesh.faces):,} faces")
-    old_texture = asset.material.base_colour if asset.uv is not None else None
+    if watertight and mesh.volume < 0:
+        mesh = replace(mesh, faces=mesh.faces[:, ::-1])
+        notes.append("turned inside out, so that it encloses something")
     if resolution is None and mesh is not asset.mesh:
-        resolution = max(old_texture.shape[:2]) if old_texture is not None else None
-        resolution = 0 if resolution is None and quads else resolution
+        sides = [max(image.shape[:2]) for material in asset.materials for image in material.maps.values()]
+        resolution = min(max(sides), LARGEST_AGAIN) if sides and asset.uv is not None else 0 if quads else None
     if resolution:
         notes.append(f"unwrapped and painted anew at {resolution} x {resolution} texels")
         return baked(mesh, unwrap(mesh, resolution).uv, asset, resolution), notes
     if resolution == 0:
-        return Asset(_coloured_like(mesh, asset), material=_without_images(asset)), notes
-    return (asset if mesh is asset.mesh else Asset(mesh, material=_without_images(asset))), notes
+        if asset.uv is not None and any(material.maps for material in asset.materials):
+            notes.append("textures became colours at the vertices")
+        plain = replace(_dressed_like(mesh, asset), corner_colours=None, mesh=_coloured_like(mesh, asset))
+        white = [_without_images(material, base_factor=(1.0, 1.0, 1.0, 1.0)) for material in asset.materials]
+        return replace(plain, material=white[0], more_materials=tuple(white[1:])), notes
+    if mesh is asset.mesh:
+        return asset, notes
+    if asset.corner_colours is not None:
+        notes.append("colours of faces' corners became colours of vertices")
+    return _dressed_like(mesh, asset), notes
 
 
 def _coloured_like(mesh: Mesh, asset: Asset) -> Mesh:
     """The mesh with the asset's colours at its vertices, if the asset has any."""
-    if asset.mesh.colours is None and (asset.uv is None or asset.material.base_colour is None):
+    if not has_colours(asset):
         return mesh
+    if mesh is asset.mesh:
+        return vertex_coloured(asset)
     return replace(mesh, colours=colours_of(asset, SurfaceSearch(asset.mesh).closest(mesh.vertices)))
 
 
-def _without_images(asset: Asset) -> Material:
-    return replace(asset.material, base_colour=None, normal=None)
+def _dressed_like(mesh: Mesh, asset: Asset) -> Asset:
+    """A mesh of the same shape with the materials, without images, that are nearest to its faces."""
+    materials = [_without_images(material) for material in asset.materials]
+    search = SurfaceSearch(asset.mesh)
+    material_of = None
+    if asset.material_of is not None:
+        material_of = asset.material_of[search.closest(mesh.vertices[mesh.faces].mean(axis=1)).face]
+    if asset.corner_colours is not None and mesh is not asset.mesh:
+        nearest = search.closest(mesh.vertices)
+        colours = Places(nearest.face, nearest.barycentric).of_corners(asset.corner_colours[:, :, :3])
+        mesh = replace(mesh, colours=np.clip(colours, 0, 1))
+    normals = None if asset.normals is None else hard_edged_normals(mesh)
+    if mesh is asset.mesh:
+        normals = asset.normals
+    return Asset(mesh, None, materials[0], normals, None, tuple(materials[1:]), material_of)
+
+
+def _without_images(material: Material, **changes: Any) -> Material:
+    images: dict[str, Any] = dict.fromkeys(MAPS)
+    return replace(material, **images, samplings={}, **changes)

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from representations.assets.appearance import Places, colours_at, normals_at
 from representations.assets.asset import Asset
-from representations.assets.textures import decoded_normals, sample_texture
-from representations.assets.vertex_buffers import VertexBuffers, vertex_buffers
+from representations.assets.vertex_buffers import vertex_buffers
 from representations.cameras import Cameras
-from representations.geometry.mesh import Floats, Integers, Mesh
+from representations.geometry.mesh import Mesh
 from representations.geometry.rasterizer import rasterize
 from representations.shading import headlight
 
@@ -28,7 +28,7 @@ def render_asset(asset: Asset, cameras: Cameras, lit: bool = False) -> Tensor:
     """What cameras see of an asset.
 
     Args:
-        asset: with a texture, else vertex colours, else it is white.
+        asset: of one or several materials; white where it has no colours. What is transparent is drawn as if not.
         cameras: B of them, on the CPU.
         lit: whether a headlight shades it, by its normal map if it has one; colours that were learned from lit
             pictures need none.
@@ -40,38 +40,19 @@ def render_asset(asset: Asset, cameras: Cameras, lit: bool = False) -> Tensor:
     buffers = vertex_buffers(asset)
     clip = (cameras.projection() @ cameras.world_to_camera()).double().numpy()
     corners = np.concatenate([buffers.positions, np.ones((len(buffers.positions), 1))], axis=1)
+    own_buffers = buffers if asset.material_of is None and not asset.more_uv else None
     light = headlight(cameras)
     pictures = []
     for camera in range(len(cameras)):
         seen = rasterize((corners @ clip[camera].T).astype(np.float32), buffers.faces.astype(np.int32), side, side)
         covered = seen.face >= 0
-        around, weights = buffers.faces[seen.face[covered]], seen.barycentric[covered][:, :, None]
-        colour = _colours(asset, buffers, around, weights)
+        places = Places(seen.face[covered], seen.barycentric[covered].astype(np.float64))
+        colour = colours_at(asset, places)[:, :3]
         if lit:
-            normal = _normals(asset, buffers, around, weights)
+            normal = normals_at(asset, places, own_buffers)
             facing = np.maximum(normal @ light.direction[camera].double().numpy(), 0)
             colour = colour * (light.ambient + light.diffuse * facing)[:, None]
         picture = np.broadcast_to(cameras.background[camera].double().numpy(), (side, side, 3)).copy()
         picture[covered] = colour
         pictures.append(torch.from_numpy(picture).float().permute(2, 0, 1))
     return F.avg_pool2d(torch.stack(pictures), SUPERSAMPLING).clamp(0, 1)
-
-
-def _colours(asset: Asset, buffers: VertexBuffers, around: Integers, weights: Floats) -> Floats:
-    """(P, 3) sRGB colours of points between the vertices `around` (P, 3), by weights (P, 3, 1)."""
-    if asset.material.base_colour is not None and buffers.uv is not None:
-        return sample_texture(asset.material.base_colour, (buffers.uv[around] * weights).sum(1))
-    if buffers.colours is not None:
-        return (buffers.colours[around] * weights).sum(1)
-    return np.ones((len(around), 3))
-
-
-def _normals(asset: Asset, buffers: VertexBuffers, around: Integers, weights: Floats) -> Floats:
-    """(P, 3) unit normals; with a normal map x T + y B + z N (Mikkelsen 2008)."""
-    normal = (buffers.normals[around] * weights).sum(1)
-    if asset.material.normal is not None and buffers.uv is not None and buffers.tangents is not None:
-        x, y, z = decoded_normals(sample_texture(asset.material.normal, (buffers.uv[around] * weights).sum(1))).T
-        tangent = (buffers.tangents[around, :3] * weights).sum(1)
-        bitangent = buffers.tangents[around[:, 0], 3:] * np.cross(normal, tangent)
-        normal = x[:, None] * tangent + y[:, None] * bitangent + z[:, None] * normal
-    return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)

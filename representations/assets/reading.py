@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
-import trimesh
 
 from representations.assets.asset import Asset
-from representations.assets.formats.gltf_document import GltfError
+from representations.assets.formats.gltf_numbers import GltfError
 from representations.assets.formats.gltf_reading import read_gltf
-from representations.assets.formats.obj_reading import ObjError, read_obj
+from representations.assets.formats.obj_reading import read_obj
+from representations.assets.formats.obj_text import ObjError
+from representations.assets.formats.off_reading import OffError, read_off
+from representations.assets.formats.ply_reading import read_ply
+from representations.assets.formats.ply_table import PlyError
+from representations.assets.formats.polygons import PolygonError
+from representations.assets.formats.stl_reading import StlError, is_binary_stl, read_stl
 from representations.assets.pieces import Piece, joined
 from representations.assets.textures import ImageError
-from representations.geometry.mesh import MeshError
+from representations.geometry.mesh import Floats, MeshError
 
 MOST_BYTES = 2**30
 """Larger files are refused."""
@@ -31,10 +36,6 @@ SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 
 class MeshFileError(MeshError):
     """A file that cannot be read as a mesh; the message says why and what to do."""
-
-
-class _DamagedError(ValueError):
-    """A parser of trimesh's gave up."""
 
 
 @dataclass(frozen=True)
@@ -76,29 +77,35 @@ def read_mesh_file(path: Path | str) -> MeshFile:
             f"{path} has {claimed:,} faces; at most {MOST_FACES:,} are read. Simplify it first, for example with "
             "Blender's Decimate."
         )
-    resolve = _confined_to(path.absolute().parent, path)
+    resolve = _beside(path, leniently=form in ("OBJ", "PLY"))
     try:
-        pieces = [piece for piece in _READERS[form](content, resolve) if len(piece.faces)]
-    except MeshFileError:
-        raise
-    except (GltfError, ObjError, ImageError, _DamagedError) as error:
+        pieces, notes = _READERS[form](content, resolve, MOST_FACES)
+    except (GltfError, ObjError, ImageError, OffError, PlyError, PolygonError, StlError) as error:
         raise MeshFileError(f"{path} cannot be read as {form}: {error}.") from None
     except MemoryError:
         raise MeshFileError(f"{path} needs more memory than there is.") from None
+    pieces = [piece for piece in pieces if len(piece.faces)]
     if not pieces:
         raise MeshFileError(f"{path} holds no triangles.")
-    asset, notes = joined(pieces)
+    asset, merged = joined(pieces)
     if form == "STL":
         asset = _from_printing(asset)
-        notes.append("taken for millimetres with +Z up, as printing programs do")
-    return MeshFile(asset, notes, len(content))
+        merged.append("taken for millimetres with +Z up, as printing programs do")
+    return MeshFile(asset, [_in_one_line(note) for note in notes] + merged, len(content))
+
+
+def _in_one_line(note: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in note).split())
 
 
 def _content(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if path.is_dir():
+        status = path.stat()
+        size = status.st_size
+        if stat.S_ISDIR(status.st_mode):
             raise MeshFileError(f"{path} is a folder, not a mesh file.")
+        if not stat.S_ISREG(status.st_mode):
+            raise MeshFileError(f"{path} is no ordinary file.")
         if size > MOST_BYTES:
             raise MeshFileError(
                 f"{path} has {size / 2**30:.1f} GB; at most {MOST_BYTES // 2**30} GB are read. Simplify it first."
@@ -134,96 +141,118 @@ def _format_of(content: bytes) -> str | None:
         return "GLB"
     if content[:4] in (b"ply\n", b"ply\r"):
         return "PLY"
-    if start[:1] == b"{" and b'"asset"' in content:
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{" and b'"asset"' in content:
         return "glTF"
     if re.match(rb"(ST)?C?N?OFF\s", start):
         return "OFF"
-    if len(content) >= 84 and len(content) == 84 + 50 * int.from_bytes(content[80:84], "little"):
+    if len(content) == 84 + 50 * int.from_bytes(content[80:84], "little") and len(content) >= 84:
         return "STL"
     return None
 
 
 def _claimed_faces(form: str, content: bytes) -> int:
     """How many faces a file says it has, found without reading it; 0 where that cannot be told."""
-    if form == "STL" and _format_of(content) == "STL":
-        return (len(content) - 84) // 50
+    if form == "STL" and is_binary_stl(content):
+        return int.from_bytes(content[80:84], "little")
     if form == "STL":
         return content.count(b"endfacet")
     if form == "OBJ":
-        return content.count(b"\nf ")
+        return len(re.findall(rb"(?m)^[ \t]*f[ \t]", content))
     if form == "PLY":
         found = re.search(rb"element\s+face\s+(\d+)", content[:65536])
         return int(found[1]) if found else 0
     if form == "OFF":
         numbers = re.findall(rb"(?m)^\s*(\d+)\s+(\d+)(?:\s+\d+)?\s*$", content[:4096])
         return int(numbers[0][1]) if numbers else 0
-    return 0  # glTF is counted while it is read
+    return 0  # glTF is counted while it is read, and large polygons when they are cut
 
 
-def _confined_to(folder: Path, of: Path) -> Callable[[str], bytes]:
-    """Reads files below a folder, and no others: neither by "..", nor by an absolute path, nor through a link."""
-    folder = folder.resolve()
+def _beside(path: Path, leniently: bool) -> Callable[[str], bytes]:
+    """Reads files below the folder of a file, and no others: not by "..", by an absolute path, or through a link.
+
+    Args:
+        path: of the file that names others.
+        leniently: whether letters may be of another case, and a file that is not where it is said may lie directly
+            beside the file, as other programs look for the textures of OBJ files.
+
+    Returns:
+        A function that raises FileNotFoundError for what is not there or may not be opened.
+    """
+    folder = path.absolute().parent.resolve()
 
     def resolve(name: str) -> bytes:
+        short = name if len(name) <= 80 else f"...{name[-80:]}"
         try:
-            path = (folder / name.replace("\\", "/")).resolve()
-            if not path.is_relative_to(folder):
-                raise MeshFileError(f"{of} names '{name}', which is outside its folder; copy that file into it.")
-            if not path.is_file():
-                raise MeshFileError(f"{of} needs the file '{name}', which is not beside it.")
-            if path.stat().st_size > MOST_BYTES:
-                raise MeshFileError(f"{of} needs '{name}', which is larger than {MOST_BYTES // 2**30} GB.")
-            return path.read_bytes()
+            found = _found(folder, name.replace("\\", "/"), leniently)
+            if found is None:
+                outside = not (folder / name.replace("\\", "/")).resolve().is_relative_to(folder)
+                where = "outside its folder; copy that file into it" if outside else "not beside it"
+                raise FileNotFoundError(f"it names '{short}', which is {where}")
+            if found.stat().st_size > MOST_BYTES:
+                raise FileNotFoundError(f"'{short}' is larger than {MOST_BYTES // 2**30} GB")
+            return found.read_bytes()
+        except FileNotFoundError:
+            raise
         except (OSError, ValueError, RuntimeError) as error:
-            if isinstance(error, MeshFileError):
-                raise
-            raise MeshFileError(f"{of} names '{name[:80]}', which cannot be opened: {error}.") from None
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise FileNotFoundError(f"it names '{short}', which cannot be opened ({reason})") from None
 
     return resolve
 
 
-def _gltf(content: bytes, resolve: Callable[[str], bytes]) -> list[Piece]:
-    return read_gltf(content, resolve, MOST_FACES)
+def _found(folder: Path, name: str, leniently: bool) -> Path | None:
+    """The file of a name within a folder; None if there is none."""
+    parts = [name]
+    if leniently:
+        relative = PurePosixPath(name)
+        parts += [
+            _in_folders_case(folder, relative),
+            relative.name,
+            _in_folders_case(folder, PurePosixPath(relative.name)),
+        ]
+    for candidate in parts:
+        path = (folder / candidate).resolve()
+        if candidate and path.is_relative_to(folder) and path.is_file():
+            return path
+    return None
 
 
-def _through_trimesh(file_type: str) -> Callable[[bytes, Callable[[str], bytes]], list[Piece]]:
-    """PLY, STL and OFF name no other files."""
-
-    def read(content: bytes, _: Callable[[str], bytes]) -> list[Piece]:
-        try:
-            loaded = trimesh.load_mesh(io.BytesIO(content), file_type=file_type, process=False)
-            parts = loaded.geometry.values() if isinstance(loaded, trimesh.Scene) else [loaded]
-            return [_piece(part) for part in parts if isinstance(part, trimesh.Trimesh)]
-        except MemoryError:
-            raise
-        except Exception as error:  # these parsers fail in every way on damaged files
-            reason = " ".join(str(error).split())[:120]
-            raise _DamagedError(f"it is damaged ({type(error).__name__}: {reason})") from None
-
-    return read
-
-
-def _piece(part: trimesh.Trimesh) -> Piece:
-    positions, faces = np.asarray(part.vertices, dtype=np.float64), np.asarray(part.faces, dtype=np.int64)
-    if len(faces) and (faces.min() < 0 or faces.max() >= len(positions)):
-        raise ValueError(f"a face names vertex {faces.max()}, but there are {len(positions)}")
-    colours = None
-    if part.visual.defined and part.visual.kind == "vertex":
-        colours = np.asarray(part.visual.vertex_colors)[:, :3] / 255
-    return Piece(positions, faces, colours=colours)
+def _in_folders_case(folder: Path, name: PurePosixPath) -> str:
+    """A relative name with each part as the folder spells it; "" if there is no such file."""
+    here = folder
+    for part in name.parts:
+        if part in ("..", ".", "/"):
+            return ""
+        if not (here / part).exists():
+            alike = sorted(entry.name for entry in here.iterdir() if entry.name.lower() == part.lower())
+            if not alike:
+                return ""
+            part = alike[0]
+        here = here / part
+        if not here.is_dir():
+            break
+    return str(here.relative_to(folder))
 
 
 def _from_printing(asset: Asset) -> Asset:
     """From millimetres with +Z up to metres with +Y up."""
-    x, y, z = asset.mesh.vertices.T
-    return replace(asset, mesh=replace(asset.mesh, vertices=np.stack([x, z, -y], axis=-1) / 1000))
+    mesh = replace(asset.mesh, vertices=_y_up(asset.mesh.vertices) / 1000)
+    return replace(asset, mesh=mesh, normals=None if asset.normals is None else _y_up(asset.normals))
 
 
-_READERS: dict[str, Callable[[bytes, Callable[[str], bytes]], list[Piece]]] = {
-    "GLB": _gltf,
-    "glTF": _gltf,
+def _y_up(vectors: Floats) -> Floats:
+    """Vectors (..., 3) with +Z up in axes with +Y up."""
+    return np.stack([vectors[..., 0], vectors[..., 2], -vectors[..., 1]], axis=-1)
+
+
+Reader = Callable[[bytes, Callable[[str], bytes], int], tuple[list[Piece], list[str]]]
+"""(content, what reads files beside it, most faces) -> parts, and what is not kept."""
+
+_READERS: dict[str, Reader] = {
+    "GLB": read_gltf,
+    "glTF": read_gltf,
     "OBJ": read_obj,
-    "PLY": _through_trimesh("ply"),
-    "STL": _through_trimesh("stl"),
-    "OFF": _through_trimesh("off"),
+    "PLY": read_ply,
+    "STL": read_stl,
+    "OFF": read_off,
 }

@@ -1,4 +1,4 @@
-"""Images on surfaces: looked up as graphics cards do, and kept as PNG."""
+"""Images on surfaces: looked up as graphics cards do, read from other people's files, and kept as PNG."""
 
 from __future__ import annotations
 
@@ -7,30 +7,49 @@ import io
 import numpy as np
 from PIL import Image as Pictures
 
-from representations.assets.asset import Image
-from representations.geometry.mesh import Floats
+from representations.assets.asset import Image, Sampling, Wrap
+from representations.geometry.mesh import Floats, Integers
+
+_NEAREST = 9728
 
 
-def sample_texture(image: Image, uv: Floats) -> Floats:
-    """Bilinear lookup; not across the border.
+def sample_texture(image: Image, uv: Floats, sampling: Sampling | None = None) -> Floats:
+    """Bilinear lookup.
 
     Args:
         image: (H, W, C) bytes, row 0 at the top (v = 1).
-        uv: (P, 2), v upwards; the image repeats outside [0, 1].
+        uv: (P, 2), v upwards.
+        sampling: how it goes on outside [0, 1]; None: it repeats there, but is not mixed across its border.
 
     Returns:
         (P, C) in [0, 1].
     """
     height, width = image.shape[:2]
-    uv = np.where((uv < 0) | (uv > 1), uv - np.floor(uv), uv)
-    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
-    y = np.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1)
-    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    if sampling is None:
+        uv = np.where((uv < 0) | (uv > 1), uv - np.floor(uv), uv)
+        wrap: tuple[Wrap, Wrap] = ("clamp", "clamp")
+    else:
+        wrap = sampling.wrap
+    uv = np.clip(np.nan_to_num(uv, nan=0.0), -1e6, 1e6)
+    x, y = uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5
+    if sampling is not None and sampling.magnified == _NEAREST:
+        x, y = np.floor(x + 0.5), np.floor(y + 0.5)
+    left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     across, down = (x - left)[:, None], (y - top)[:, None]
+    left, right = (_wrapped(column, width, wrap[0]) for column in (left, left + 1))
+    top, bottom = (_wrapped(row, height, wrap[1]) for row in (top, top + 1))
     upper = image[top, left] * (1 - across) + image[top, right] * across
     lower = image[bottom, left] * (1 - across) + image[bottom, right] * across
     return (upper * (1 - down) + lower * down) / 255
+
+
+def _wrapped(texel: Integers, count: int, wrap: Wrap) -> Integers:
+    if wrap == "clamp":
+        return np.clip(texel, 0, count - 1)
+    if wrap == "repeat":
+        return texel % count
+    folded = texel % (2 * count)
+    return np.where(folded < count, folded, 2 * count - 1 - folded)
 
 
 def encoded_normals(normals: Floats) -> Floats:
@@ -44,7 +63,7 @@ def decoded_normals(colours: Floats) -> Floats:
 
 
 def png_bytes(image: Image) -> bytes:
-    """An image (H, W, 3) as a PNG file."""
+    """An image (H, W, 3 or 4) as a PNG file."""
     buffer = io.BytesIO()
     Pictures.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()
@@ -53,23 +72,63 @@ def png_bytes(image: Image) -> bytes:
 MOST_PIXELS = 8192**2
 """Larger images are refused: they would need gigabytes."""
 
+MOST_PIXELS_TOGETHER = 4 * MOST_PIXELS
+"""All images of a file together."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF", "GIF")
+"""What is decoded: formats whose decoders are part of Pillow itself, and that run no other program."""
+
 
 class ImageError(ValueError):
     """An image that cannot be read; the message says why."""
 
 
+class ImageSizeError(ImageError):
+    """An image that is too large, or one too many."""
+
+
+class Images:
+    """Decodes the images of one file, each content once, and not more than memory can hold."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Image] = {}
+        self._pixels = 0
+
+    def decoded(self, content: bytes) -> Image:
+        """See `decoded_image`. Raises ImageError also if all images together have too many pixels."""
+        if content not in self._known:
+            image = decoded_image(content)
+            self._pixels += image.shape[0] * image.shape[1]
+            if self._pixels > MOST_PIXELS_TOGETHER:
+                raise ImageSizeError(f"its textures have more than {MOST_PIXELS_TOGETHER:,} pixels together")
+            self._known[content] = image
+        return self._known[content]
+
+
 def decoded_image(content: bytes) -> Image:
-    """The picture in a PNG, JPEG or WebP file, as (H, W, 3) bytes; transparency is dropped.
+    """The picture in a file of one of `FORMATS`, as bytes (H, W, 3), or (H, W, 4) if something in it is transparent.
 
     Raises:
         ImageError: if it is damaged, of another format, or larger than `MOST_PIXELS`.
     """
     try:
-        with Pictures.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as picture:
+        with Pictures.open(io.BytesIO(content), formats=FORMATS) as picture:
             if picture.width * picture.height > MOST_PIXELS:
-                raise ImageError(f"a texture of {picture.width} x {picture.height} pixels is too large")
-            return np.asarray(picture.convert("RGB"))
+                raise ImageSizeError(f"a texture of {picture.width} x {picture.height} pixels is too large")
+            if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+                return _from_deep_grey(np.asarray(picture))
+            transparent = "A" in picture.getbands() or "transparency" in picture.info
+            image = np.asarray(picture.convert("RGBA" if transparent else "RGB"))
     except ImageError:
         raise
+    except Pictures.DecompressionBombError as error:
+        raise ImageSizeError(f"a texture is too large ({error})") from None
     except Exception as error:  # each decoder fails in its own way on damaged files
-        raise ImageError(f"a texture cannot be read ({type(error).__name__}: {error})") from None
+        raise ImageError(f"a texture cannot be read ({type(error).__name__}: {str(error)[:100]})") from None
+    return image if image.shape[2] == 3 or (image[:, :, 3] < 255).any() else np.ascontiguousarray(image[:, :, :3])
+
+
+def _from_deep_grey(values: np.ndarray) -> Image:
+    """Grey of 16 bits in 8; Pillow's own conversion cuts off everything above 255."""
+    grey = np.round(np.clip(np.nan_to_num(values.astype(np.float64)), 0, 65535) / 257).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import trimesh
 
 from representations.assets.asset import Asset
-from representations.assets.baking import vertex_coloured
 from representations.assets.formats.gltf_writing import glb_bytes
-from representations.assets.formats.obj_writing import file_stem, obj_files
-from representations.assets.formats.usd_writing import usdz_bytes
+from representations.assets.formats.obj_writing import file_stem, obj_files, obj_losses
+from representations.assets.formats.ply_writing import ply_bytes, ply_losses
+from representations.assets.formats.stl_writing import stl_bytes, stl_losses
+from representations.assets.formats.usd_writing import usdz_bytes, usdz_losses
 from representations.assets.inspection import asset_problems
 from representations.geometry.mesh import Floats, Mesh, MeshError
 
@@ -46,7 +46,9 @@ def write_mesh(mesh: Mesh, path: Path | str) -> Path:
     return write_asset(Asset(mesh), path)[0]
 
 
-def write_asset(asset: Asset, path: Path | str, convention: Convention | None = None) -> list[Path]:
+def write_asset(
+    asset: Asset, path: Path | str, convention: Convention | None = None, may_face_inwards: bool = False
+) -> list[Path]:
     """Writes an asset in the format that the file's suffix names: .glb, .obj, .ply, .stl or .usdz.
 
     All files are complete under temporary names before they take their places, so existing files survive any failure.
@@ -55,6 +57,7 @@ def write_asset(asset: Asset, path: Path | str, convention: Convention | None = 
     Args:
         asset: in metres, +Y up, front towards +Z.
         path: of the file.
+        may_face_inwards: whether a closed surface may wind inwards all over: a room that is seen from inside.
         convention: units and axis of the file; None: see `convention_of`. GLB is in metres with +Y up by definition.
 
     Returns:
@@ -73,7 +76,7 @@ def write_asset(asset: Asset, path: Path | str, convention: Convention | None = 
     convention = convention or convention_of(path.suffix)
     if path.suffix.lower() == ".glb" and convention != Convention():
         raise MeshError("GLB is in metres with +Y up by definition; other units and axes need obj, ply, stl or usdz.")
-    wrong = asset_problems(asset)
+    wrong = asset_problems(asset, may_face_inwards)
     if wrong:
         raise MeshError(f"The mesh for '{path.name}' was not written: {'; '.join(wrong)}.")
     contents = encode(_in_convention(asset, convention), path.stem, convention)
@@ -153,19 +156,25 @@ def _usdz(asset: Asset, stem: str, convention: Convention) -> dict[str, bytes]:
 
 
 def _ply(asset: Asset, *_: object) -> dict[str, bytes]:
-    mesh = vertex_coloured(asset)
-    colours = None if mesh.colours is None else np.round(mesh.colours * 255).astype(np.uint8)
-    return {".ply": _through_trimesh(mesh, "ply", colours)}
+    return {".ply": ply_bytes(asset)}
 
 
 def _stl(asset: Asset, *_: object) -> dict[str, bytes]:
-    return {".stl": _through_trimesh(asset.mesh, "stl", None)}
+    return {".stl": stl_bytes(asset.mesh)}
 
 
-def _through_trimesh(mesh: Mesh, file_type: str, colours: np.ndarray | None) -> bytes:
-    full = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_normals=mesh.normals, vertex_colors=colours, process=False)
-    content = full.export(file_type=file_type)
-    return content.encode() if isinstance(content, str) else bytes(content)
+def losses(asset: Asset, path: Path | str, convention: Convention | None = None) -> list[str]:
+    """What of an asset a format cannot hold, in words; empty if it holds everything."""
+    suffix = Path(path).suffix.lower()
+    told: dict[str, Callable[[Asset], list[str]]] = {
+        ".obj": obj_losses,
+        ".ply": ply_losses,
+        ".stl": stl_losses,
+        ".usdz": usdz_losses,
+    }
+    if suffix not in told:
+        return []
+    return told[suffix](_in_convention(asset, convention or convention_of(suffix)))
 
 
 _ENCODERS: dict[str, Encoder] = {".glb": _glb, ".obj": _obj, ".ply": _ply, ".stl": _stl, ".usdz": _usdz}

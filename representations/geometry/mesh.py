@@ -96,7 +96,7 @@ class Mesh:
         return Mesh(self.vertices[used], faces.reshape(-1, 3), colours)
 
 
-def problems(mesh: Mesh) -> list[str]:
+def problems(mesh: Mesh, may_face_inwards: bool = False) -> list[str]:
     """What makes a mesh unfit to be written, in words; empty if nothing does."""
     if mesh.vertices.ndim != 2 or mesh.vertices.shape[1] != 3 or mesh.faces.ndim != 2 or mesh.faces.shape[1] != 3:
         return [f"vertices and faces must have shape (n, 3), not {mesh.vertices.shape} and {mesh.faces.shape}"]
@@ -110,13 +110,19 @@ def problems(mesh: Mesh) -> list[str]:
     degenerate = int((mesh.areas <= 0).sum())
     if degenerate:
         found.append(f"{degenerate} of {len(mesh.faces)} faces have no area")
-    if mesh.is_watertight and mesh.volume <= 0:
-        found.append("the faces wind inwards, or it encloses no volume")
+    if faces_inwards(mesh) and not may_face_inwards:
+        found.append("the faces wind inwards")
     if mesh.colours is not None and mesh.colours.shape != mesh.vertices.shape:
         found.append(f"colours must have shape {mesh.vertices.shape}, not {mesh.colours.shape}")
     elif mesh.colours is not None and not ((mesh.colours >= 0) & (mesh.colours <= 1)).all():
         found.append("some colours are not within [0, 1]")
     return found
+
+
+def faces_inwards(mesh: Mesh) -> bool:
+    """Whether a closed mesh encloses a negative volume; one without volume, as a card with two sides, does not."""
+    extent = float(np.ptp(mesh.vertices, axis=0).max())
+    return mesh.is_watertight and mesh.volume < -1e-12 * extent**3
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from representations.geometry.mesh import Floats, Integers
 
 Flags = NDArray[np.bool_]
 
+_MOST_LOOKED_AT = 64
+"""Parts inside the box around another one that are tried, whether they lie inside it."""
+
 
 @dataclass(frozen=True)
 class Edges:
@@ -39,6 +42,13 @@ class Edges:
         """Edges of more than two faces, where a surface is not a surface (not a manifold)."""
         return int((self.faces > 2).sum())
 
+    def at_rim(self, faces: Integers, vertex_count: int) -> Flags:
+        """(F,) whether a face has an edge that it shares with no other."""
+        start, end = faces.reshape(-1).astype(np.int64), np.roll(faces, -1, axis=1).reshape(-1).astype(np.int64)
+        keys = np.minimum(start, end) * vertex_count + np.maximum(start, end)
+        _, number, count = np.unique(keys, return_inverse=True, return_counts=True)
+        return np.asarray((count[number.reshape(-1)] == 1).reshape(-1, 3).any(axis=1))
+
     @property
     def twisted(self) -> int:
         """Edges whose two faces wind against each other."""
@@ -56,18 +66,29 @@ def edges_of(faces: Integers, vertex_count: int) -> Edges:
     return Edges(count, left // 3, right // 3, start[left] != start[right])
 
 
-def faces_to_flip(faces: Integers, vertices: Floats) -> Flags:
-    """Which faces must be turned round so that neighbours agree and every component encloses a positive volume.
+def faces_to_flip(faces: Integers, vertices: Floats, normals: Floats | None = None, rooms: bool = True) -> Flags:
+    """Which faces must be turned round so that neighbours agree, and what is inside out is not.
 
     Neighbours are faces that share an edge with no third face. Each face has two nodes, "as it is" and "turned"; an
     edge of the mesh joins the nodes that agree. The connected components of this double cover are the consistent
     windings, two for each part of the surface, and turning the part leads from one to the other. (A part that cannot
-    be wound consistently, like a Moebius strip, has one component only and is left as it is.) Parts that wind inwards
-    inside others are cavities, and are left as they are too; unless the whole is inside out.
+    be wound consistently, like a Moebius strip, has one component only and is left as it is.)
+
+    A part whose faces agree already is left as it is if it is open, since an open surface has no outside. If it is
+    closed and winds inwards it is turned, unless
+
+    * it lies inside another closed part: a cavity;
+    * it has another part inside: a room, or the sky;
+    * every closed part winds inwards, and `rooms` says that this may be a room that is seen from inside;
+    * the normals point inwards too, and `rooms`: it is meant so.
+
+    A part whose faces disagree is wound as most of its area is; a closed one outwards.
 
     Args:
         faces: (F, 3).
         vertices: (V, 3).
+        normals: (F, 3, 3) of the faces' corners if a file says so; None.
+        rooms: whether the winding is known to say which side is the front.
     """
     count = len(faces)
     edges = edges_of(faces, len(vertices))
@@ -77,16 +98,67 @@ def faces_to_flip(faces: Integers, vertices: Floats) -> Flags:
     graph = scipy.sparse.coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(2 * count, 2 * count))
     _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
     as_is, turned = labels[:count], labels[count:]
-    part = np.minimum(as_is, turned)
-    flip = as_is > turned
+    part = np.unique(np.minimum(as_is, turned), return_inverse=True)[1].reshape(-1)
+    parts = _Parts(faces, vertices, part, as_is > turned)
+    flip = parts.against_most & (as_is != turned)
+    closed = ~np.isin(np.arange(parts.count), part[edges.at_rim(faces, len(vertices))])
+    agreed = ~np.isin(np.arange(parts.count), part[flip])
     wound = np.where(flip[:, None], faces[:, ::-1], faces)
     volumes = _volumes(wound, vertices, part)
-    if volumes.sum() < 0:  # all of it is inside out, its cavities too
-        flip, wound, volumes = ~flip, wound[:, ::-1], -volumes
-    inwards = volumes < 0
-    for cavity in np.flatnonzero(inwards):
-        inwards[cavity] = not _is_inside(vertices[faces[part == cavity][0, 0]], wound[~inwards[part]], vertices)
-    return (flip ^ inwards[part]) & (as_is != turned)
+    inwards = closed & (volumes < 0)
+    if normals is not None:
+        backed = _backing(wound, vertices, normals, part)
+        meant = agreed & (backed > 0) & rooms
+    else:
+        backed, meant = np.zeros(parts.count), np.zeros(parts.count, dtype=bool)
+    doubtful = inwards & agreed & ~meant & ~(backed < 0)
+    turn = inwards & ~meant
+    if rooms and not (closed & (volumes > 0)).any() and not (inwards & ~agreed).any():
+        turn &= ~doubtful
+    for number in np.flatnonzero(turn & agreed & ~(backed < 0)).tolist():
+        turn[number] = not parts.is_inside_or_around(number, closed, volumes, wound)
+    return flip ^ (turn[part] & (as_is != turned))
+
+
+class _Parts:
+    """The parts of a surface, and how they lie in each other."""
+
+    def __init__(self, faces: Integers, vertices: Floats, part: Integers, second: Flags) -> None:
+        self.vertices, self.part = vertices, part
+        self.count = int(part.max(initial=-1)) + 1
+        corners = vertices[faces]
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        shares = [np.bincount(part, np.where(chosen, area, 0), self.count) for chosen in (~second, second)]
+        self.against_most = second != (shares[1] > shares[0])[part]
+        self.low, self.high = np.full((self.count, 3), np.inf), np.full((self.count, 3), -np.inf)
+        np.minimum.at(self.low, part, corners.min(axis=1))
+        np.maximum.at(self.high, part, corners.max(axis=1))
+        self.order = np.argsort(part, kind="stable")
+        self.start = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=self.count))])
+
+    def of(self, number: int) -> Integers:
+        """The faces of a part."""
+        return self.order[self.start[number] : self.start[number + 1]]
+
+    def is_inside_or_around(self, number: int, closed: Flags, volumes: Floats, wound: Integers) -> bool:
+        """Whether a part lies inside a closed one that winds outwards, or has any part inside."""
+        low, high = self.low[number], self.high[number]
+        around = np.flatnonzero(closed & (volumes > 0) & (self.low < low).all(axis=1) & (self.high > high).all(axis=1))
+        point = self.vertices[wound[self.of(number)[0], 0]]
+        if any(_is_inside(point, wound[self.of(other)], self.vertices) for other in around.tolist()):
+            return True
+        within = np.flatnonzero((self.low > low).all(axis=1) & (self.high < high).all(axis=1))
+        own = wound[self.of(number)][:, ::-1]
+        points = (self.vertices[wound[self.of(other)[0], 0]] for other in within[:_MOST_LOOKED_AT].tolist())
+        return any(_is_inside(point, own, self.vertices) for point in points)
+
+
+def _backing(faces: Integers, vertices: Floats, normals: Floats, part: Integers) -> Floats:
+    """(parts,) the area of faces whose normals point to their front, less that of those that point to their back."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    front = np.cross(b - a, c - a)
+    facing = (front * normals.mean(axis=1)).sum(axis=1)
+    return np.asarray(np.bincount(part, np.nan_to_num(np.sign(facing) * np.linalg.norm(front, axis=1))))
 
 
 def _is_inside(point: Floats, faces: Integers, vertices: Floats) -> bool:

@@ -1,114 +1,268 @@
-"""Reading glTF 2.0 and GLB: triangles, their attributes and the metallic-roughness material."""
+"""Reading glTF 2.0 and GLB: triangles as their nodes, skins and morph targets pose them, and how they look."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from representations.assets.asset import Material
 from representations.assets.colour_space import linear_to_srgb
-from representations.assets.formats.gltf_document import Document, GltfError, Resolve, parse_document, part
+from representations.assets.formats.gltf_compression import DRACO, MESHOPT, decoded_primitive
+from representations.assets.formats.gltf_document import Document, Resolve, Values, parse_document
+from representations.assets.formats.gltf_materials import Materials, unused_extensions
+from representations.assets.formats.gltf_numbers import GltfError, entries, extension, part
+from representations.assets.formats.gltf_poses import (
+    INSTANCING,
+    Pose,
+    Skins,
+    blended,
+    morph_weights,
+    poses,
+    world_matrices,
+)
+from representations.assets.formats.looks import Look
 from representations.assets.pieces import Piece
 from representations.geometry.mesh import Floats, Integers
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
-_UNREADABLE = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_texture_basisu")
+_MOST_PIECES = 200_000
+UNDERSTOOD = {
+    DRACO,
+    *MESHOPT,
+    INSTANCING,
+    "EXT_texture_webp",
+    "KHR_lights_punctual",
+    "KHR_materials_emissive_strength",
+    "KHR_materials_pbrSpecularGlossiness",
+    "KHR_materials_unlit",
+    "KHR_materials_variants",
+    "KHR_mesh_quantization",
+    "KHR_node_visibility",
+    "KHR_texture_transform",
+    "KHR_xmp_json_ld",
+}
+"""Extensions that a file may require, since they are read, or since what they say concerns nobody here."""
+
+FINISHES = (
+    "KHR_materials_anisotropy",
+    "KHR_materials_clearcoat",
+    "KHR_materials_diffuse_transmission",
+    "KHR_materials_dispersion",
+    "KHR_materials_ior",
+    "KHR_materials_iridescence",
+    "KHR_materials_sheen",
+    "KHR_materials_specular",
+    "KHR_materials_transmission",
+    "KHR_materials_volume",
+)
+"""Extensions that refine a material; without them it looks plainer, which is said."""
 
 
-def read_gltf(content: bytes, resolve: Resolve, most_faces: int) -> list[Piece]:
-    """The triangles of a file's scene.
+def read_gltf(content: bytes, resolve: Resolve, most_faces: int) -> tuple[list[Piece], list[str]]:
+    """The triangles of a file's scene, and what of it is not kept, in words.
 
     Args:
         content: of a .glb or .gltf file.
-        resolve: reads the files that it names; decides itself what it may be asked for.
+        resolve: reads the files that it names; decides itself what it may be asked for. Raises FileNotFoundError for
+            what is not there.
         most_faces: a scene with more triangles, copies included, is refused.
 
     Raises:
-        GltfError: if the file is damaged, too large, or compressed in a way that is not supported.
-        ImageError: if a texture cannot be read.
+        GltfError: if the file is damaged, too large, or requires an extension that is not known.
+        ImageError: if its textures are too large.
     """
     try:
         document = parse_document(content, resolve)
-        needed = [str(name) for name in document.content.get("extensionsRequired", [])]
-        if any(name in _UNREADABLE for name in needed):
-            raise GltfError(f"it is compressed ({', '.join(needed)}); export it without compression")
-        return _primitives(document, most_faces)
+        unknown = [name for name in document.extensions("extensionsRequired") if name not in {*UNDERSTOOD, *FINISHES}]
+        if unknown:
+            raise GltfError(f"it requires extensions that are not known: {', '.join(unknown)[:200]}")
+        return _Scene(document, most_faces).read()
     except (TypeError, AttributeError, KeyError, IndexError, OverflowError, RecursionError) as error:
-        raise GltfError(f"its structure is not that of glTF 2.0 ({type(error).__name__}: {error})") from None
+        raise GltfError(f"its structure is not that of glTF 2.0 ({type(error).__name__}: {str(error)[:100]})") from None
+    except FileNotFoundError as error:
+        raise GltfError(str(error)) from None
 
 
-def _primitives(document: Document, most_faces: int) -> list[Piece]:
-    """Every mesh of the default scene (of all nodes, if there is no scene), in world coordinates."""
-    scenes = document.content.get("scenes", [])
-    if scenes:
-        roots = document.item("scenes", document.content.get("scene", 0)).get("nodes", [])
-    else:
-        roots = list(range(len(document.content.get("nodes", []))))
-    found: list[Piece] = []
-    waiting = [(root, np.eye(4)) for root in roots]
-    visited, faces = set(), 0
-    while waiting:
-        number, above = waiting.pop()
-        node = document.item("nodes", number)
-        if number in visited:
-            raise GltfError(f"nodes[{number}] hangs under two nodes, or under itself")
-        visited.add(number)
-        matrix = above @ _matrix(node)
-        entries = document.item("meshes", node["mesh"]).get("primitives", []) if "mesh" in node else []
-        for entry in entries:
-            primitive = _primitive(document, entry, matrix)
-            if primitive is not None:
-                found.append(primitive)
-                faces += len(primitive.faces)
-        if faces > most_faces:
-            raise GltfError(f"it has more than {most_faces:,} triangles; simplify it elsewhere first")
-        waiting += [(child, matrix) for child in node.get("children", [])]
-    return found
+@dataclass
+class _Scene:
+    """A document while it is read."""
+
+    document: Document
+    most_faces: int
+    faces: int = 0
+    lines: int = 0
+
+    def read(self) -> tuple[list[Piece], list[str]]:
+        self.materials = Materials(self.document)
+        self.primitives: dict[int, tuple[Integers, dict[str, Values | int]]] = {}
+        found: list[Piece] = []
+        placed = poses(self.document)
+        skinned = any("skin" in pose.node for pose in placed)
+        self.skins = Skins(self.document, world_matrices(self.document) if skinned else {})
+        for pose in placed:
+            for entry in entries(self.document.item("meshes", pose.node["mesh"]), "primitives"):
+                found += self._copies(entry, pose)
+                if len(found) > _MOST_PIECES:
+                    raise GltfError(f"it has more than {_MOST_PIECES:,} parts")
+        notes = unused_extensions(self.document) + self.materials.notes
+        if self.lines:
+            notes.append("points and lines are not kept")
+        return found, notes
+
+    def _copies(self, entry: Any, pose: Pose) -> list[Piece]:
+        """A primitive at each of its places."""
+        if not isinstance(entry, dict):
+            raise GltfError("a primitive is not an object")
+        mode = entry.get("mode", _TRIANGLES)
+        if mode not in (_TRIANGLES, _STRIP, _FAN):
+            self.lines += 1
+            return []
+        indices, attributes = self._geometry(entry, mode)
+        self.faces += len(indices) * len(pose.matrices)
+        if self.faces > self.most_faces:
+            raise GltfError(f"it has more than {self.most_faces:,} triangles; simplify it elsewhere first")
+        if not len(indices):
+            return []
+        rows, faces = np.unique(indices, return_inverse=True)
+        local = _Primitive(self, entry, pose.node, attributes, rows, faces.reshape(-1, 3))
+        return local.pieces(pose)
+
+    def _geometry(self, entry: dict[str, Any], mode: int) -> tuple[Integers, dict[str, Any]]:
+        """(F, 3) faces, and the attributes by name: accessors' numbers, or what was decoded."""
+        attributes: dict[str, Any] = dict(part(entry, "attributes"))
+        compressed = extension(entry, DRACO)
+        if compressed is None:
+            positions = self.document.accessor(part(attributes, "POSITION"))
+            if "indices" in entry:
+                stored = self.document.accessor(entry["indices"]).stored
+                if stored.dtype.kind != "u" or stored.shape[1] != 1:
+                    raise GltfError("indices are not whole numbers")
+                indices = stored[:, 0].astype(np.int64)
+            else:
+                if len(positions) > 3 * self.most_faces:
+                    raise GltfError(f"it has more than {self.most_faces:,} triangles; simplify it elsewhere first")
+                indices = np.arange(len(positions))
+            if len(indices) and indices.max() >= len(positions):
+                raise GltfError(f"a face names vertex {indices.max()}, but there are {len(positions)}")
+            return _triangles(indices, mode), attributes
+        key = id(entry)
+        if key not in self.primitives:
+            source = self.document.view(part(compressed, "bufferView"))[0]
+            faces, decoded = decoded_primitive(source, compressed, self.most_faces)
+            ready: dict[str, Any] = {}
+            for name, values in decoded.items():
+                normalized = name in attributes and self.document.item("accessors", attributes[name]).get("normalized")
+                ready[name] = Values(values, bool(normalized))
+            if "POSITION" not in ready or (len(faces) and faces.max() >= len(ready["POSITION"])):
+                raise GltfError("what Draco compressed has no positions for its faces")
+            self.primitives[key] = faces, ready
+        faces, ready = self.primitives[key]
+        return faces, {**attributes, **ready}
 
 
-def _primitive(document: Document, entry: dict[str, Any], matrix: Floats) -> Piece | None:
-    mode = entry.get("mode", _TRIANGLES)
-    if mode not in (_TRIANGLES, _STRIP, _FAN):
-        return None  # points and lines
-    attributes = part(entry, "attributes")
-    positions = document.accessor(attributes["POSITION"]).astype(np.float64)
-    _require(positions, 3, len(positions), "POSITION")
-    if "indices" in entry:
-        indices = document.accessor(entry["indices"])[:, 0].astype(np.int64)
-    else:
-        indices = np.arange(len(positions))
-    if len(indices) and (indices.min() < 0 or indices.max() >= len(positions)):
-        raise GltfError(f"a face names vertex {indices.max()}, but there are {len(positions)}")
-    faces = _triangles(indices, mode)
-    linear = matrix[:3, :3]
-    if np.linalg.det(linear) < 0:
-        faces = faces[:, ::-1]  # a mirrored copy would be inside out
-    optional = {
-        name: _attribute(document, attributes, name, len(positions)) for name in ("NORMAL", "TEXCOORD_0", "COLOR_0")
-    }
-    normals, uv, colours = optional["NORMAL"], optional["TEXCOORD_0"], optional["COLOR_0"]
-    if normals is not None:
-        normals = _turned(normals, linear)[faces]
-    if uv is not None:
-        uv = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=-1)[faces]
-    if colours is not None:
-        colours = linear_to_srgb(np.clip(colours[:, :3], 0, 1))
-    material, tint = _material(document, entry.get("material"))
-    return Piece(positions @ linear.T + matrix[:3, 3], faces, uv, normals, colours, material, tint)
+@dataclass
+class _Primitive:
+    """A primitive's own vertices, before its nodes place them."""
+
+    scene: _Scene
+    entry: dict[str, Any]
+    node: dict[str, Any]
+    attributes: dict[str, Any]
+    rows: Integers
+    faces: Integers
+
+    def pieces(self, pose: Pose) -> list[Piece]:
+        positions = self._values("POSITION", 3)
+        assert positions is not None
+        normals, colours = self._values("NORMAL", 3), self._values("COLOR_0", 3)
+        look, uvs = self._look()
+        if colours is not None:
+            light = np.clip(colours[:, :4], 0, 1)
+            colours = np.concatenate([linear_to_srgb(light[:, :3]), light[:, 3:]], axis=1)[self.faces]
+            if look.material.alpha_mode == "opaque" or (colours.shape[2] == 4 and (colours[:, :, 3] == 1).all()):
+                colours = colours[:, :, :3]
+        matrices = pose.matrices
+        if "skin" in self.node:
+            positions, normals, faces_turned = self._skinned(positions, normals)
+            matrices = np.eye(4)[None]
+        else:
+            faces_turned = False
+        found = []
+        for matrix in matrices:
+            linear = matrix[:3, :3]
+            mirrored = faces_turned != bool(np.linalg.det(linear) < 0)
+            placed = positions @ linear.T + matrix[:3, 3]
+            faces = self.faces
+            piece = Piece(
+                placed, faces, uvs, self._corner_normals(placed, normals, linear, mirrored), colours, look.material
+            )
+            found.append(_turned_round(piece) if mirrored else piece)
+        return found
+
+    def _corner_normals(self, positions: Floats, normals: Floats | None, linear: Floats, mirrored: bool) -> Floats:
+        """(F, 3, 3), flat where the file has none (glTF 2.0, section 3.7.2.1)."""
+        if normals is not None:
+            return _turned(normals, linear)[self.faces]
+        a, b, c = (positions[self.faces[:, corner]] for corner in range(3))
+        flat = np.cross(b - a, c - a) * (-1.0 if mirrored else 1.0)
+        return np.repeat(flat[:, None], 3, axis=1)
+
+    def _values(self, name: str, width: int) -> Floats | None:
+        """(V, width or more) an attribute at the used rows, morphed; None if there is none."""
+        if name not in self.attributes:
+            return None
+        values = self._at(self.attributes[name], name, width)
+        targets = entries(self.entry, "targets")
+        for target, weight in zip(targets, morph_weights(self.scene.document, self.node), strict=False):
+            if weight and isinstance(target, dict) and name in target:
+                moved = self._at(target[name], f"a target's {name}", width)
+                common = min(values.shape[1], moved.shape[1])
+                values[:, :common] += weight * moved[:, :common]
+        return values
+
+    def _at(self, source: Any, name: str, width: int) -> Floats:
+        values = source if isinstance(source, Values) else self.scene.document.accessor(source)
+        if values.stored.shape[1] < width or len(values) <= int(self.rows[-1]):
+            raise GltfError(f"{name} has the shape {values.stored.shape}, not ({int(self.rows[-1]) + 1}, {width})")
+        return values.at(self.rows)
+
+    def _look(self) -> tuple[Look, tuple[Floats, ...]]:
+        """The material, and the texture coordinates that its maps have; without maps whose coordinates are missing."""
+        look = self.scene.materials.look(self.entry.get("material"))
+        sets = {}
+        for place in look.places:
+            if f"TEXCOORD_{place.texcoord}" in self.attributes:
+                uv = self._values(f"TEXCOORD_{place.texcoord}", 2)
+                assert uv is not None
+                moved = place.moved(uv[:, :2])
+                sets[place] = np.stack([moved[:, 0], 1 - moved[:, 1]], axis=-1)[self.faces]
+        if len(sets) < len(look.places) and look.material.maps:
+            self.scene.materials.note("textures without texture coordinates were left out")
+        return look.only(set(sets)), tuple(sets.values())
+
+    def _skinned(self, positions: Floats, normals: Floats | None) -> tuple[Floats, Floats | None, bool]:
+        """Positions and normals where the joints are; whether that turns the faces round."""
+        document = self.scene.document
+        matrices = blended(document, self.attributes, self.scene.skins.matrices(self.node["skin"]), self.rows)
+        linear = matrices[:, :3, :3]
+        moved = np.einsum("vij,vj->vi", linear, positions) + matrices[:, :3, 3]
+        determinant = np.linalg.det(linear)
+        if normals is not None:
+            safe = np.where((np.abs(determinant) > 1e-12)[:, None, None], linear, np.eye(3))
+            normals = _unit(np.einsum("vji,vj->vi", np.linalg.inv(safe), normals))
+        return moved, normals, bool((determinant < 0).mean() > 0.5)
 
 
-def _attribute(document: Document, attributes: dict[str, Any], name: str, count: int) -> Floats | None:
-    if name not in attributes:
-        return None
-    values = document.accessor(attributes[name]).astype(np.float64)
-    _require(values, 2 if name == "TEXCOORD_0" else 3, count, name)
-    return values
-
-
-def _require(values: Floats, width: int, count: int, name: str) -> None:
-    if values.shape[1] < width or len(values) != count:
-        raise GltfError(f"{name} has the shape {values.shape}, not ({count}, {width})")
+def _turned_round(piece: Piece) -> Piece:
+    """A mirrored copy, whose faces would be inside out."""
+    return replace(
+        piece,
+        faces=piece.faces[:, ::-1],
+        uvs=tuple(uv[:, ::-1] for uv in piece.uvs),
+        normals=None if piece.normals is None else piece.normals[:, ::-1],
+        colours=None if piece.colours is None else piece.colours[:, ::-1],
+    )
 
 
 def _triangles(indices: Integers, mode: int) -> Integers:
@@ -123,48 +277,13 @@ def _triangles(indices: Integers, mode: int) -> Integers:
     return np.stack([indices[first], indices[first + 1 + odd], indices[first + 2 - odd]], axis=-1)
 
 
-def _matrix(node: dict[str, Any]) -> Floats:
-    """(4, 4) the node's own transform."""
-    if "matrix" in node:
-        matrix = np.asarray(node["matrix"], dtype=np.float64)
-        if matrix.shape != (16,):
-            raise GltfError("a node's matrix has not 16 numbers")
-        return matrix.reshape(4, 4).T
-    x, y, z, w = np.asarray(node.get("rotation", (0, 0, 0, 1)), dtype=np.float64)
-    rotation = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation * np.asarray(node.get("scale", (1, 1, 1)), dtype=np.float64)
-    matrix[:3, 3] = np.asarray(node.get("translation", (0, 0, 0)), dtype=np.float64)
-    return matrix
-
-
 def _turned(normals: Floats, linear: Floats) -> Floats:
     """Normals under a linear map: by its inverse transpose."""
-    if abs(np.linalg.det(linear)) < 1e-12:
+    if abs(np.linalg.det(linear)) < 1e-300:
         return normals
-    turned = normals @ np.linalg.inv(linear)
-    return turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12)
+    return _unit(normals @ np.linalg.inv(linear))
 
 
-def _material(document: Document, number: Any) -> tuple[Material, tuple[float, float, float]]:
-    """The material and the linear tint of its base colour."""
-    if number is None:
-        return Material(roughness=1.0, metallic=1.0), (1.0, 1.0, 1.0)
-    entry = document.item("materials", number)
-    surface = entry.get("pbrMetallicRoughness", {})
-    red, green, blue = (_share(factor) for factor in surface.get("baseColorFactor", (1, 1, 1, 1))[:3])
-    base = document.image(surface["baseColorTexture"]) if "baseColorTexture" in surface else None
-    normal = document.image(entry["normalTexture"]) if "normalTexture" in entry else None
-    roughness, metallic = (_share(surface.get(f"{name}Factor", 1.0)) for name in ("roughness", "metallic"))
-    return Material(base, normal, roughness, metallic), (red, green, blue)
-
-
-def _share(value: Any) -> float:
-    """A number, within [0, 1]."""
-    return min(max(float(value), 0.0), 1.0)
+def _unit(vectors: Floats) -> Floats:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)

@@ -2,159 +2,175 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from representations.assets.asset import Image, Material
-from representations.assets.colour_space import srgb_to_linear
+from representations.assets.asset import Material
+from representations.assets.formats.looks import Look
+from representations.assets.formats.mtl_reading import MOST_MATERIALS, Library, Resolve
+from representations.assets.formats.obj_text import ObjError, lines_of
+from representations.assets.formats.polygons import triangulated
 from representations.assets.pieces import Piece
-from representations.assets.textures import decoded_image
 from representations.geometry.mesh import Floats, Integers
 
-
-class ObjError(ValueError):
-    """An OBJ file that cannot be read; the message says why."""
+_MOST_INDEX = 2**40
+_CURVES = frozenset(("curv", "curv2", "surf", "cstype", "vp"))
 
 
 @dataclass
-class _Lines:
+class _Statements:
     """The statements of a file by kind; of each face its corners and its material."""
 
     v: list[list[str]] = field(default_factory=list)
     vt: list[list[str]] = field(default_factory=list)
     vn: list[list[str]] = field(default_factory=list)
     corners: list[tuple[int, int, int]] = field(default_factory=list)
-    material_of: list[str] = field(default_factory=list)
-    libraries: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    material_of: list[int] = field(default_factory=list)
+    materials: dict[str, int] = field(default_factory=dict)
+    libraries: dict[str, None] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
 
 
-def read_obj(content: bytes, resolve: Callable[[str], bytes]) -> list[Piece]:
-    """The triangles of a file, one piece for each material; polygons are cut into fans.
+def read_obj(content: bytes, resolve: Resolve, most_faces: int) -> tuple[list[Piece], list[str]]:
+    """The triangles of a file, one piece for each material, and what of it is not kept, in words.
 
     Args:
         content: of the .obj file.
-        resolve: reads the files that it names; decides itself what it may be asked for.
+        resolve: reads the files that it names; decides itself what it may be asked for. Raises FileNotFoundError for
+            what is not there.
+        most_faces: more triangles are refused.
 
     Raises:
         ObjError: if the file is damaged.
-        ImageError: if a texture cannot be read.
+        PolygonError: if it is too large.
+        ImageError: if its textures are too large.
     """
-    lines = _statements(content)
-    if not lines.corners:
-        return []
-    try:
-        v, vt, vn = _numbers(lines.v, 3), _numbers(lines.vt, 2), _numbers(lines.vn, 3)
-    except ValueError as error:
-        raise ObjError(f"a coordinate is not a number ({error})") from None
-    corners = np.asarray(lines.corners, dtype=np.int64).reshape(-1, 3, 3)
+    found = _statements(content)
+    if not found.corners:
+        return [], list(found.notes)
+    v, colours = _positions(found.v)
+    vt, vn = _numbers(found.vt, 1, 2), _numbers(found.vn, 3, 3)
+    corners = np.asarray(found.corners, dtype=np.int64)
     for column, (kind, count) in enumerate((("vertex", len(v)), ("texture coordinate", len(vt)), ("normal", len(vn)))):
-        named = corners[:, :, column]
+        named = corners[:, column]
         if (named >= count).any() or (named < (0 if column == 0 else -1)).any():
             raise ObjError(f"a face names a {kind} that does not exist")
-    materials = _materials(lines.libraries, resolve)
-    names = np.asarray(lines.material_of)
-    return [
-        _piece(v, vt, vn, corners[names == name], materials.get(name, (Material(), (1.0, 1.0, 1.0))))
-        for name in dict.fromkeys(lines.material_of)
-    ]
+    triangles, face_of = triangulated(v, corners[:, 0], np.asarray(found.sizes), most_faces)
+    if not len(triangles):
+        return [], list(found.notes)
+    library = Library(resolve)
+    for name in found.libraries:
+        library.read(name)
+    corners, material = corners[triangles], np.asarray(found.material_of)[face_of]
+    pieces = []
+    by_number = list(found.materials)
+    for number, rows in _groups(material):
+        here = corners[rows]
+        look = library.looks.get(by_number[number], Look(Material(name=by_number[number][:200])))
+        with_uv = (here[:, :, 1] >= 0).all(axis=1)
+        for textured in (True, False):
+            if (with_uv == textured).any():
+                pieces.append(_piece(v, vt, vn, colours, here[with_uv == textured], look, textured))
+    return pieces, list(found.notes) + library.notes
 
 
-def _statements(content: bytes) -> _Lines:
-    lines, material = _Lines(), ""
-    text = content.decode("utf-8", errors="replace").replace("\\\n", " ")
-    for line in text.splitlines():
-        kind, _, rest = line.strip().partition(" ")
-        if kind in ("v", "vt", "vn"):
-            getattr(lines, kind).append(rest.split())
-        elif kind == "f":
-            here = [_corner(word, lines) for word in rest.split()]
-            for second, third in pairwise(here[1:]):
-                lines.corners += (here[0], second, third)
-                lines.material_of.append(material)
-        elif kind == "usemtl":
-            material = rest.strip()
-        elif kind == "mtllib":
-            lines.libraries.append(rest.strip())
+def _statements(content: bytes) -> _Statements:
+    lines, material = _Statements(), 0
+    lines.materials[""] = 0
+    rows = {"v": lines.v, "vt": lines.vt, "vn": lines.vn}
+    for keyword, rest in lines_of(content):
+        if keyword in rows:
+            rows[keyword].append(rest.split())
+        elif keyword in ("f", "fo"):
+            words = rest.split()
+            counts = (len(lines.v), len(lines.vt), len(lines.vn))
+            lines.corners += [_corner(word, counts) for word in words]
+            lines.sizes.append(len(words))
+            lines.material_of.append(material)
+        elif keyword == "usemtl":
+            material = lines.materials.setdefault(rest, len(lines.materials))
+            if len(lines.materials) > MOST_MATERIALS:
+                raise ObjError(f"it has more than {MOST_MATERIALS:,} materials")
+        elif keyword == "mtllib":
+            lines.libraries[rest] = None
+        elif keyword in ("l", "p"):
+            lines.notes["points and lines are not kept"] = None
+        elif keyword in _CURVES:
+            lines.notes["curves and curved surfaces are not kept"] = None
     return lines
 
 
-def _corner(word: str, lines: _Lines) -> tuple[int, int, int]:
+def _corner(word: str, counts: tuple[int, int, int]) -> tuple[int, int, int]:
     """Indices from 0 of vertex, texture coordinate and normal of "3/1/2", "3//2" or "3"; -1 for what is not there."""
-    counts = (len(lines.v), len(lines.vt), len(lines.vn))
     indices = [-1, -1, -1]
     try:
-        for place, (part, count) in enumerate(zip(word.split("/"), counts, strict=False)):
+        for place, part in enumerate(word.split("/")[:3]):
             if part:
                 number = int(part)
-                indices[place] = number - 1 if number > 0 else count + number
-                if number == 0 or indices[place] < 0:
+                indices[place] = number - 1 if number > 0 else counts[place] + number
+                if number == 0 or not 0 <= indices[place] < _MOST_INDEX:
                     raise ValueError
+        if indices[0] < 0:
+            raise ValueError
     except ValueError:
         raise ObjError(f"a face has the corner '{word[:40]}'") from None
     return indices[0], indices[1], indices[2]
 
 
-def _numbers(rows: list[list[str]], width: int) -> Floats:
-    """(N, width or more) numbers; rows of different lengths are cut to the shortest."""
+def _positions(rows: list[list[str]]) -> tuple[Floats, Floats | None]:
+    """(V, 3) positions, and (V, 3) colours if some vertex has one: white for the others.
+
+    "x y z", "x y z w" with a weight, "x y z r g b" or "x y z r g b a"; colours above 1 are taken for bytes.
+    """
+    positions = _numbers([row[:3] for row in rows], 3, 3)
+    coloured = np.array([len(row) in (6, 7) for row in rows])
+    if not coloured.any():
+        return positions, None
+    colours = np.ones((len(rows), 3))
+    colours[coloured] = _numbers([row[3:6] for row in rows if len(row) in (6, 7)], 3, 3)
+    if colours[coloured].max() > 1:
+        colours[coloured] /= 255
+    return positions, np.clip(np.nan_to_num(colours, nan=1.0), 0, 1)
+
+
+def _numbers(rows: list[list[str]], least: int, width: int) -> Floats:
+    """(N, width) numbers; zeros for those that a row leaves out."""
     if not rows:
         return np.zeros((0, width))
     shortest = min(map(len, rows))
-    if shortest < width:
+    if shortest < least:
         raise ObjError(f"a coordinate has {shortest} numbers, not {width}")
-    return np.asarray([row[:shortest] for row in rows], dtype=np.float64)
+    try:
+        return np.array([row[:width] if len(row) >= width else row + ["0"] * (width - len(row)) for row in rows], float)
+    except ValueError as error:
+        raise ObjError(f"a coordinate is not a number ({str(error)[:60]})") from None
+
+
+def _groups(numbers: Integers) -> list[tuple[int, Integers]]:
+    """Each number that occurs, in the order of its first place, and where."""
+    order = np.argsort(numbers, kind="stable")
+    values, first = np.unique(numbers[order], return_index=True)
+    groups = np.split(order, first[1:])
+    return sorted(zip(values.tolist(), groups, strict=True), key=lambda group: int(group[1][0]))
 
 
 def _piece(
-    v: Floats, vt: Floats, vn: Floats, corners: Integers, look: tuple[Material, tuple[float, float, float]]
+    v: Floats, vt: Floats, vn: Floats, colours: Floats | None, corners: Integers, look: Look, textured: bool
 ) -> Piece:
+    """The faces of one material; without its maps where they have no texture coordinates."""
     used, faces = np.unique(corners[:, :, 0], return_inverse=True)
-    uv = vt[corners[:, :, 1], :2] if (corners[:, :, 1] >= 0).all() else None
-    normals = vn[corners[:, :, 2], :3] if (corners[:, :, 2] >= 0).all() else None
-    colours = np.clip(v[used, 3:6], 0, 1) if v.shape[1] >= 6 else None
-    return Piece(v[used, :3], faces.reshape(-1, 3), uv, normals, colours, *look)
-
-
-def _materials(
-    libraries: list[str], resolve: Callable[[str], bytes]
-) -> dict[str, tuple[Material, tuple[float, float, float]]]:
-    """Materials and linear tints by name."""
-    found: dict[str, tuple[Material, tuple[float, float, float]]] = {}
-    images: dict[str, Image] = {}
-    for library in libraries:
-        entries: dict[str, dict[str, Any]] = {}
-        entry: dict[str, Any] = {}
-        for line in resolve(library).decode("utf-8", errors="replace").splitlines():
-            kind, _, rest = line.strip().partition(" ")
-            if kind == "newmtl":
-                entry = entries.setdefault(rest.strip(), {})
-            else:
-                entry[kind] = rest.strip()
-        for name, entry in entries.items():
-            found[name] = _material(entry, images, resolve)
-    return found
-
-
-def _material(
-    entry: dict[str, str], images: dict[str, Image], resolve: Callable[[str], bytes]
-) -> tuple[Material, tuple[float, float, float]]:
-    def image(*kinds: str) -> Image | None:
-        for kind in kinds:
-            if kind in entry:
-                name = entry[kind]
-                if name not in images:
-                    images[name] = decoded_image(resolve(name))
-                return images[name]
-        return None
-
-    try:
-        roughness, metallic = (min(max(float(entry.get(k, d)), 0.0), 1.0) for k, d in (("Pr", "0.9"), ("Pm", "0")))
-        red, green, blue = (min(max(float(part), 0.0), 1.0) for part in entry.get("Kd", "1 1 1").split()[:3])
-    except ValueError:
-        raise ObjError("a material's colour or roughness is not a number") from None
-    tint = srgb_to_linear(np.array([red, green, blue]))
-    material = Material(image("map_Kd"), image("norm"), roughness, metallic)
-    return material, (float(tint[0]), float(tint[1]), float(tint[2]))
+    look = look if textured else look.only(set())
+    uvs = tuple(place.moved(vt[corners[:, :, 1]].reshape(-1, 2)).reshape(-1, 3, 2) for place in look.places)
+    normals = vn[corners[:, :, 2]] if len(vn) else None
+    if normals is not None:
+        normals = np.where((corners[:, :, 2] >= 0)[:, :, None], normals, 0.0)
+    return Piece(
+        v[used],
+        faces.reshape(-1, 3),
+        uvs if textured else (),
+        normals if normals is not None and (corners[:, :, 2] >= 0).any() else None,
+        None if colours is None else colours[corners[:, :, 0]],
+        replace(look.material, two_sided=None),
+    )

@@ -96,7 +96,6 @@ def test_textures():
     ("asset", "problem"),
     [
         (Asset(box(), material=Material(GREY)), "no texture coordinates"),
-        (unit_square(BLACK), "empty"),
         (unit_square(GREY[:, :, 0]), "bytes"),
         (replace(unit_square(GREY), uv=np.zeros((1, 3, 2))), "(2, 3, 2)"),
         (replace(unit_square(GREY), uv=np.full((2, 3, 2), np.nan)), "not finite"),

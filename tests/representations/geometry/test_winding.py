@@ -21,18 +21,43 @@ def test_any_winding_is_mended(seed: int):
     np.testing.assert_array_equal(faces_to_flip(shuffled.faces, shuffled.vertices), flip)
 
 
-def test_cavities_stay_unless_the_whole_is_inside_out():
+def test_cavities_stay():
     hollow = joined_meshes(ball(2), turned(ball(2, 0.5), np.ones(320, dtype=bool)))
     assert not faces_to_flip(hollow.faces, hollow.vertices).any()
-    assert faces_to_flip(hollow.faces[:, ::-1], hollow.vertices).all()
+    assert not faces_to_flip(hollow.faces[:, ::-1], hollow.vertices).any()  # a ball under a sky, as far as one can see
     beside = joined_meshes(ball(2), turned(ball(2, 0.5, (3, 0, 0)), np.ones(320, dtype=bool)))
     np.testing.assert_array_equal(faces_to_flip(beside.faces, beside.vertices), np.arange(640) >= 320)
 
 
-def test_open_surfaces_face_away_from_their_middle():
-    bowl = ball(2).with_faces(ball(2).vertices[ball(2).faces][:, :, 1].max(axis=1) < 0.2)
-    assert not faces_to_flip(bowl.faces, bowl.vertices).any()
-    assert faces_to_flip(bowl.faces[:, ::-1], bowl.vertices).all()
+def bowl() -> Mesh:
+    return ball(2).with_faces(ball(2).vertices[ball(2).faces][:, :, 1].max(axis=1) < 0.2)
+
+
+def test_open_surfaces_have_no_outside():
+    mesh = bowl()
+    assert not faces_to_flip(mesh.faces, mesh.vertices).any()
+    assert not faces_to_flip(mesh.faces[:, ::-1], mesh.vertices).any()
+    few = np.arange(len(mesh.faces)) % 5 == 0
+    for faces in (mesh.faces, mesh.faces[:, ::-1]):  # as most of its area says
+        np.testing.assert_array_equal(faces_to_flip(np.where(few[:, None], faces[:, ::-1], faces), mesh.vertices), few)
+
+
+def test_a_closed_room_stays_unless_its_normals_say_otherwise():
+    room = turned(box(), np.ones(12, dtype=bool))
+    assert not faces_to_flip(room.faces, room.vertices).any()
+    assert faces_to_flip(room.faces, room.vertices, rooms=False).all()
+    outwards = np.repeat(-room.face_normals[:, None], 3, axis=1)
+    assert faces_to_flip(room.faces, room.vertices, outwards).all()
+    assert not faces_to_flip(room.faces, room.vertices, -outwards).any()
+    beside = joined_meshes(Mesh(room.vertices, room.faces), Mesh(box().vertices + 5, box().faces))
+    np.testing.assert_array_equal(faces_to_flip(beside.faces, beside.vertices), np.arange(24) < 12)
+    meant = np.repeat(beside.face_normals[:, None], 3, axis=1)
+    assert not faces_to_flip(beside.faces, beside.vertices, meant).any()
+
+
+def test_many_loose_triangles_take_linear_time():
+    corners = np.random.default_rng(0).random((60_000, 3))
+    assert not faces_to_flip(np.arange(60_000).reshape(-1, 3), corners).any()
 
 
 def test_a_moebius_strip_is_left_alone():
