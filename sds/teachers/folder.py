@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from safetensors import safe_open
+
 Allowed = TypeVar("Allowed")
 
 CODE_KEYS = ("auto_map", "custom_pipeline", "custom_pipelines", "custom_code", "trust_remote_code")
@@ -26,6 +28,10 @@ QUANTIZATION_KEYS = ("quantization_config", "compression_config")
 
 class TeacherFolderError(ValueError):
     """A teacher's folder is missing, broken, unsupported or unsafe. The message says what to do about it."""
+
+
+ADAPTERS = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors", "learned_embeds.safetensors")
+"""What a folder holds that is no teacher, by the names that diffusers and peft give it."""
 
 
 @contextmanager
@@ -130,14 +136,14 @@ def open_teacher_folder(path: str | Path) -> TeacherFolder:
     """
     path = Path(path)
     if path.is_file():
-        raise TeacherFolderError(
-            f"{path} is a single file; a teacher is a folder in the diffusers layout "
-            "(load the file with diffusers' from_single_file once and save it with save_pretrained)"
-        )
+        advice = _advice(path)
+        raise TeacherFolderError(f"{path} is a single file; a teacher is a folder in the diffusers layout{advice}")
     if not path.is_dir():
         raise TeacherFolderError(f"there is no folder {path}")
     if not (path / "model_index.json").exists():
-        raise TeacherFolderError(f"{path} has no model_index.json; a teacher is a folder in the diffusers layout")
+        adapter = next((name for name in ADAPTERS if (path / name).exists()), None)
+        what = f" (its {adapter} is a LoRA or an embedding, a change to a teacher and none itself)" if adapter else ""
+        raise TeacherFolderError(f"{path} has no model_index.json; a teacher is a folder in the diffusers layout{what}")
     folder = TeacherFolder(path, link_boundary(path), {})
     index = folder.read_json("model_index.json")
     for component, entry in index.items():
@@ -149,6 +155,27 @@ def open_teacher_folder(path: str | Path) -> TeacherFolder:
             "code from a teacher's folder is never run"
         )
     return TeacherFolder(path, folder.boundary, index)
+
+
+def _advice(path: Path) -> str:
+    """How a single file becomes a folder, if it can; read from its name and its header alone."""
+    pipeline = "StableDiffusionPipeline"
+    if path.suffix == ".safetensors":
+        with blaming(path, "is broken or cut short; get it again"), safe_open(path, "pt") as file:
+            names = list(file.keys())
+        if not any(name.startswith("model.diffusion_model.") for name in names):
+            return "; this one holds no whole model: a LoRA, an embedding, or a part"
+        if any(name.startswith("conditioner.") for name in names):
+            pipeline = "StableDiffusionXLPipeline"
+    elif path.suffix not in (".ckpt", ".pt", ".bin"):
+        return ""
+    else:
+        pipeline += " (it is a pickle, which can run any code: only if you trust its author)"
+    name, _, warning = pipeline.partition(" ")
+    return (
+        f'; convert it once: python -c "from diffusers import {name} as P; '
+        f"P.from_single_file('{path}').save_pretrained('CONVERTED')\"{' ' + warning if warning else ''}"
+    )
 
 
 def link_boundary(path: Path) -> Path:

@@ -112,8 +112,9 @@ def read_weights(folder: TeacherFolder, component: str, stem: str, dtype: torch.
     if pickled:
         raise TeacherFolderError(
             f"{folder.path / component} has only pickled weights ({pickled[0]}), which can run any code when opened; "
-            "they were not opened. Get the safetensors version, or convert them where you trust their author: load "
-            "them with diffusers and save with save_pretrained(..., safe_serialization=True)"
+            "they were not opened. Get the safetensors version; or, if you trust their author, convert them: python -c "
+            f"\"from diffusers import DiffusionPipeline as P; P.from_pretrained('{folder.path}', use_safetensors=False)"
+            ".save_pretrained('CONVERTED')\""
         )
     raise TeacherFolderError(f"{folder.path / component} has no {stem}.safetensors; is the folder complete?")
 

@@ -170,6 +170,7 @@ _MOVES = {
     Tensor.__array__: _numpy,
     Tensor.new_tensor: _new_tensor,
     Tensor.data.__get__: lambda tensor: CardTensor(tensor.held) if isinstance(tensor, CardTensor) else tensor.data,  # type: ignore[attr-defined]
+    Tensor.untyped_storage: lambda tensor: held(tensor).untyped_storage(),
     Tensor.data_ptr: lambda tensor: held(tensor).data_ptr(),
 }
 

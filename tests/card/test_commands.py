@@ -60,6 +60,40 @@ def test_a_run_on_the_card(
         assert (tmp_path / "out" / "metrics.json").exists()
 
 
+def test_a_student_is_made_drawn_from_and_measured_on_the_card(
+    teachers, card: Counts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "student"
+    small = ["--steps", "4", "--pairs", "64", "--batch-size", "2", "--path-steps", "4", "--method", "one-pass"]
+    words = [
+        "distill",
+        "--teacher",
+        str(teachers["deepfloyd-if"]),
+        "--prompt",
+        "a red chair",
+        "--out",
+        str(out),
+        *small,
+    ]
+    assert main(words) == 0
+    assert main(["sample", str(out), "a red chair", "--count", "2", "--out", str(tmp_path / "drawn")]) == 0
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 2
+    if not EVERYTHING:  # fifty steps of the teacher for each picture
+        return
+    capsys.readouterr()
+    assert main(["evaluate", str(out), "--images", "64"]) == 0
+    assert "frechet" in capsys.readouterr().out.lower()
+
+
+def test_a_run_is_measured_on_the_card(teachers, card: Counts, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(results, "FRAMES", 4)
+    out = tmp_path / "out"
+    assert generate(teachers["deepfloyd-if"], out, "--stages", "nerf") == 0
+    before = (out / "metrics.json").read_text()
+    assert main(["evaluate", str(out)]) == 0
+    assert (out / "metrics.json").read_text() == before
+
+
 @pytest.fixture
 def full_after_one_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     steps = []

@@ -158,7 +158,7 @@ def test_pickled_weights_are_refused_and_not_opened(folder: Path, component: str
     for path in (folder / component).glob("*.safetensors"):
         path.with_suffix(".bin").write_bytes(pickle.dumps(Trap(mark)))
         path.unlink()
-    refused(folder, f"{component} has only pickled weights .*safe_serialization=True")
+    refused(folder, f"{component} has only pickled weights .*use_safetensors=False")
     assert not mark.exists()
 
 
@@ -456,3 +456,47 @@ def test_opening_reads_the_index_and_nothing_else(folder: Path) -> None:
     assert opened.has("unet")
     assert not opened.has("safety_checker")
     assert not opened.has("_class_name")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        (["model.diffusion_model.input_blocks.0.0.weight"], "StableDiffusionPipeline as P; P.from_single_file"),
+        (["model.diffusion_model.a", "conditioner.embedders.0.b"], "StableDiffusionXLPipeline as P"),
+        (["lora_unet_down.lora_up.weight"], "a LoRA, an embedding, or a part"),
+    ],
+)
+def test_a_single_file_is_told_how_it_becomes_a_folder(tmp_path: Path, tensors: list[str], said: str) -> None:
+    save_file({name: torch.zeros(1) for name in tensors}, tmp_path / "model.safetensors")
+    refused(tmp_path / "model.safetensors", said)
+
+
+def test_a_single_pickle_is_never_opened_and_the_danger_is_said(tmp_path: Path) -> None:
+    torch.save({"state_dict": Trap(tmp_path / "mark")}, tmp_path / "model.ckpt")
+    refused(tmp_path / "model.ckpt", "only if you trust its author")
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_folder_of_a_lora_is_called_one(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "pytorch_lora_weights.safetensors")
+    refused(tmp_path, "is a LoRA")
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_a_half_precision_copy_is_read_where_it_is_enough(folder: Path, half: torch.dtype) -> None:
+    full = load_file(folder / "unet" / WEIGHTS)
+    other = {name: value.half() + 1 for name, value in full.items()}
+    save_file(other, folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
+    of_full, of_half = load_diffusers_teacher(folder), load_diffusers_teacher(folder, dtype=half)
+    difference = of_half.network.conv_in.bias.float() - of_full.network.conv_in.bias
+    assert float(difference.mean()) == pytest.approx(1, abs=0.02)
+
+
+def test_half_precision_copies_are_downloaded_where_they_are_enough() -> None:
+    index = {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}
+    full, half = f"unet/{WEIGHTS}", "unet/diffusion_pytorch_model.fp16.safetensors"
+    shards = [f"vae/diffusion_pytorch_model.fp16-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    shards.append("vae/diffusion_pytorch_model.safetensors.index.fp16.json")
+    files = ["unet/config.json", full, half, "vae/config.json", *shards]
+    assert set(needed_files(index, files)) == {"model_index.json", *files} - {half}
+    assert set(needed_files(index, files, half_is_enough=True)) == {"model_index.json", *files} - {full}
