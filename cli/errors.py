@@ -48,14 +48,20 @@ def expected() -> tuple[type[BaseException], ...]:
     )
 
 
-def one_line(error: BaseException) -> str:
+RESUMABLE = ("generate", "distill")
+"""The commands that have --resume."""
+
+
+def one_line(error: BaseException, command: str = "") -> str:
     """The message of an error on one line, with advice where the system's own words give none."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"the disk is full; free some space and continue with --resume ({text})"
+        advice = "continue with --resume" if command in RESUMABLE else "try again"
+        return f"the disk is full; free some space and {advice} ({text})"
     if type(error).__name__ == "OutOfMemoryError":
+        advice = "; what the last checkpoint holds is kept, --resume goes on from it" if command in RESUMABLE else ""
         return (
             "the card's memory is full: close what else uses it, lower --batch-size where there is one, take a smaller "
-            f"teacher or --device cpu; what the last checkpoint holds is kept, --resume goes on from it ({text[:120]})"
+            f"teacher or --device cpu{advice} ({text[:120]})"
         )
     return text

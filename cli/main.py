@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 from cli.commands import distill, doctor, evaluate, export, generate, inspect, sample, teacher, view
+from cli.errors import UserError
 
 COMMANDS = {
     "generate": generate,
@@ -28,12 +33,23 @@ They import torch and diffusers only when they run, so that `--help` and misspel
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code, 2 for an error that is the user's to mend."""
-    options = build_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding shows what it can
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        options = build_parser().parse_args(arguments)
+    except UserError as error:
+        print(f"scoresmith: {error}", file=sys.stderr)
+        return 2
     from representations.threads import choose_threads
 
     choose_threads()  # before anything loads torch
     try:
-        return COMMANDS[options.command].run(options)
+        code = COMMANDS[options.command].run(options)
+        sys.stdout.flush()  # what does not reach a full disk is an error here, not a traceback at the end
+    except BrokenPipeError:  # as of `scoresmith doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("scoresmith: stopped", file=sys.stderr)
         return 130
@@ -42,13 +58,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, expected()):
             raise
-        print(f"scoresmith: {one_line(error)}", file=sys.stderr)
+        print(f"scoresmith: {one_line(error, options.command)}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            os._exit(2)  # the rest of standard output cannot be written either, and Python would say so at length
         return 2
+    return code
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as all errors of the command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UserError."""
+        raise UserError(f"{message} (`{self.prog} --help` says more)")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="scoresmith",
         description="Turns a prompt into a mesh by score distillation of a diffusion teacher, on any computer.",
         epilog='Begin with:  scoresmith generate "a red armchair" --out outputs/armchair',

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
+from cli.errors import UserError
+from cli.files import read_ordinary
 from sds.checkpoint import written_whole
 
 MARGIN = 4
@@ -48,8 +53,10 @@ def pictures_of_sheet(path: Path, rows: int) -> list[list[bytes]]:
         path: of the sheet.
         rows: that it has. Its cells are squares, so this says how many are in a row.
     """
-    whole = imageio.imread(path)
+    whole = np.asarray(read_picture(path, ("PNG",)).convert("RGB"))
     cell = whole.shape[0] // rows
+    if cell <= 2 * MARGIN or whole.shape[1] < cell:
+        raise UserError(f"{path} is no sheet of {rows} rows of pictures")
     return [
         [
             imageio.imwrite("<bytes>", cut(whole, row * cell, column * cell, cell), extension=".png")
@@ -57,6 +64,42 @@ def pictures_of_sheet(path: Path, rows: int) -> list[list[bytes]]:
         ]
         for row in range(rows)
     ]
+
+
+LARGEST_PICTURE, MOST_PIXELS = 64 * 2**20, 64 * 10**6
+"""Bytes of a picture's file, and pixels in it; more would take memory out of proportion."""
+
+
+def read_picture(path: Path, formats: Sequence[str]) -> Image.Image:
+    """A picture in one of the formats that are expected; no other decoder is tried, whatever the file's name.
+
+    Pillow would hand an EPS file to Ghostscript, for instance.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        UserError: if it is a link, no ordinary file, of another format, damaged or too large.
+    """
+    content = read_ordinary(path, LARGEST_PICTURE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(content), formats=formats)
+            if picture.width * picture.height > MOST_PIXELS:
+                raise UserError(f"{path} has {picture.width} x {picture.height} pixels; that is too many")
+            picture.load()
+    except UserError:
+        raise
+    except Exception as error:  # decoders of damaged files fail in ways of their own
+        raise UserError(f"{path} is no picture ({', '.join(formats)}) that can be read: {error}") from None
+    return picture
+
+
+def animation(path: Path) -> bytes:
+    """The bytes of a GIF that is small enough to be written into a page. Raises UserError if it is something else."""
+    content = read_ordinary(path, LARGEST_PICTURE)
+    if not content.startswith((b"GIF87a", b"GIF89a")):
+        raise UserError(f"{path} is no GIF")
+    return content
 
 
 def cut(sheet: np.ndarray, top: int, left: int, cell: int) -> np.ndarray:

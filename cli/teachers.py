@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -16,6 +17,10 @@ EMBEDDED = "embedded"
 """The name of the teacher that travels inside the package."""
 
 
+LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost):\d{1,5}/?")
+"""Teachers behind a port of this machine."""
+
+
 def choose_device(name: str) -> torch.device:
     """ "auto" takes a CUDA card if there is one. Raises UserError for a device that is not there."""
     available = torch.cuda.is_available()
@@ -24,18 +29,27 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def load_teacher(name: str, device: torch.device) -> NeuralTeacher:
-    """The embedded teacher, a diffusers folder, a repository of the hub that the user named, or one behind a port.
+def load_teacher(name: str, device: torch.device, allow_download: bool = True) -> NeuralTeacher:
+    """The embedded teacher, a diffusers folder, a repository of the hub, or one behind a port.
+
+    Args:
+        name: of the teacher.
+        device: where it computes.
+        allow_download: whether the user has named it just now. What a file names (the run.json of a folder that
+            somebody else may have written) is only looked for on this machine, and no other is asked.
 
     Raises sds.teachers.folder.TeacherFolderError if there is no such teacher or it is broken, and
     sds.teachers.remote.client.RemoteTeacherError if nothing answers at the port.
     """
+    elsewhere = name.replace("\\", "/").startswith(("//", "http://")) and not LOOPBACK.fullmatch(name)
+    if not allow_download and elsewhere:
+        raise UserError(f"the run's teacher {name} is on another machine, which is not asked; name it in a new run")
     if name.startswith("http://"):
         return RemoteTeacher(name, device)
     small = small_teacher_folder(name)
     if small is not None:
         return load_embedded_teacher(small, device=device)
-    return load_diffusers_teacher(name, device, allow_download=not Path(name).exists())
+    return load_diffusers_teacher(name, device, allow_download=allow_download and not Path(name).exists())
 
 
 def small_teacher_folder(name: str) -> Path | None:

@@ -17,6 +17,14 @@ _SMALLEST_PART = 512
 """Work items (rays, points) below which another thread costs more than it saves."""
 
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def most_threads() -> int:
+    """More than so many threads are a mistake: eight a core."""
+    return 8 * (os.cpu_count() or 1)
+
+
 def split(count: int, smallest_part: int = _SMALLEST_PART) -> list[slice]:
     """Cuts `count` work items into equal consecutive parts, one a thread; at least one part, possibly empty."""
     import torch
@@ -49,6 +57,10 @@ def choose_threads() -> int:
     """
     if "torch" not in sys.modules:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        for name in THREAD_VARIABLES:  # what OpenMP cannot read it complains about, what it cannot do crashes it
+            wanted = os.environ.get(name, "")
+            if (wanted and not wanted.isascii()) or (wanted.isdecimal() and not 1 <= int(wanted[:9]) <= most_threads()):
+                os.environ[name] = str(min(most_threads(), max(1, int(wanted[:9]))) if wanted.isascii() else 1)
     import torch
 
     count = wanted_threads(may_spin="OMP_WAIT_POLICY" not in os.environ)
@@ -58,9 +70,10 @@ def choose_threads() -> int:
 
 def wanted_threads(may_spin: bool) -> int:
     """What the user's environment asks for, else the number of cores, less the busy ones if threads may spin."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        if os.environ.get(name, "").isdigit():
-            return max(1, int(os.environ[name]))
+    for name in THREAD_VARIABLES:
+        wanted = os.environ.get(name, "")
+        if wanted.isascii() and wanted.isdecimal():
+            return min(max(1, int(wanted[:9])), most_threads())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     busy = round(os.getloadavg()[0]) if may_spin and hasattr(os, "getloadavg") else 0
     return max(1, cores - busy)

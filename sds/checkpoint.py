@@ -138,6 +138,25 @@ def require_form(state: Any, like: Any, name: str = "the checkpoint") -> None:
         raise CheckpointError(f"{name} must be {in_words(like)}, not {in_words(state)}")
 
 
+def restore_module(module: Any, state: Any, name: str) -> None:
+    """Continue a module, or anything with its two members, from a `state_dict`, after a look at what is in it.
+
+    Shapes are the module's own business: some take tensors of any length.
+
+    Raises:
+        CheckpointError: if the state is of another module; ``name`` says which was meant.
+    """
+    own = module.state_dict()
+    require_form(dict.fromkeys(state) if isinstance(state, Mapping) else state, dict.fromkeys(own), name)
+    for key, value in own.items():
+        if isinstance(value, Tensor) and not (is_plain(state[key]) and state[key].dtype == value.dtype):
+            raise CheckpointError(f"{name}: {key} must be {in_words(value)}, not {in_words(state[key])}")
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{name} is of another run: {' '.join(str(error).split())[:200]}") from None
+
+
 def is_plain(value: Any) -> bool:
     """Whether this is a tensor whose elements all lie in its own memory: not sparse, expanded or without values."""
     return (

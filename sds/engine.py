@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from sds.checkpoint import CheckpointError, require_form, restore_optimizer
+from sds.checkpoint import CheckpointError, require_form, restore_module, restore_optimizer
 from sds.critic import Critic
 from sds.denoiser import Teacher
 from sds.guidance import Guidance, PromptConditions
@@ -206,7 +206,7 @@ class ScoreDistillation:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`.
 
-        Raises CheckpointError, before the generator changes, if it belongs to another run or method.
+        Raises CheckpointError if it belongs to another run or method; the generator is the last thing that changes.
         """
         own = self.state_dict()
         if not own.keys() <= state.keys():
@@ -215,7 +215,6 @@ class ScoreDistillation:
             raise CheckpointError("the checkpoint is of another method: its terms are not those of this run")
         if (state["critic"] is None) != (self.critic is None):
             raise CheckpointError("the checkpoint is of another method: its critic is not that of this run")
-        require_form(state["generator"], own["generator"], "the checkpoint's generator")
         require_form(state["rng"], own["rng"], "the checkpoint's random numbers")
         require_form(state["done"], own["done"], "the checkpoint's count of steps")
         if not 0 <= state["done"] <= self.settings.steps:
@@ -226,7 +225,7 @@ class ScoreDistillation:
             self.critic.load_state_dict(state["critic"])
         for term, saved in zip(self.terms, state["terms"], strict=True):
             term.load_state_dict(saved)
-        self.generator.load_state_dict(state["generator"])
+        restore_module(self.generator, state["generator"], "the checkpoint's generator")
         self.rng.set_state(state["rng"])
         self.done = state["done"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cli import numbers
+
 SUMMARY = "a diffusion teacher becomes a one-step generator"
 DESCRIPTION = """Trains a student that draws in one step (or a few) what its teacher draws in fifty.
 
@@ -73,10 +75,16 @@ def add_method(how: argparse._ArgumentGroup) -> None:
         "nouns of the embedded one; a teacher that cannot be asked for anything takes none)",
     )
     how.add_argument("--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment")
-    how.add_argument("--student-steps", type=int, default=1, metavar="N", help="evaluations for an image (default: 1)")
+    how.add_argument(
+        "--student-steps",
+        type=numbers.whole(1, 1000),
+        default=1,
+        metavar="N",
+        help="evaluations for an image (default: 1)",
+    )
     how.add_argument(
         "--start",
-        type=float,
+        type=numbers.number(0, 1, without_lowest=True),
         default=1.0,
         metavar="T",
         help="noise level in (0, 1] that the student is told to begin with (default: 1), of dmd, diff-instruct, dmd2 "
@@ -84,26 +92,30 @@ def add_method(how: argparse._ArgumentGroup) -> None:
     )
     how.add_argument(
         "--guidance-scale",
-        type=float,
+        type=numbers.number(0, numbers.LARGEST_GUIDANCE, without_lowest=True),
         metavar="G",
         help="that is learned (default: 2, or 1 of a teacher without a null prompt)",
     )
     how.add_argument(
         "--path-steps",
-        type=int,
+        type=numbers.whole(1, 10_000),
         default=32,
         metavar="N",
         help="of the teacher's solver, where a method follows its paths (default: 32)",
     )
     how.add_argument(
         "--critic-steps",
-        type=int,
+        type=numbers.whole(0, 1000),
         default=0,
         metavar="N",
         help="of the critic before each of the student's (default: the method's)",
     )
     how.add_argument(
-        "--pairs", type=int, default=512, metavar="N", help="images of the teacher for methods that need them"
+        "--pairs",
+        type=numbers.whole(1, 10**9),
+        default=512,
+        metavar="N",
+        help="images of the teacher for methods that need them",
     )
     how.add_argument(
         "--images",
@@ -129,17 +141,21 @@ def add_method(how: argparse._ArgumentGroup) -> None:
 
 def add_training(how: argparse._ArgumentGroup) -> None:
     """The options of how it is learned."""
-    how.add_argument("--steps", type=int, default=1000, metavar="N", help="default: 1000")
-    how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
-    how.add_argument("--learning-rate", type=float, default=0.0, metavar="R", help="default: the method's")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    how.add_argument(
+        "--steps", type=numbers.whole(1, numbers.MOST_STEPS), default=1000, metavar="N", help="default: 1000"
+    )
+    how.add_argument("--batch-size", type=numbers.whole(1, 10**9), default=16, metavar="N", help="default: 16")
+    how.add_argument(
+        "--learning-rate", type=numbers.number(0, 10), default=0.0, metavar="R", help="default: the method's"
+    )
+    how.add_argument("--seed", type=numbers.seed, default=0, metavar="N", help="default: 0")
     how.add_argument(
         "--bfloat16", action="store_true", help="compute networks in half precision, about 1.4 times faster"
     )
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
     how.add_argument(
         "--processes",
-        type=int,
+        type=numbers.whole(0, 100_000),
         default=0,
         metavar="N",
         help="how many processes torchrun has started for this run: any other number is refused (default: not checked)",
@@ -148,7 +164,7 @@ def add_training(how: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train the student that was asked for; returns the exit code."""
-    from cli.commands.generate import checked_prompt, prompts_of
+    from cli.commands.generate import prompts_of
     from cli.errors import UserError
     from cli.trainings.distillation import distill, resume
     from cli.trainings.processes import joined_processes
@@ -162,16 +178,9 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.out is None:
         raise UserError("say where to write the student: --out DIR")
-    for name in ("steps", "student_steps", "path_steps", "pairs", "batch_size"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be positive, not {getattr(options, name)}")
-    if not 0 < options.start <= 1:
-        raise UserError(f"--start must lie in (0, 1], not {options.start}")
-    if options.learning_rate < 0 or (options.guidance_scale or 1.0) <= 0 or options.critic_steps < 0:
-        raise UserError("--learning-rate, --guidance-scale and --critic-steps must be positive")
     request = DistillRequest(
         teacher=options.teacher,
-        prompts=[checked_prompt(prompt) for prompt in (*options.prompt, *prompts_of(options.prompts_file))],
+        prompts=[numbers.checked_prompt(prompt) for prompt in (*options.prompt, *prompts_of(options.prompts_file))],
         method=options.method,
         steps=options.steps,
         student_steps=options.student_steps,

@@ -51,6 +51,7 @@ def report() -> tuple[list[str], bool]:
         lines.append(f"package      {name} {found or 'MISSING: pip install ' + name}")
     lines += [f"optional     {name} {installed(name) or 'not installed'} ({use})" for name, use in OPTIONAL.items()]
     lines += device_lines()
+    lines.append(kernel_line())
     lines.append(f"disk         {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GB free in {Path.cwd()}")
     teacher, broken = teacher_line()
     return [*lines, teacher], missing or broken
@@ -93,6 +94,21 @@ def accelerator_lines() -> list[str]:
         f"accelerator  {one.package}: {'in use' if one.problem is None else f'not in use, {one.problem}'} ({one.use})"
         for one in (NERFACC, TINYCUDANN, NVDIFFRAST)
     ]
+
+
+def kernel_line() -> str:
+    """Whether the compiled kernels compile, and where they are kept."""
+    import numpy as np
+
+    from representations.compilation import kernel_folder
+    from representations.geometry import rasterizer
+
+    triangle = np.array([[-1, -1, 0, 1], [1, -1, 0, 1], [0, 1, 0, 1]], np.float32)
+    rasterizer.rasterize(triangle, np.array([[0, 1, 2]], np.int32), 2, 2)
+    folder = kernel_folder(rasterizer.KERNEL)
+    if folder is None or not os.access(folder, os.W_OK):
+        return "kernels      compile, anew for each process: no folder that can be written keeps them (NUMBA_CACHE_DIR)"
+    return f"kernels      compile, and are kept in {folder}"
 
 
 def teacher_line() -> tuple[str, bool]:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from cli import numbers
+
 SUMMARY = "measure a run or a student"
 DESCRIPTION = """Measures what a run made, prints a table and writes metrics.json.
 
@@ -30,7 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
     )
     parser.add_argument(
-        "--images", type=int, default=512, metavar="N", help="that student and teacher draw each (default: 512)"
+        "--images",
+        type=numbers.whole(1, 10**6),
+        default=512,
+        metavar="N",
+        help="that student and teacher draw each (default: 512)",
     )
 
 

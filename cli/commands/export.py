@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli import numbers
+
 if TYPE_CHECKING:
     from representations.assets.asset import Asset
     from representations.assets.writing import Convention
@@ -40,15 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("source", type=Path, metavar="RUN-OR-MESH", help="the folder of a run, or a mesh file")
     parser.add_argument("--format", choices=FORMATS, help="default: as --out is named, else glb")
-    parser.add_argument("--faces", type=int, metavar="N", help="simplify to about N triangles")
+    parser.add_argument("--faces", type=numbers.whole(100, 10**8), metavar="N", help="simplify to about N triangles")
     parser.add_argument(
         "--texture",
-        type=int,
+        type=numbers.whole(0, LARGEST_TEXTURE),
         metavar="N",
         help="paint a texture and a normal map of N x N texels; 0: colours at the vertices "
         "(default: 1024 for a run; a mesh file's own)",
     )
-    parser.add_argument("--size", type=float, metavar="METRES", help="length of the longest side")
+    parser.add_argument("--size", type=numbers.number(1e-6, 1e6), metavar="METRES", help="length of the longest side")
     parser.add_argument("--units", choices=("m", "cm", "mm"), help="of the file's numbers (default: m; mm for stl)")
     parser.add_argument("--up", choices=("y", "z"), help="axis to the sky (default: y; z for stl)")
     parser.add_argument("--watertight", action="store_true", help="close all holes, or say that it cannot be done")
@@ -94,12 +96,8 @@ def checked_target(options: argparse.Namespace) -> Path:
     """The file to write. Raises UserError for options that make no sense, before any work is done."""
     from cli.errors import UserError
 
-    if options.faces is not None and options.faces < 100:
-        raise UserError(f"--faces must be at least 100, not {options.faces}")
     if options.texture and not SMALLEST_TEXTURE <= options.texture <= LARGEST_TEXTURE:
         raise UserError(f"--texture must be 0 or {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}, not {options.texture}")
-    if options.size is not None and not 1e-6 <= options.size <= 1e6:
-        raise UserError(f"--size must be a length in metres, not {options.size}")
     if not options.source.exists():
         raise UserError(f"{options.source} does not exist; give the folder of a run or a mesh file")
     suffix = f".{options.format}" if options.format else (options.out.suffix.lower() if options.out else ".glb")

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli import numbers
+
 if TYPE_CHECKING:  # loads torch
+    from cli.scenes.batch import Job, Outcome
     from cli.scenes.live import LiveView
     from cli.scenes.run_folder import RunFolder
     from cli.scenes.scene import Request
@@ -25,13 +28,12 @@ EXAMPLES = """examples:
   scoresmith generate "a red armchair" --out outputs/armchair
   scoresmith generate "a teddy bear" "a blue car" --out outputs      one folder for each prompt
   scoresmith generate --prompts-file prompts.txt --out outputs       one prompt a line, the teacher loaded once
+  scoresmith generate --prompts-file prompts.txt --workers 8 --out outputs     the same again completes it
   scoresmith generate --resume outputs/armchair                      continues an interrupted run exactly
   scoresmith generate "a cactus" --live --out outputs/cactus         watch it form in a browser
   scoresmith generate "a cactus" --method vsd --preset quality --out outputs/cactus
   scoresmith generate "a rusty robot" --init robot.glb --retexture   new colours for a mesh of yours
   scoresmith generate "a corgi" --teacher /models/my-diffusers-folder --out outputs/corgi"""
-
-LONGEST_PROMPT = 300
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: outputs/<the prompt>)")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that --out holds")
+    parser.add_argument(
+        "--workers",
+        type=numbers.whole(1, 1024),
+        default=1,
+        metavar="N",
+        help="processes that share many prompts, one thread each (default: 1). What is finished is skipped",
+    )
     parser.add_argument("--live", action="store_true", help="show the object in a browser as it forms")
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -78,25 +87,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="embedded (default), a diffusers folder, or ORG/NAME on the hub (only then is anything downloaded)",
     )
     how.add_argument("--preset", choices=("fast", "quality"), default="fast", help="about a minute, or several")
-    how.add_argument("--steps", type=int, default=0, metavar="N", help="steps of each stage (default: the preset's)")
-    how.add_argument("--guidance-scale", type=float, metavar="G", help="how strongly to follow the prompt")
+    how.add_argument(
+        "--steps", type=numbers.steps, default=0, metavar="N", help="steps of each stage (default: the preset's)"
+    )
+    how.add_argument(
+        "--guidance-scale", type=numbers.guidance_scale, metavar="G", help="how strongly to follow the prompt"
+    )
     how.add_argument("--negative", default="", metavar="PROMPT", help="what to move away from")
     how.add_argument(
         "--perp-neg",
         action="store_true",
         help="push away from the views that a camera does not see (teachers that are told views in words)",
     )
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="another seed is another object (default: 0)")
+    how.add_argument(
+        "--seed", type=numbers.seed, default=0, metavar="N", help="another seed is another object (default: 0)"
+    )
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
 
 
 def run(options: argparse.Namespace) -> int:
     """Generate everything that was asked for; returns the exit code."""
     from cli.errors import UserError
-    from cli.scenes.generation import generate, resume
+    from cli.scenes.batch import is_finished, write_manifest
+    from cli.scenes.generation import resume
     from cli.scenes.run_folder import RunFolder
-    from cli.scenes.scene import release_text_encoders
-    from cli.teachers import choose_device, load_teacher, warnings_about
+    from cli.teachers import choose_device
 
     if options.resume is not None:
         if options.prompts or options.prompts_file or options.out:
@@ -105,22 +120,68 @@ def run(options: argparse.Namespace) -> int:
             resume(RunFolder(options.resume), choose_device(options.device), live)
         return 0
 
+    jobs = jobs_of(options)
+    left = jobs if options.overwrite else [job for job in jobs if not is_finished(job)]
+    if len(jobs) > 1 and len(left) < len(jobs):
+        print(f"scoresmith: {len(jobs) - len(left)} of {len(jobs)} are finished already", file=sys.stderr)
+    outcomes = make_all(options, left)
+    if len(jobs) > 1:
+        print(write_manifest(options.out or Path("outputs"), jobs, outcomes))
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed and len(jobs) > 1:
+        print(f"scoresmith: {len(failed)} of {len(jobs)} failed; the same command tries them again", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def jobs_of(options: argparse.Namespace) -> list[Job]:
+    """Everything that is to be made. Raises UserError, before anything is loaded, if it cannot be begun."""
+    from cli.errors import UserError
+    from cli.scenes.batch import Job, is_begun
+
     requests = requests_of(options)
     folders = folders_of(requests, options.out)
-    for folder in folders:
-        folder.require_free(options.overwrite)
+    jobs = [Job(request, folder.path) for request, folder in zip(requests, folders, strict=True)]
+    if options.live and options.workers > 1:
+        raise UserError("--live shows one object at a time; leave --workers out")
+    for job in jobs:
+        if len(jobs) == 1 or options.overwrite:
+            job.folder.require_free(options.overwrite)
+        else:
+            is_begun(job)
+    return jobs
+
+
+def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
+    """Make what is left, in this process or in several; returns what became of each."""
+    from cli.errors import UserError
+    from cli.scenes.batch import make, make_one_after_the_other
+    from cli.scenes.scene import release_text_encoders
+    from cli.scenes.workers import Workplace, make_with_workers
+    from cli.teachers import choose_device, load_teacher, warnings_about
+
+    if not jobs:
+        return []
     device = choose_device(options.device)
     teacher = load_teacher(options.teacher, device)
-    if options.perp_neg and (teacher.knows_views or requests[0].representation == "pixels"):
+    if options.perp_neg and (teacher.knows_views or jobs[0].request.representation == "pixels"):
         raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
-    for request in requests:
-        for warning in warnings_about(request.prompt, teacher):
+    for job in jobs:
+        for warning in warnings_about(job.request.prompt, teacher):
             print(f"scoresmith: warning: {warning}", file=sys.stderr)
-    release_text_encoders(teacher, requests)
+    if options.workers > 1:
+        del teacher  # each process has its own
+        workplace = Workplace(options.teacher, device.type, options.overwrite)
+        return make_with_workers(jobs, workplace, options.workers)
+    release_text_encoders(teacher, [job.request for job in jobs])
     with watched(options.live) as live:
-        for request, folder in zip(requests, folders, strict=True):
-            generate(request, folder, teacher, device, options.overwrite, live)
-    return 0
+        if len(jobs) == 1:
+            make(jobs[0], teacher, device, options.overwrite, live)
+            return []
+        return make_one_after_the_other(
+            jobs,
+            lambda job: make(job, teacher, device, options.overwrite, live),
+            lambda line: print(f"scoresmith: {line}", file=sys.stderr),
+        )
 
 
 def requests_of(options: argparse.Namespace) -> list[Request]:
@@ -130,11 +191,9 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
     from cli.scenes.scene import Request
     from representations.assets.reading import load_mesh
 
-    prompts = [checked_prompt(prompt) for prompt in (*options.prompts, *prompts_of(options.prompts_file))]
+    prompts = [numbers.checked_prompt(prompt) for prompt in (*options.prompts, *prompts_of(options.prompts_file))]
     if not prompts:
         raise UserError('give a prompt: scoresmith generate "a red armchair"')
-    if options.steps < 0:
-        raise UserError(f"--steps must be positive, not {options.steps}")
     stages = stages_asked_for(options)
     initial = load_mesh(options.init) if options.init is not None else None
     if initial is not None and not options.retexture:
@@ -214,28 +273,17 @@ def stages_asked_for(options: argparse.Namespace) -> tuple[str, ...]:
     return ("mesh",)
 
 
-def checked_prompt(prompt: str) -> str:
-    """The prompt without needless spaces. Raises UserError if it is empty, absurdly long or not printable."""
-    from cli.errors import UserError
-
-    prompt = " ".join(prompt.split())
-    if not prompt:
-        raise UserError('the prompt is empty; say what to make, for example "a red armchair"')
-    if len(prompt) > LONGEST_PROMPT:
-        raise UserError(f"the prompt has {len(prompt)} characters; teachers read at most about {LONGEST_PROMPT}")
-    if not prompt.isprintable():
-        raise UserError("the prompt holds characters that cannot be printed")
-    return prompt
-
-
 def prompts_of(path: Path | None) -> list[str]:
     """The prompts of a file, one a line, without comments. Raises UserError if it cannot be read as text."""
     from cli.errors import UserError
+    from cli.files import LARGEST_TEXT, read_ordinary
 
     if path is None:
         return []
     try:
-        lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [
+            line.split("#")[0].strip() for line in read_ordinary(path, LARGEST_TEXT).decode("utf-8-sig").splitlines()
+        ]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--prompts-file {path}: {error}") from None
     prompts = [line for line in lines if line]

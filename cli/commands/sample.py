@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli import numbers
+
 if TYPE_CHECKING:  # loads torch
     import torch
     from torch import Tensor
@@ -51,19 +53,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[DIR] PROMPT",
         help="the student's folder (default: the student that is shipped), and what to draw",
     )
-    parser.add_argument("--count", type=int, default=4, metavar="N", help="number of images (default: 4)")
+    parser.add_argument(
+        "--count", type=numbers.whole(1, 10**9), default=4, metavar="N", help="number of images (default: 4)"
+    )
     parser.add_argument("--grid", action="store_true", help="one picture of all images, instead of one file each")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: outputs/<the prompt>)")
-    parser.add_argument("--azimuth", type=float, metavar="DEGREES", help="of the camera, for teachers that know views")
-    parser.add_argument("--elevation", type=float, default=15.0, metavar="DEGREES", help="default: 15")
     parser.add_argument(
-        "--student-steps", type=int, metavar="N", help="evaluations for an image, for students that leave it open"
+        "--azimuth",
+        type=numbers.number(-3600, 3600),
+        metavar="DEGREES",
+        help="of the camera, for teachers that know views",
     )
     parser.add_argument(
-        "--guidance-scale", type=float, metavar="G", help="for students that are told it (made by guidance or lcm)"
+        "--elevation", type=numbers.number(-90, 90), default=15.0, metavar="DEGREES", help="default: 15"
+    )
+    parser.add_argument(
+        "--student-steps",
+        type=numbers.whole(1, 1000),
+        metavar="N",
+        help="evaluations for an image, for students that leave it open",
+    )
+    parser.add_argument(
+        "--guidance-scale",
+        type=numbers.number(0, numbers.LARGEST_GUIDANCE, without_lowest=True),
+        metavar="G",
+        help="for students that are told it (made by guidance or lcm)",
     )
     add_teacher_options(parser.add_argument_group("a teacher, in many steps"))
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--seed", type=numbers.seed, default=0, metavar="N", help="default: 0")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
     )
@@ -77,7 +94,9 @@ def add_teacher_options(how: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help=f"draw with the diffusers folder DIR, or with the teacher `embedded`, by {', '.join(SAMPLER_NAMES)}",
     )
-    how.add_argument("--sampler-steps", type=int, default=25, metavar="N", help="of the sampler (default: 25)")
+    how.add_argument(
+        "--sampler-steps", type=numbers.whole(1, 10_000), default=25, metavar="N", help="of the sampler (default: 25)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,8 +112,6 @@ def run(options: argparse.Namespace) -> int:
     from students.teachers import can_be_guided
 
     folder, asked = folder_and_prompt(options.words)
-    if options.count < 1:
-        raise UserError(f"--count must be positive, not {options.count}")
     card = None if options.sampler else with_steps(read_card(folder), options.student_steps)
     teacher = load_teacher(str(folder), choose_device(options.device))
     prompt = prompt_for(folder, asked, teacher)
@@ -102,6 +119,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"scoresmith: warning: {warning}", file=sys.stderr)
     if options.azimuth is not None and not teacher.knows_views:
         raise UserError("--azimuth: this student knows no views; say the view in the prompt")
+    values = math.prod(teacher.shape)
+    numbers.require_memory(options.count * (40 * values + 2**15), f"--count {options.count}")
     # All images are of one prompt and view: what depends on these alone is computed once.
     view = view_from(options.azimuth, options.elevation)
     condition = teacher.condition([prompt], view)[torch.zeros(options.count, dtype=torch.long)]
@@ -160,7 +179,6 @@ def folder_and_prompt(words: list[str]) -> tuple[Path, str | None]:
 
     Raises UserError for anything else.
     """
-    from cli.commands.generate import checked_prompt
     from cli.errors import UserError
     from students.shipped import SHIPPED_STUDENT
 
@@ -168,17 +186,14 @@ def folder_and_prompt(words: list[str]) -> tuple[Path, str | None]:
         raise UserError(f"sample takes a folder and a prompt, not {len(words)} things: put the prompt in quotes")
     if len(words) == 1 and Path(words[0]).is_dir():
         return Path(words[0]), None
-    return Path(words[0]) if len(words) == 2 else SHIPPED_STUDENT, checked_prompt(words[-1])
+    return Path(words[0]) if len(words) == 2 else SHIPPED_STUDENT, numbers.checked_prompt(words[-1])
 
 
 def with_steps(card: StudentCard, steps: int | None) -> StudentCard:
     """The card with the number of steps that the user wishes. Raises UserError or StudentFolderError if it cannot."""
-    from cli.errors import UserError
 
     if steps is None:
         return card
-    if steps < 1:
-        raise UserError(f"--student-steps must be positive, not {steps}")
     return card.with_steps(steps)
 
 
@@ -196,8 +211,6 @@ def with_guidance_scale(card: StudentCard, student: object, guidance_scale: floa
             f"--guidance-scale: this student has learned the scale {card.guidance_scale:g} and no other; "
             "distil by guidance or lcm for a student that is told it"
         )
-    if guidance_scale <= 0:
-        raise UserError(f"--guidance-scale must be positive, not {guidance_scale}")
     return replace(card, guidance_scale=guidance_scale)
 
 

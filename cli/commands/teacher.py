@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from cli import numbers
+
 SUMMARY = "let a big teacher answer at a port, for runs here or on a laptop"
 DESCRIPTION = """Loads a teacher once and answers questions at a port: several runs share it, and a laptop can sculpt
 against a card elsewhere. What waits at the same time is asked in one call. Only this machine is listened to: reach it
@@ -18,7 +20,9 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("teacher", metavar="FOLDER", help="a diffusers folder, or ORG/NAME on the hub")
-    parser.add_argument("--port", type=int, default=8290, metavar="N", help="default: 8290; 0 takes any free one")
+    parser.add_argument(
+        "--port", type=numbers.whole(0, 65535), default=8290, metavar="N", help="default: 8290; 0 takes any free one"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: this machine alone)")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cli import numbers
+
 SUMMARY = "look at a run or a model in the browser"
 DESCRIPTION = """Opens a page with the model to turn: its colours, lit, as wireframe, its normals, its size in metres.
 
@@ -20,7 +22,9 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("path", type=Path, metavar="RUN-OR-FILE", help="the folder of a run, or a file with a model")
-    parser.add_argument("--port", type=int, metavar="N", help="of the page (default: 8270, or any free one)")
+    parser.add_argument(
+        "--port", type=numbers.whole(0, 65535), metavar="N", help="of the page (default: 8270, or any free one)"
+    )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
 
 

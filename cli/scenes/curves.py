@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from cli.files import LARGEST_TEXT, read_ordinary
 from sds.checkpoint import written_whole
 
 
@@ -70,14 +72,25 @@ def written(point: CurvePoint) -> list[str]:
 def read_curves(path: Path) -> list[CurvePoint]:
     """The points of a file, as far as its lines are whole and its numbers finite; none if there is no file.
 
-    Lines that a full disk or a killed process left half written are skipped, and so is whatever else cannot be read.
+    Lines that a full disk or a killed process left half written are skipped, and so is whatever else cannot be read:
+    steps that do not follow one another, numbers that no run has.
+
+    Raises:
+        UserError: if the file is a link, no ordinary file, or too large.
     """
     try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            points = [point_of(row) for row in csv.DictReader(file)]
+        text = read_ordinary(path, LARGEST_TEXT).decode("utf-8", "replace")
+        points = [point_of(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
     except (FileNotFoundError, csv.Error):
         return []
-    return [point for point in points if point is not None]
+    ascending: list[CurvePoint] = []
+    for point in points:
+        if point is not None and (not ascending or point.step > ascending[-1].step):
+            ascending.append(point)
+    return ascending
+
+
+LARGEST_STEP, LARGEST_VALUE, LONGEST_STAGE = 10**9, 1e30, 40
 
 
 def point_of(row: dict[str, str]) -> CurvePoint | None:
@@ -95,4 +108,7 @@ def point_of(row: dict[str, str]) -> CurvePoint | None:
     except (KeyError, TypeError, ValueError):
         return None
     numbers = (point.gradient_size, point.distance, point.learning_rate, point.critic_loss, point.recognition)
-    return point if all(number is None or math.isfinite(number) for number in numbers) else None
+    sound = all(number is None or (math.isfinite(number) and abs(number) <= LARGEST_VALUE) for number in numbers)
+    share = point.recognition is None or 0 <= point.recognition <= 1
+    named = 0 < len(point.stage) <= LONGEST_STAGE
+    return point if sound and share and named and 0 < point.step <= LARGEST_STEP else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
@@ -15,12 +16,12 @@ from tqdm import tqdm
 from cli.errors import UserError
 from cli.scenes.curves import CurveLog, CurvePoint
 from cli.scenes.judging import Judge, judge_for
-from cli.scenes.live import LiveView
 from cli.scenes.results import delivered, write_results
 from cli.scenes.run_folder import RunFolder
 from cli.scenes.scene import Request, Scene, build_scene, release_text_encoders, stages_of
 from cli.teachers import load_teacher
-from sds.checkpoint import load_checkpoint, save_checkpoint
+from representations.assets.asset import Asset
+from sds.checkpoint import CheckpointError, save_checkpoint
 from sds.denoiser import NeuralTeacher
 from sds.engine import Step, image_of
 
@@ -36,32 +37,69 @@ JUDGED_EVERY = 10
 PACKAGES = ("scoresmith", "torch", "diffusers", "numpy", "numba")
 
 
+class Watcher(Protocol):
+    """Is shown a run while it goes on, such as `cli.scenes.live.LiveView`."""
+
+    def begin(self, prompt: str, folder: RunFolder, steps: int, deliver: Callable[[Asset], Asset]) -> None:
+        """A run of so many steps begins; ``deliver`` puts an asset of it on the floor in metres."""
+        ...
+
+    def look(self, scene: Scene, point: CurvePoint) -> None:
+        """A step was taken."""
+        ...
+
+    def finish(self) -> None:
+        """The report of the run is written."""
+        ...
+
+
 def generate(
     request: Request,
     folder: RunFolder,
     teacher: NeuralTeacher,
     device: torch.device,
     overwrite: bool = False,
-    live: LiveView | None = None,
+    live: Watcher | None = None,
 ) -> None:
-    """Make what was asked for, from the beginning; ``live`` shows it to browsers meanwhile."""
-    folder.begin(describe(request, device), overwrite)
-    finish(request, folder, teacher, device, checkpoint=None, live=live)
+    """Make what was asked for, from the beginning; ``live`` shows it to browsers meanwhile.
+
+    The folder is only made, and an old run in it only removed, when the new run is ready to take its first step.
+
+    Raises UserError if another process works in the folder, or what `RunFolder.require_free` raises.
+    """
+    folder.require_free(overwrite)
+    scene = build_scene(request, stages_of(request, teacher)[0], device)
+    with folder.occupied():
+        folder.begin(describe(request, device), overwrite)
+        finish(request, folder, teacher, device, checkpoint=None, live=live, begun=scene)
 
 
-def resume(folder: RunFolder, device: torch.device, live: LiveView | None = None) -> None:
+def resume(
+    folder: RunFolder, device: torch.device, live: Watcher | None = None, teacher: NeuralTeacher | None = None
+) -> None:
     """Continue a run from its last checkpoint, or from the beginning if it has none; finish what is missing.
 
-    Raises UserError if the folder holds no run, or one of another version of the software.
+    Nothing is downloaded: a name on the hub is only looked up among what this machine has already. Whoever has loaded
+    the run's ``teacher`` already may give it.
+
+    Raises UserError if the folder holds no run, or one of another version of the software, or if another process works
+    there.
     """
     request = folder.read_request()
-    torch.set_num_threads(int(folder.read_configuration()["threads"]))  # sums over threads round by their number
-    checkpoint = load_checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None
-    if checkpoint is not None and checkpoint.get("stage") not in request.stages:
-        raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: it is of no stage")
-    teacher = load_teacher(request.teacher, device)
-    release_text_encoders(teacher, [request])
-    finish(request, folder, teacher, device, checkpoint, live)
+    with folder.occupied():
+        threads = folder.read_configuration().get("threads", torch.get_num_threads())
+        torch.set_num_threads(threads)  # sums over threads round by their number
+        checkpoint = folder.read_checkpoint()
+        if checkpoint is not None and checkpoint.get("stage") not in request.stages:
+            raise UserError(
+                f"{folder.checkpoint} does not belong to the run that run.json describes: of no stage of it"
+            )
+        if checkpoint is None and request.init:
+            raise UserError(f"{folder.path} has not made its first step; begin it again, with --init and --overwrite")
+        if teacher is None:
+            teacher = load_teacher(request.teacher, device, allow_download=False)
+            release_text_encoders(teacher, [request])
+        finish(request, folder, teacher, device, checkpoint, live)
 
 
 def finish(
@@ -70,9 +108,20 @@ def finish(
     teacher: NeuralTeacher,
     device: torch.device,
     checkpoint: dict[str, Any] | None,
-    live: LiveView | None = None,
+    live: Watcher | None = None,
+    begun: Scene | None = None,
 ) -> None:
-    """Do what is left of a run: all stages from that of the checkpoint on, then the results."""
+    """Do what is left of a run: all stages from that of the checkpoint on, then the results.
+
+    Args:
+        request: what the user asked for.
+        folder: of the run.
+        teacher: judges all stages.
+        device: where to work.
+        checkpoint: what to continue with, or None.
+        live: shows it to browsers meanwhile.
+        begun: the first stage, if it has been put together already.
+    """
     judge = judge_for(request)
     stages = stages_of(request, teacher)
     first = request.stages.index(checkpoint["stage"]) if checkpoint is not None else 0
@@ -82,7 +131,10 @@ def finish(
     scene: Scene | None = None
     for number, stage in enumerate(stages[first:], start=first):
         continued = checkpoint if number == first else None
-        scene = build_scene(request, stage, device, scene, restored=continued is not None)
+        if begun is not None and number == 0:
+            scene = begun
+        else:
+            scene = build_scene(request, stage, device, scene, restored=continued is not None)
         if continued is not None:
             restore(scene, continued, folder)
         optimise(scene, request, folder, judge, sum(stage.recipe.steps for stage in stages[:number]), live)
@@ -96,7 +148,7 @@ def restore(scene: Scene, checkpoint: dict[str, Any], folder: RunFolder) -> None
     """Continue a stage from a checkpoint. Raises UserError if it is of another run."""
     try:
         scene.distillation.load_state_dict(checkpoint)
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (CheckpointError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
 
 
@@ -106,7 +158,7 @@ def optimise(
     folder: RunFolder,
     judge: Judge | None,
     steps_before: int = 0,
-    live: LiveView | None = None,
+    live: Watcher | None = None,
 ) -> None:
     """Run the loop of a stage to its end, with checkpoints; the bar shows how well the object is recognised.
 
@@ -120,7 +172,7 @@ def optimise(
     """
     distillation = scene.distillation
     started, saved = time.monotonic(), time.monotonic()
-    before = float(folder.read_configuration()["seconds"]["optimisation"])
+    before = float(folder.read_configuration().get("seconds", {}).get("optimisation", 0.0))
     curves = CurveLog(folder.curves, steps_before + distillation.done)
     bar = tqdm(
         total=scene.recipe.steps,
@@ -136,6 +188,8 @@ def optimise(
         folder.note_seconds("optimisation", before + time.monotonic() - started)
 
     writing = 0.0
+    if request.init and not distillation.done:
+        save()  # a run that is resumed never has to look for the user's mesh again
     with bar:
         while distillation.done < scene.recipe.steps:
             step = scene.step()

@@ -11,7 +11,7 @@ from cli.scenes.run_folder import RunFolder
 from cli.scenes.scene import Request, build_generator, stages_of, with_mind_made_up
 from cli.teachers import load_teacher, small_teacher_folder
 from representations.solid import Solid
-from sds.checkpoint import load_checkpoint
+from sds.checkpoint import CheckpointError, restore_module
 from sds.denoiser import NeuralTeacher
 
 
@@ -31,7 +31,7 @@ class LoadedObject:
 
     def teacher(self) -> NeuralTeacher:
         """Who judged it; a big one takes its time to load."""
-        return with_mind_made_up(load_teacher(self.request.teacher, self.device), self.request)
+        return with_mind_made_up(load_teacher(self.request.teacher, self.device, allow_download=False), self.request)
 
 
 def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:
@@ -40,12 +40,14 @@ def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:
     if request.representation == "pixels":
         raise UserError(f"{folder.path} holds a flat picture; only 3D runs have a mesh")
     small = small_teacher_folder(request.teacher) is not None  # its recipes have sizes that are multiples of its own
-    teacher = load_teacher(request.teacher, device) if small else None
-    state = load_checkpoint(folder.checkpoint)
+    teacher = load_teacher(request.teacher, device, allow_download=False) if small else None
+    state = folder.read_checkpoint()
+    if state is None:
+        raise CheckpointError(f"there is no checkpoint at {folder.checkpoint}")
     try:
         stage = next(stage for stage in stages_of(request, teacher) if stage.name == state["stage"])
         solid = build_generator(request, stage).to(device)
-        solid.load_state_dict(state["generator"])
-    except (KeyError, RuntimeError, StopIteration) as error:
+        restore_module(solid, state["generator"], "the checkpoint's generator")
+    except (CheckpointError, KeyError, RuntimeError, StopIteration) as error:
         raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
     return LoadedObject(request, solid, device)

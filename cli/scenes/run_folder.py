@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.errors import UserError
-from sds.checkpoint import written_whole
+from cli.files import LARGEST_TEXT, is_ordinary, parsed, read_ordinary, read_record
+from cli.occupied import is_empty, working_in
+from cli.scenes.records import MetricsRecord, RunRecord
+from sds.checkpoint import load_checkpoint, written_whole
 
 if TYPE_CHECKING:  # loads torch and diffusers, which nobody needs who only looks at a run
     from cli.scenes.scene import Request
@@ -77,12 +83,14 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; give a folder to --out")
+        if self.configuration.exists():
+            self.read_configuration()  # a file of that name that another program wrote: its neighbours are not ours
         if self.configuration.exists() and not overwrite:
             raise UserError(
                 f"{self.path} holds another run; continue it with --resume {self.path}, choose another --out, "
                 "or replace it with --overwrite"
             )
-        if self.path.is_dir() and not self.configuration.exists() and any(self.path.iterdir()):
+        if self.path.is_dir() and not self.configuration.exists() and not is_empty(self.path):
             raise UserError(f"{self.path} is not empty and holds no run of scoresmith; choose another --out")
         existing = next(parent for parent in (self.path.absolute(), *self.path.absolute().parents) if parent.exists())
         free = shutil.disk_usage(existing).free
@@ -100,41 +108,54 @@ class RunFolder:
             old.unlink(missing_ok=True)
         write_json(self.configuration, configuration)
 
-    def read_configuration(self) -> dict[str, Any]:
-        """What the run was asked for. Raises UserError if the folder holds no run."""
+    @contextmanager
+    def occupied(self) -> Iterator[None]:
+        """Nobody else writes the run during the block, see `cli.occupied.working_in`."""
+        with working_in(self.path):
+            yield
+
+    def read_configuration(self) -> RunRecord:
+        """What run.json says. Raises UserError if the folder holds no run, or what it says was not written by us."""
         try:
-            configuration = json.loads(self.configuration.read_text())
+            return read_record(self.configuration, RunRecord)
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run of scoresmith (there is no {self.configuration.name})") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.configuration} is damaged: {error}") from None
-        if not isinstance(configuration, dict) or "prompt" not in configuration:
-            raise UserError(f"{self.configuration} was not written by scoresmith")
-        return configuration
+
+    def read_metrics(self) -> MetricsRecord:
+        """What was measured; nothing if that has not come yet. Raises UserError if the file says something else."""
+        try:
+            return read_record(self.metrics, MetricsRecord)
+        except FileNotFoundError:
+            return {}
 
     def read_request(self) -> Request:
         """What the user asked for. Raises UserError if the folder holds no run of this version of the software."""
         from cli.scenes.scene import Request
 
-        try:
-            return Request(**self.read_configuration()["request"])
-        except (KeyError, TypeError):
-            raise UserError(f"{self.configuration} was written by another version of scoresmith") from None
+        content = self.read_configuration()["request"]
+        return parsed(json.dumps(content).encode(), Request, f"{self.configuration}: request")
+
+    def read_checkpoint(self) -> dict[str, Any] | None:
+        """The state of the run, None if it has none yet. Raises UserError or CheckpointError if it cannot be read."""
+        if not is_ordinary(self.checkpoint):
+            if self.checkpoint.is_symlink() or self.checkpoint.exists():
+                raise UserError(f"{self.checkpoint} is no ordinary file")
+            return None
+        return load_checkpoint(self.checkpoint)
 
     def note_seconds(self, stage: str, seconds: float) -> None:
         """Write into run.json how long a stage has taken."""
         configuration = self.read_configuration()
-        configuration["seconds"][stage] = round(seconds, 2)
-        write_json(self.configuration, configuration)
+        configuration.setdefault("seconds", {})[stage] = round(seconds, 2)
+        write_json(self.configuration, dict(configuration))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file says; nothing if there is no such file, or it does not hold an object."""
+    """What a JSON file says; nothing if there is no such file. Raises UserError if it is no JSON object of ours."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return parsed(read_ordinary(path, LARGEST_TEXT), dict[str, Any], str(path))
+    except FileNotFoundError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -149,6 +170,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def folder_name(prompt: str) -> str:
-    """A short folder name for a prompt: "A red  armchair!" becomes "a-red-armchair"."""
-    words = re.findall(r"[a-z0-9]+", prompt.lower())
-    return "-".join(words)[:60].strip("-") or "prompt"
+    """A short folder name for a prompt: "A red  armchair!" becomes "a-red-armchair", letters of all scripts stay.
+
+    A prompt without a letter or digit is named by a number of its own.
+    """
+    name = "-".join(re.findall(r"[^\W_]+", prompt.casefold()))[:60].strip("-")
+    while len(name.encode()) > 200:  # file systems count bytes
+        name = name[:-1]
+    return name or f"prompt-{fingerprint(prompt)}"
+
+
+def fingerprint(text: str) -> str:
+    """Eight digits that differ where texts differ."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
+from cli import numbers
 from cli.scenes.initial_mesh import Placement, begin_with_asset, read_initial_mesh
 from cli.scenes.recipes import FieldRecipe, MeshRecipe, Recipe, field_recipe, mesh_recipe
 from cli.teachers import EMBEDDED, small_teacher_folder
@@ -28,6 +30,8 @@ from sds.prompts import BAD_IMAGE, Directions, PerpNeg, PromptSet, condition_for
 from sds.score import METHODS
 from sds.teachers.diffusers import DiffusersTeacher
 from sds.teachers.embedded import EmbeddedTeacher
+
+ENCODINGS, PRESETS = ("grid", "hash"), ("fast", "quality")
 
 COARSE_TO_FINE = ("nerf", "mesh")
 """The stages of a 3D object, unless the user chooses."""
@@ -72,12 +76,37 @@ class Request:
     steps: int = 0
     guidance_scale: float | None = None
     seed: int = 0
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    """In a file, a wish that this version does not know is an error: it could not be met."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))  # JSON knows lists only,
         if isinstance(self.placement, dict):  # and no dataclasses
             placement = Placement(tuple(self.placement["centre"]), self.placement["scale"])
             object.__setattr__(self, "placement", placement)
+        self._require_sound()
+
+    def _require_sound(self) -> None:
+        """Raises ValueError for what cannot be made, whoever asks for it: the command line or a file."""
+        numbers.require_prompt(self.prompt)
+        for name, chosen, known in (
+            ("method", self.method, tuple(METHODS)),
+            ("encoding", self.encoding, ENCODINGS),
+            ("preset", self.preset, PRESETS),
+        ):
+            if chosen not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {chosen!r}")
+        if self.stages not in (COARSE_TO_FINE, ("nerf",), ("mesh",), ("pixels",)):
+            raise ValueError(f"stages cannot be {self.stages!r}")
+        if not 0 <= self.steps <= numbers.MOST_STEPS:
+            raise ValueError(f"steps must lie between 0 and {numbers.MOST_STEPS}, not {self.steps}")
+        if self.guidance_scale is not None and not 0 <= self.guidance_scale <= numbers.LARGEST_GUIDANCE:
+            raise ValueError(f"guidance_scale must lie in [0, {numbers.LARGEST_GUIDANCE:g}], not {self.guidance_scale}")
+        if not 0 <= self.seed <= numbers.LARGEST_SEED:
+            raise ValueError(f"seed must lie between 0 and {numbers.LARGEST_SEED}, not {self.seed}")
+        place = self.placement
+        if place is not None and not (math.isfinite(sum(place.centre)) and 0 < place.scale < 1e12):
+            raise ValueError(f"placement must be a finite place, not {place}")
 
     @property
     def representation(self) -> str:

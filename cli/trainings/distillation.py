@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cli.errors import UserError
+from cli.numbers import require_memory
+from cli.occupied import working_in
 from cli.pictures import write_sheet
 from cli.teachers import EMBEDDED, load_teacher
 from cli.trainings.looks import distance_named, features_named
 from cli.trainings.real_images import load_real_images
 from cli.trainings.student_folder import DistillRequest, StudentFolder, forget_later_lines, log
 from representations.cameras import CameraSampler
-from sds.checkpoint import load_checkpoint, save_checkpoint
+from sds.checkpoint import CheckpointError, save_checkpoint
 from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import first_process_says, is_first_process, process_count
 from sds.recognition import Recogniser
@@ -59,30 +63,54 @@ def distill(request: DistillRequest, folder: StudentFolder, device: torch.device
         )
     teacher = load_teacher(request.teacher, device)
     request = replace(request, guidance_scale=guidance_scale_for(request, teacher))
-    order = order_for(request, teacher, folder)
+    require_room(request, teacher)
     first_process_says(True)  # all have looked at the folder before one writes
-    run = build(order)
-    if is_first_process():
-        folder.begin(request)
-    with precision(request, device):
+    with alone_in(folder), precision(request, device):
+        order = order_for(request, teacher, folder)
+        run = build(order)
+        if is_first_process():
+            folder.begin(request)
         train(run, order, folder, done=0)
+
+
+def alone_in(folder: StudentFolder) -> AbstractContextManager[None]:
+    """Nobody but the processes of this run writes the folder during the block."""
+    return working_in(folder.path) if is_first_process() else nullcontext()
+
+
+def require_room(request: DistillRequest, teacher: NeuralTeacher) -> None:
+    """Raises UserError if a batch, or the teacher's pairs, cannot fit into this machine's memory."""
+    values = math.prod(teacher.shape)
+    # a batch is kept at every layer for the gradient; pairs are noise and image, and twice while they are written
+    require_memory(request.batch_size * values * 4 * 30 / process_count(), f"--batch-size {request.batch_size}")
+    require_memory(request.pairs * values * 4 * 4, f"--pairs {request.pairs}")
 
 
 def resume(folder: StudentFolder, device: torch.device) -> None:
     """Continue a run from its last checkpoint, or from the beginning if it has none."""
     request, threads = folder.read_request()
     torch.set_num_threads(threads)  # sums over threads round by their number
-    order = order_for(request, load_teacher(request.teacher, device), folder)
-    run, done = build(order), 0
-    if first_process_says(folder.checkpoint.exists()):
-        state = load_checkpoint(folder.checkpoint)
-        try:
-            run.trainer.load_state_dict(state["trainer"])
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise UserError(f"{folder.checkpoint} does not belong to the run of {folder.request}: {error}") from None
-        done = int(state["steps"])
-    with precision(request, device):
+    teacher = load_teacher(request.teacher, device, allow_download=False)
+    require_room(request, teacher)
+    with alone_in(folder), precision(request, device):
+        order = order_for(request, teacher, folder)
+        run, done = build(order), 0
+        if first_process_says(folder.checkpoint.exists()):
+            done = restore(run, folder, request.steps)
         train(run, order, folder, done)
+
+
+def restore(run: StudentRun, folder: StudentFolder, steps: int) -> int:
+    """Continue a run from its checkpoint; returns how many steps it has taken. Raises UserError if it is of another."""
+    state = folder.read_checkpoint() or {}
+    try:
+        done = state["steps"]
+        if type(done) is not int or not 0 <= done <= steps:
+            raise CheckpointError(f"it is of step {done!r}, and this run has {steps}")
+        run.trainer.load_state_dict(state["trainer"])
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise UserError(f"{folder.checkpoint} does not belong to the run of {folder.request}: {error}") from None
+    return done
 
 
 def precision(request: DistillRequest, device: torch.device) -> torch.autocast:

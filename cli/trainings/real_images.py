@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from cli.errors import UserError
+from cli.pictures import read_picture
 from sds.denoiser import NeuralTeacher
 from students.methods.adversarial import FEWEST_REAL_IMAGES
 from students.prompts import StoredView
@@ -19,6 +20,7 @@ from students.teachers import GuidedTeacher
 from students.training.real_images import RealImages
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 
 VIEWS = "views.csv"
 """For teachers that know views: columns file, azimuth and elevation in degrees, background as six digits."""
@@ -56,11 +58,7 @@ def load_real_images(folder: Path, teacher: NeuralTeacher, guidance_scale: float
 
 def read_square(path: Path, size: int) -> np.ndarray:
     """The middle of a picture as uint8 (size, size, 3), over white where it is transparent."""
-    try:
-        with Image.open(path) as opened:
-            picture = opened.convert("RGBA")
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is no picture that can be read ({error}); remove it or repair it") from None
+    picture = read_picture(path.resolve(), FORMATS).convert("RGBA")  # a data set may be made of links
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2

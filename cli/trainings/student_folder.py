@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 
+from cli import numbers
 from cli.errors import UserError
-from cli.scenes.run_folder import write_json
-from sds.checkpoint import written_whole
-from sds.teachers.folder import checked_json
+from cli.files import LARGEST_TEXT, is_ordinary, parsed, read_ordinary, read_record
+from cli.occupied import LOCK, WHO
+from cli.scenes.records import StudentRecord
+from cli.scenes.run_folder import write_json, write_text
+from sds.checkpoint import load_checkpoint
 from students.folder import CARD
 from students.inputs import INPUTS
+from students.recipes.catalogue import RECIPES
 
 PACKAGES = ("scoresmith", "torch", "diffusers", "numpy")
+
+
+LIMITS = (
+    ("steps", 1, numbers.MOST_STEPS),
+    ("student_steps", 1, 1000),
+    ("start", 1e-9, 1),
+    ("guidance_scale", 0, numbers.LARGEST_GUIDANCE),
+    ("path_steps", 1, 10_000),
+    ("critic_steps", 0, 1000),
+    ("pairs", 1, 10**9),
+    ("batch_size", 1, 10**9),
+    ("learning_rate", 0, 10),
+    ("seed", 0, numbers.LARGEST_SEED),
+)
+"""The smallest and the largest value of each number of a request."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,17 @@ class DistillRequest:
     batch_size: int
     learning_rate: float
     seed: int
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be trained, whoever asks for it: the command line or a file."""
+        for prompt in self.prompts:
+            numbers.require_prompt(prompt)
+        if self.method not in RECIPES:
+            raise ValueError(f"method must be one of {', '.join(RECIPES)}, not {self.method!r}")
+        for name, lowest, highest in LIMITS:
+            if not lowest <= getattr(self, name) <= highest:
+                raise ValueError(f"{name} must lie between {lowest:g} and {highest:g}, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -97,13 +129,29 @@ class StudentFolder:
         """Make sure that a student may be written here. Raises UserError if the folder holds something already."""
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; give a folder to --out")
+        if self.request.exists():
+            self.read_record()
         if self.request.exists() and not overwrite:
             raise UserError(
                 f"{self.path} holds another student; continue it with --resume {self.path}, choose another --out, or "
                 "replace it with --overwrite"
             )
-        if self.path.is_dir() and not self.request.exists() and any(self.path.iterdir()):
+        if self.path.is_dir() and not self.request.exists() and not self._holds_pairs_only():
             raise UserError(f"{self.path} is not empty and holds no student of scoresmith; choose another --out")
+
+    def _holds_pairs_only(self) -> bool:
+        """Whether there is nothing but what a run leaves that ended before its first step: the teacher's pairs."""
+        files = {path for path in self.path.rglob("*") if not path.is_dir() and path.name not in (LOCK, WHO)}
+        return files <= {self.pairs}
+
+    def read_record(self) -> StudentRecord:
+        """What training/run.json says. Raises UserError if there is none, or it is not ours."""
+        try:
+            return read_record(self.request, StudentRecord)
+        except FileNotFoundError:
+            raise UserError(
+                f"{self.path} holds no run of `scoresmith distill` (there is no training/run.json)"
+            ) from None
 
     def begin(self, request: DistillRequest) -> None:
         """Make the folder ready for a new run. The teacher's pairs stay: whoever reads them checks whose they are."""
@@ -115,20 +163,24 @@ class StudentFolder:
 
     def read_request(self) -> tuple[DistillRequest, int]:
         """What was asked for, and with how many threads. Raises UserError if there is no run of this version."""
-        if not self.request.is_file():
-            raise UserError(f"{self.path} holds no run of `scoresmith distill` (there is no training/run.json)")
-        try:
-            content = checked_json(self.request)
-            return DistillRequest(**content["request"]), int(content["threads"])
-        except (KeyError, TypeError, ValueError):
-            raise UserError(f"{self.request} is damaged, or of another version of scoresmith") from None
+        content = self.read_record()
+        request = parsed(json.dumps(content["request"]).encode(), DistillRequest, f"{self.request}: request")
+        return request, content.get("threads", torch.get_num_threads())
+
+    def read_checkpoint(self) -> dict[str, Any] | None:
+        """The state of the run, None if it has none yet. Raises UserError or CheckpointError if it cannot be read."""
+        if not is_ordinary(self.checkpoint):
+            if self.checkpoint.is_symlink() or self.checkpoint.exists():
+                raise UserError(f"{self.checkpoint} is no ordinary file")
+            return None
+        return load_checkpoint(self.checkpoint)
 
 
 def log(path: Path, row: dict[str, float]) -> None:
     """Append a line; the first one is preceded by the names of the columns."""
     new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row.keys())
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerow(row)
@@ -138,8 +190,13 @@ def forget_later_lines(path: Path, step: int) -> None:
     """Drop the log's lines after a step, which is where the run continues: those steps are taken again."""
     if not path.exists():
         return
-    header, *lines = path.read_text().splitlines(keepends=True) or [""]
+    text = read_ordinary(path, LARGEST_TEXT).decode("utf-8", "replace").replace("\r\n", "\n")
+    header, *lines = text.splitlines(keepends=True) or [""]
     # A line that a killed process left half written has no end.
-    kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= step]
-    with written_whole(path) as temporary:
-        temporary.write_text("".join([header, *kept]))
+    kept = [line for line in lines if line.endswith("\n") and is_until(line.split(",")[0], step)]
+    write_text(path, "".join([header, *kept]))
+
+
+def is_until(cell: str, step: int) -> bool:
+    """Whether a cell is a step that is no later than ``step``."""
+    return cell.isascii() and cell.isdigit() and len(cell) < 20 and int(cell) <= step

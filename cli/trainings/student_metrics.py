@@ -107,7 +107,7 @@ def measure_student(path: Path, device: torch.device, images: int = 512) -> dict
     Raises cli.errors.UserError if the folder's run cannot be read, StudentFolderError if it holds no student.
     """
     card, (request, _) = read_card(path), StudentFolder(path).read_request()
-    teacher, folder = load_teacher(request.teacher, device), load_teacher(str(path), device)
+    teacher, folder = load_teacher(request.teacher, device, False), load_teacher(str(path), device, False)
     student, guided = load_student(path, folder), guided_by(teacher, card.guidance_scale)
     features, network = features_for(teacher)
 

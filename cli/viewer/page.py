@@ -170,9 +170,9 @@ def page_header(title: str, sentence: str) -> Markup:
     return element("header", element("h1", title), element("p", sentence))
 
 
-def page_footer(configuration: dict[str, Any]) -> Markup:
+def page_footer(versions: dict[str, str]) -> Markup:
     """The bottom of a page: which version made what it shows."""
-    return element("footer", element("p", f"scoresmith {configuration.get('versions', {}).get('scoresmith', '')}"))
+    return element("footer", element("p", f"scoresmith {versions.get('scoresmith', '')}"))
 
 
 def folded(name: str, values: dict[str, Any]) -> Markup:

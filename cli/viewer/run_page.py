@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from cli.pictures import pictures_of_sheet
+from cli.errors import UserError
+from cli.files import is_ordinary, read_ordinary
+from cli.pictures import animation, pictures_of_sheet
 from cli.scenes.curves import read_curves
-from cli.scenes.run_folder import RunFolder, read_json, write_text
+from cli.scenes.records import MeshRecord, MetricsRecord, Plain, RunRecord
+from cli.scenes.run_folder import RunFolder, write_text
 from cli.viewer.markup import Markup, element, joined
 from cli.viewer.page import (
     Page,
@@ -24,6 +28,8 @@ from cli.viewer.page import (
 from cli.viewer.run_curves import curves_section
 from cli.viewer.words import duration, lengths_in_words, percent, side_in_words, with_article
 
+Result = TypeVar("Result")
+
 LARGEST_INLINE_MODEL = 24 * 2**20
 """Bytes of a GLB file that are written into a report; a larger one would make a page that browsers struggle with."""
 
@@ -39,9 +45,9 @@ def write_report(folder: RunFolder) -> Path:
 
 def inline_model(path: Path) -> bytes | None:
     """The model, if there is one and it is small enough to be written into a page."""
-    if not path.is_file() or path.stat().st_size > LARGEST_INLINE_MODEL:
+    if not is_ordinary(path) or path.stat().st_size > LARGEST_INLINE_MODEL:
         return None
-    return path.read_bytes()
+    return read_ordinary(path, LARGEST_INLINE_MODEL)
 
 
 def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
@@ -55,11 +61,11 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
         UserError: if the folder holds no run, or its run.json is damaged.
     """
     configuration = folder.read_configuration()
-    metrics = read_json(folder.metrics)
+    metrics = unless_damaged(folder.read_metrics, MetricsRecord())
     prompt = str(configuration["prompt"])
-    files = [name for name in LINKED if (folder.path / name).is_file()]
+    files = [name for name in LINKED if is_ordinary(folder.path / name)]
     body = joined(
-        page_header(prompt, summary(configuration, folder.metrics.is_file())),
+        page_header(prompt, summary(configuration, is_ordinary(folder.metrics))),
         element(
             "main",
             element(
@@ -69,38 +75,49 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
                 class_="hero",
             ),
             views_section(folder, metrics),
-            curves_section(read_curves(folder.curves)),
+            curves_section(unless_damaged(lambda: read_curves(folder.curves), [])),
             details_section(configuration),
         ),
-        page_footer(configuration),
+        page_footer(configuration["versions"]),
     )
     return Page(f"{prompt} · scoresmith", body, model)
 
 
-def summary(configuration: dict[str, Any], finished: bool) -> str:
+def unless_damaged(read: Callable[[], Result], nothing: Result) -> Result:
+    """What ``read`` finds, or ``nothing`` where the file is damaged or none of ours: the page shows the others."""
+    try:
+        return read()
+    except UserError:
+        return nothing
+
+
+def summary(configuration: RunRecord, finished: bool) -> str:
     """One sentence under the prompt."""
     if not finished:
         return "This run has not finished; scoresmith generate --resume continues it."
     return f"Made by score distillation in {duration(sum(configuration.get('seconds', {}).values()))}."
 
 
-def object_section(folder: RunFolder, model: bytes | str | None, prompt: str, metrics: dict[str, Any]) -> Markup:
+def object_section(folder: RunFolder, model: bytes | str | None, prompt: str, metrics: MetricsRecord) -> Markup:
     """The model; or the turntable, or what a flat run made."""
     turntable = folder.turntable(".gif")
-    moving = turning(data_address(turntable.read_bytes(), "image/gif"), prompt) if turntable.is_file() else None
+    frames = unless_damaged(lambda: animation(turntable), None) if is_ordinary(turntable) else None
+    moving = None if frames is None else turning(data_address(frames, "image/gif"), prompt)
     if model is not None:
         return viewer(moving, size_in_words(metrics), prompt)
     if moving is not None:
         note = element("p", "The model is too large for this page; scoresmith view shows it.", class_="notice")
         return element("section", element("div", moving, note, class_="stage"))
-    if not folder.preview.is_file():
+    if not is_ordinary(folder.preview):
         return Markup("")
-    made = pictures_of_sheet(folder.preview, rows=2)[0][0]
+    made = unless_damaged(lambda: pictures_of_sheet(folder.preview, rows=2)[0][0], None)
+    if made is None:
+        return Markup("")
     picture = element("img", src=data_address(made, "image/png"), alt=prompt)
     return element("section", element("div", picture, class_="stage"))
 
 
-def verdict(metrics: dict[str, Any]) -> Markup:
+def verdict(metrics: MetricsRecord) -> Markup:
     """What a classifier that never saw anything generated says."""
     recognition = metrics.get("recognition")
     if not recognition:
@@ -112,7 +129,7 @@ def verdict(metrics: dict[str, Any]) -> Markup:
     return element("p", element("strong", percent(share)), " ", sentence, class_="verdict")
 
 
-def facts(configuration: dict[str, Any], metrics: dict[str, Any]) -> dict[str, str]:
+def facts(configuration: RunRecord, metrics: MetricsRecord) -> dict[str, str]:
     """The numbers beside the object; those of them that there are."""
     request, recipe = configuration.get("request", {}), stages_of(configuration)
     rows: dict[str, str] = {}
@@ -120,33 +137,35 @@ def facts(configuration: dict[str, Any], metrics: dict[str, Any]) -> dict[str, s
         rows["Looks most like"] = ", ".join(metrics["recognition"]["looks_most_like"])
     if "sides" in metrics:
         rows["Second faces"] = f"{percent(metrics['sides']['janus_score'])} of side and back views look like the front"
-    mesh = metrics.get("mesh", {})
-    if mesh:
+    mesh = metrics.get("mesh")
+    if mesh is not None:
         rows["Size"] = size_in_words(metrics)
         rows["Mesh"] = mesh_in_words(mesh)
-    if mesh.get("texture"):
+    if mesh is not None and mesh.get("texture"):
         rows["Texture"] = f"{mesh['texture']} pixels"
     rows["Method"] = f"{str(request.get('method', '')).upper()}, seed {request.get('seed', 0)}"
     rows["Teacher"] = str(request.get("teacher", ""))
-    rows["Steps"] = ", ".join(f"{stage['steps']:,} ({name})" for name, stage in recipe.items() if "steps" in stage)
+    rows["Steps"] = ", ".join(
+        f"{stage['steps']:,} ({name})" for name, stage in recipe.items() if type(stage.get("steps")) is int
+    )
     times = {name: duration(seconds) for name, seconds in configuration.get("seconds", {}).items()}
     rows["Time"] = ", ".join(f"{name} {words}" for name, words in times.items())
     return rows
 
 
-def stages_of(configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def stages_of(configuration: RunRecord) -> dict[str, dict[str, Any]]:
     """The recipe of each stage of a run, by name."""
     recipe = configuration.get("recipe", {})
     return {name: stage for name, stage in recipe.items() if isinstance(stage, dict)}
 
 
-def size_in_words(metrics: dict[str, Any]) -> str:
+def size_in_words(metrics: MetricsRecord) -> str:
     """Width, height and depth in metres, or in smaller units where those are easier to read."""
     size = metrics.get("mesh", {}).get("size_m")
-    return "" if not size else lengths_in_words([float(size[axis]) for axis in "xyz"])
+    return "" if not size else lengths_in_words([size["x"], size["y"], size["z"]])
 
 
-def mesh_in_words(mesh: dict[str, Any]) -> str:
+def mesh_in_words(mesh: MeshRecord) -> str:
     """How many faces, in how many pieces, and whether they close."""
     pieces = int(mesh["components"])
     closed = "watertight" if mesh["watertight"] else "not watertight"
@@ -158,11 +177,14 @@ def file_links(names: list[str]) -> Markup:
     return element("p", *(element("a", name, href=name) for name in names), class_="files")
 
 
-def views_section(folder: RunFolder, metrics: dict[str, Any]) -> Markup:
+def views_section(folder: RunFolder, metrics: MetricsRecord) -> Markup:
     """What was made beside what the teacher would draw from the same sides."""
-    if not folder.preview.is_file() or not folder.mesh.is_file():
+    if not is_ordinary(folder.preview) or not is_ordinary(folder.mesh):
         return Markup("")
-    made, imagined = pictures_of_sheet(folder.preview, rows=2)
+    sheet = unless_damaged(lambda: pictures_of_sheet(folder.preview, rows=2), None)
+    if sheet is None:
+        return Markup("")
+    made, imagined = sheet
     probabilities = metrics.get("recognition", {}).get("probabilities", [])
     views = []
     for i, pair in enumerate(zip(made, imagined, strict=True)):
@@ -184,13 +206,13 @@ def recognition_bar(probability: float) -> Markup:
     return joined(element("meter", value=round(probability, 4), min=0, max=1), element("b", percent(probability)))
 
 
-def details_section(configuration: dict[str, Any]) -> Markup:
+def details_section(configuration: RunRecord) -> Markup:
     """Everything else that run.json says, folded."""
-    machine = {name: configuration[name] for name in ("device", "threads") if name in configuration}
-    parts = {
+    machine: Plain = {name: value for name, value in configuration.items() if name in ("device", "threads")}
+    parts: dict[str, Plain] = {
         "Request": configuration.get("request", {}),
         "Recipe": configuration.get("recipe", {}),
-        "Versions": configuration.get("versions", {}),
+        "Versions": dict(configuration["versions"]),
         "Machine": machine,
     }
     return section("How it was made", "", *(folded(name, values) for name, values in parts.items()))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import socketserver
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import UserError
+from cli.files import is_ordinary, open_ordinary
+
+PATIENCE = 30.0
+"""Seconds that a browser may take to ask."""
+
+MOST_CONNECTIONS = 100
+"""Threads that answer at the same time."""
 
 HOST = "127.0.0.1"
 PREFERRED_PORT = 8270
@@ -46,15 +56,13 @@ Lookup = Callable[[str], Resource | None]
 
 def page_resource(html: str) -> Resource:
     """A page as an answer."""
-    return Resource(MEDIA_TYPES[".html"], html.encode())
+    return Resource(MEDIA_TYPES[".html"], html.encode("utf-8", "replace"))
 
 
 def file_of(folder: Path, name: str) -> Resource | None:
-    """A file that lies in a folder itself; None if there is none, or only a link to elsewhere."""
+    """A file that lies in a folder itself; None if there is none, or only a link to elsewhere or something special."""
     path = folder / name
-    if not path.is_file() or path.resolve().parent != folder.resolve():
-        return None
-    return Resource(MEDIA_TYPES[path.suffix], path)
+    return Resource(MEDIA_TYPES[path.suffix], path) if is_ordinary(path) else None
 
 
 class PageServer(ThreadingHTTPServer):
@@ -71,9 +79,12 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = sys.platform != "win32"  # there it would let two servers share a port
+    request_queue_size = 128
 
     def __init__(self, lookup: Lookup, port: int | None = None) -> None:
         self.lookup = lookup
+        self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._asking: dict[socket.socket, float] = {}
         try:
             super().__init__((HOST, PREFERRED_PORT if port is None else port), PageHandler)
         except (OSError, OverflowError) as error:
@@ -87,6 +98,40 @@ class PageServer(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, int(self.server_address[1])
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own; while too many are busy, give up those that have not even asked yet."""
+        if not self._room.acquire(blocking=False):
+            self.give_up_slow(0.0)
+            if not self._room.acquire(timeout=1.0):
+                self.shutdown_request(request)
+                return
+        self._asking[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """As of the standard library, and make room afterwards."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._asking.pop(request, None)
+            self._room.release()
+
+    def has_asked(self, request: socket.socket) -> None:
+        """A request has come in whole: from now on only its answer's own timeout holds."""
+        self._asking.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Called again and again by `serve_forever`."""
+        self.give_up_slow(PATIENCE)
+
+    def give_up_slow(self, patience: float) -> None:
+        """Close connections that take longer than so many seconds to ask, however steadily their bytes drip in."""
+        for connection, began in list(self._asking.items()):
+            if time.monotonic() - began > patience:
+                self._asking.pop(connection, None)
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
     @property
     def address(self) -> str:
         """Where the page is."""
@@ -94,7 +139,7 @@ class PageServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in the middle of an answer is nothing to report; everything else is."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
 
@@ -103,6 +148,8 @@ class PageHandler(BaseHTTPRequestHandler):
 
     server: PageServer
     server_version, sys_version = "scoresmith", ""
+    timeout = PATIENCE
+    """Seconds that a read or a write may take, see `socketserver.StreamRequestHandler`."""
 
     def do_GET(self) -> None:
         """Answer with headers and content."""
@@ -113,31 +160,50 @@ class PageHandler(BaseHTTPRequestHandler):
         self._answer(with_content=False)
 
     def _answer(self, with_content: bool) -> None:
+        self.server.has_asked(self.request)
         # Other web sites may find their way here by a name of theirs that leads to 127.0.0.1 (DNS rebinding).
         if self.headers.get("Host") not in {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}:
             self.send_error(HTTPStatus.FORBIDDEN)
             return
-        resource = self.server.lookup(self.path.split("?")[0])
-        if resource is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
+        try:
+            resource = self.server.lookup(self.path.split("?")[0])
+            content = resource.content if resource is not None else None
+            file = open_ordinary(content) if isinstance(content, Path) else None
+        except FileNotFoundError:
+            resource = None
+        except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, f"This cannot be shown: {error}")
             return
-        content = resource.content
-        length = content.stat().st_size if isinstance(content, Path) else len(content)
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", resource.kind)
+        if resource is None or content is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+        elif file is None:
+            assert isinstance(content, bytes)
+            self._begin(HTTPStatus.OK, resource.kind, len(content))
+            if with_content:
+                self.wfile.write(content)
+        else:
+            with file:
+                self._begin(HTTPStatus.OK, resource.kind, os.fstat(file.fileno()).st_size)
+                if with_content:
+                    shutil.copyfileobj(file, self.wfile)
+
+    def _say(self, status: HTTPStatus, sentence: str) -> None:
+        """Answer with a sentence, as plain text."""
+        content = f"{sentence}\n".encode("utf-8", "replace")
+        self._begin(status, "text/plain; charset=utf-8", len(content))
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _begin(self, status: HTTPStatus, kind: str, length: int) -> None:
+        """Send the headers of an answer."""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("X-Frame-Options", "DENY")
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.end_headers()
-        if not with_content:
-            return
-        if isinstance(content, bytes):
-            self.wfile.write(content)
-            return
-        with content.open("rb") as file:
-            shutil.copyfileobj(file, self.wfile)
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Nothing: the terminal belongs to the command."""

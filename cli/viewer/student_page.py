@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 
 from cli.errors import UserError
+from cli.files import LARGEST_TEXT, is_ordinary, read_ordinary, read_record
+from cli.pictures import LARGEST_PICTURE
+from cli.scenes.curves import LARGEST_VALUE
+from cli.scenes.records import StudentRecord
 from cli.scenes.run_folder import read_json
 from cli.trainings.student_folder import StudentFolder
 from cli.viewer.charts import Curve, chart
 from cli.viewer.markup import Markup, element, joined
 from cli.viewer.page import Page, data_address, folded, page_footer, page_header, section
+from cli.viewer.run_page import unless_damaged
+
+MOST_SIGNALS = 64
+"""Columns of a log that are drawn."""
 
 
 def student_page(folder: StudentFolder) -> Page:
@@ -20,15 +29,16 @@ def student_page(folder: StudentFolder) -> Page:
     Raises:
         UserError: if the folder holds no student, or its run.json is damaged.
     """
-    configuration = read_json(folder.request)
-    request = configuration.get("request")
-    if not isinstance(request, dict):
-        raise UserError(f"{folder.request} is damaged, or of another version of scoresmith")
-    method, steps = str(request.get("method", "")), int(request.get("student_steps", 1))
+    try:
+        configuration = read_record(folder.request, StudentRecord)
+    except FileNotFoundError:
+        raise UserError(f"{folder.path} holds no student of scoresmith (there is no training/run.json)") from None
+    request = configuration["request"]
+    method, steps = str(request.get("method", "")), request.get("student_steps", 1)
     sentence = f"A student of {request.get('teacher')} that draws in {'one step' if steps == 1 else f'{steps} steps'}."
     sheet = []
-    if folder.sheet.is_file():
-        address = data_address(folder.sheet.read_bytes(), "image/png")
+    if is_ordinary(folder.sheet):
+        address = data_address(read_ordinary(folder.sheet, LARGEST_PICTURE), "image/png")
         sheet = [element("img", src=address, alt="Images drawn by the student", class_="sheet")]
     drawn = section("What it draws", "One column for each of a few prompts, three images each.", *sheet)
     body = joined(
@@ -40,12 +50,12 @@ def student_page(folder: StudentFolder) -> Page:
             section(
                 "How it was trained",
                 "",
-                folded("Measured", read_json(folder.metrics)),
+                folded("Measured", unless_damaged(lambda: read_json(folder.metrics), {})),
                 folded("Request", request),
-                folded("Versions", configuration.get("versions", {})),
+                folded("Versions", dict(configuration["versions"])),
             ),
         ),
-        page_footer(configuration),
+        page_footer(configuration["versions"]),
     )
     return Page(f"{folder.path.name} · scoresmith", body)
 
@@ -67,15 +77,15 @@ def read_signals(log: Path) -> dict[str, tuple[list[float], list[float]]]:
     A step that is there twice, because the training was resumed from before it, counts as it was taken last.
     """
     try:
-        with log.open(newline="", encoding="utf-8", errors="replace") as file:
-            rows = list(csv.DictReader(file))
-    except (FileNotFoundError, csv.Error):
+        text = read_ordinary(log, LARGEST_TEXT).decode("utf-8", "replace")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (FileNotFoundError, UserError, csv.Error):
         return {}
     signals: dict[str, dict[float, float]] = {}
     for row in rows:
         step = number(row.pop("step", None))
-        for name, cell in row.items():
-            value = number(cell)
+        for name, cell in list(row.items())[:MOST_SIGNALS]:
+            value = number(cell) if isinstance(name, str) and isinstance(cell, str) else None
             if step is not None and value is not None:
                 signals.setdefault(name, {})[step] = value
     return {name: (sorted(points), [points[step] for step in sorted(points)]) for name, points in signals.items()}
@@ -87,4 +97,4 @@ def number(cell: str | None) -> float | None:
         value = float(cell or "")
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if math.isfinite(value) and abs(value) <= LARGEST_VALUE else None

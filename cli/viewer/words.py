@@ -46,7 +46,7 @@ def side_in_words(azimuth: float) -> str:
 
 def flattened(values: Any, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as names and values; a ramp as "0.98 → 0.7"."""
-    if isinstance(values, dict) and {"start", "end"} <= values.keys():
+    if isinstance(values, dict) and is_ramp(values):
         return [(prefix, ramp_in_words(values))]
     if isinstance(values, dict):
         nested = [(f"{prefix} {name.replace('_', ' ')}".strip(), value) for name, value in values.items()]
@@ -55,6 +55,12 @@ def flattened(values: Any, prefix: str = "") -> list[tuple[str, str]]:
     else:
         return [(prefix, value_in_words(values))]
     return [row for name, value in nested for row in flattened(value, name)]
+
+
+def is_ramp(values: dict[str, Any]) -> bool:
+    """Whether these are the numbers of a `sds.ramps.Ramp`."""
+    names = {"start", "end"} <= values.keys() <= {"start", "end", "begin", "finish"}
+    return names and all(type(value) in (int, float) for value in values.values())
 
 
 def ramp_in_words(ramp: dict[str, Any]) -> str:

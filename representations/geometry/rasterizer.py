@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from representations.compilation import compiled_exactly
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def rasterize(
     return Visibility(face, barycentric, depth)
 
 
-@numba.njit(cache=True, fastmath=False)
+@compiled_exactly
 def _fill(
     vertices: NDArray[np.float32],
     faces: NDArray[np.int32],
@@ -146,3 +147,7 @@ def _fill(
                 barycentric_out[row, column, 0] = pa
                 barycentric_out[row, column, 1] = pb
                 barycentric_out[row, column, 2] = pc
+
+
+KERNEL = _fill
+"""By which `scoresmith doctor` sees whether kernels compile, and where they are kept."""

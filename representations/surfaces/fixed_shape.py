@@ -64,3 +64,6 @@ class FixedShape(nn.Module):
             if saved is not None and saved.dim() == 2 and saved.shape[1] == 3:
                 setattr(self, name, getattr(self, name).new_empty(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+        if len(self.faces) and not 0 <= int(self.faces.min()) <= int(self.faces.max()) < len(self.vertices):
+            errors = rest[-1]  # which the whole module's `load_state_dict` raises together
+            errors.append(f"{prefix}faces name vertices beyond the {len(self.vertices)} that there are")

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sds.checkpoint import require_form, restore_module, restore_optimizer
 from sds.denoiser import Condition, Denoiser
 from sds.precision import Descent
 from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures
@@ -180,11 +181,12 @@ class Adversary:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`."""
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Continue from `state_dict`. Raises CheckpointError if it is of another discriminator."""
+        require_form(state["updates"], self.updates, "the discriminator's count of updates")
+        restore_module(self.discriminator, state["discriminator"], "the checkpoint's discriminator")
+        restore_optimizer(self.optimizer, state["optimizer"])
         self.descent.load_state_dict(state["scale"])
-        self.updates = int(state["updates"])
+        self.updates = state["updates"]
 
 
 class DenoisedAdversary:

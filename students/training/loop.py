@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from sds.checkpoint import require_form, restore_optimizer
 from sds.denoiser import Teacher
 from sds.precision import Descent
 from sds.ramps import Ramp
@@ -212,7 +213,9 @@ class Distillation:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`. Raises ValueError if it belongs to a run of other stages."""
-        if state["number"] >= len(self.stages):
+        require_form(state["number"], 0, "the checkpoint's number of a stage")
+        require_form(state["done"], 0, "the checkpoint's count of steps")
+        if not 0 <= state["number"] < len(self.stages):
             raise ValueError(f"the checkpoint is in stage {state['number'] + 1}, the run has only {len(self.stages)}")
         self._begin(state["number"], state["before"])
         if len(state["terms"]) != len(self.stage.terms):
@@ -220,12 +223,12 @@ class Distillation:
         self.student.load_state_dict(state["student"])
         self.average.load_state_dict(state["average"])
         self.result.load_state_dict(state["result"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
         self.descent.load_state_dict(state["scale"])
         for term, saved in zip(self.stage.terms, state["terms"], strict=True):
             term.load_state_dict(saved)
         self.rng.set_state(state["rng"])
-        self.done = int(state["done"])
+        self.done = state["done"]
 
     def _begin(self, number: int, before: dict[str, Any] | None) -> None:
         """Enter a stage whose teacher is the student with the weights ``before``, or the run's teacher."""

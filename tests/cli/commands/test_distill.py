@@ -95,11 +95,11 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--method", "progressive", "--student-steps", "2", "--steps", "0"], "--steps must be positive"),
+        (["--method", "progressive", "--student-steps", "2", "--steps", "0"], "--steps: must be"),
         (["--method", "boot", "--student-steps", "2"], "boot only teaches the jump from pure noise"),
         (["--method", "add", "--pairs", "10"], "at least 64 real images, not 10"),
-        (["--guidance-scale", "-1"], "must be positive"),
-        (["--start", "1.5"], "--start must lie in (0, 1]"),
+        (["--guidance-scale", "-1"], "--guidance-scale: must be a number above 0"),
+        (["--start", "1.5"], "--start: must be a number above 0, at most 1"),
         (["--method", "consistency", "--start", "0.8"], "consistency follows the teacher's paths"),
         (["--prompt", " "], "the prompt is empty"),
         (["--method", "progressive", "--path-steps", "12"], "12 steps of the teacher never become 1"),
@@ -108,8 +108,8 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--method", "progressive", "--steps", "2"], "progressive has 3 stages here, but only 2 steps"),
         (["--method", "one-pass", "--student-steps", "4"], "one-pass only teaches the jump from pure noise"),
         (["--method", "ict", "--start", "0.9"], "ict follows the teacher's paths"),
-        (["--critic-steps", "-1"], "must be positive"),
-        (["--student-steps", "0"], "--student-steps must be positive"),
+        (["--critic-steps", "-1"], "--critic-steps: must be"),
+        (["--student-steps", "0"], "--student-steps: must be"),
     ],
 )
 def test_bad_input_is_one_line_and_no_student_is_touched(
@@ -208,8 +208,8 @@ def test_students_that_are_told_more_can_be_told_it_later(tiny_teacher: Path, tm
     assert drawn(ctm) == drawn(ctm, "--student-steps", "1") != drawn(ctm, "--student-steps", "4")
     for out, more, message in (
         (ctm, ["--guidance-scale", "3"], "has learned the scale 2 and no other"),
-        (lcm, ["--guidance-scale", "0"], "--guidance-scale must be positive"),
-        (lcm, ["--student-steps", "0"], "--student-steps must be positive"),
+        (lcm, ["--guidance-scale", "0"], "--guidance-scale: must be a number above 0"),
+        (lcm, ["--student-steps", "0"], "--student-steps: must be"),
         (tract, ["--student-steps", "2"], "made by tract for 1 steps and knows no others"),
     ):
         assert main(["sample", str(out), "a cat", *more]) == 2

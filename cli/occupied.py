@@ -1,0 +1,70 @@
+"""One process a folder: who works in it says so, and whoever comes later is told, before anything changes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cli.errors import UserError
+from cli.files import read_ordinary
+from sds.checkpoint import forget_partial_files
+
+LOCK, WHO = ".scoresmith.lock", ".scoresmith.who"
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Nobody else works in the folder during the block. It is made if it is not there, and left out again if empty.
+
+    The system lets go of the lock when its holder ends, however it ends. What a killed holder left half written is
+    deleted.
+
+    Raises:
+        UserError: if another process works there; the message says which.
+        OSError: if the folder cannot be made or written.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{folder} is being written by another process{who(folder)}; wait for it or stop it") from None
+    except NotImplementedError:  # a file system without locks
+        yield
+        return
+    try:
+        with suppress(OSError):
+            forget_partial_files(folder)
+            began = time.strftime("%Y-%m-%d %H:%M:%S")
+            (folder / WHO).write_text(f"process {os.getpid()} on {socket.gethostname()}, since {began}", "utf-8")
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / WHO).unlink()
+        with suppress(OSError):
+            (folder / LOCK).unlink()  # while it is held: who waits for it then sees that it is gone
+        lock.release()
+        for path in new:  # a refusal leaves nothing behind
+            with suppress(OSError):
+                path.rmdir()
+
+
+def who(folder: Path) -> str:
+    """Which process works there, as far as it has said."""
+    try:
+        text = read_ordinary(folder / WHO, 1000).decode("utf-8", "replace")
+    except (OSError, UserError):
+        return ""
+    return f" ({text})" if text.isprintable() else ""
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but who works in it."""
+    return all(path.name in (LOCK, WHO) for path in folder.iterdir())
