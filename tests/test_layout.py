@@ -1,6 +1,7 @@
 """Imports point downwards only: which room, and which wing of a room, may know of which; and nobody in a circle."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -25,6 +26,7 @@ MAY_IMPORT = {
 }
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """The modules of this project that a file imports, wherever in it and for whatever reason."""
     names = set()
