@@ -17,6 +17,7 @@ OBJECT_RADIUS = 0.9
 
 _TRANSPARENT = 0.3
 _HOLE = 0.43
+_BENDS_AT_MOST = 0.5
 _UNKNOWN_COLOUR = (0.75, 0.75, 0.75)
 
 
@@ -27,6 +28,7 @@ class TexturedMesh:
     Attributes:
         vertices: (V, 3) float32.
         faces: (F, 3) int32.
+        normals: (F, 3, 3) float32, unit normals of the corners, those of the file where it has any that make sense.
         uv: (F, 3, 2) float32, repeating texture coordinates of the corners.
         material: (F,) int32.
         colour: (M, 3) float32 in [0, 1], the materials' diffuse colours (the mean of the texture where there is one).
@@ -36,6 +38,7 @@ class TexturedMesh:
 
     vertices: NDArray[np.float32]
     faces: NDArray[np.int32]
+    normals: NDArray[np.float32]
     uv: NDArray[np.float32]
     material: NDArray[np.int32]
     colour: NDArray[np.float32]
@@ -73,12 +76,13 @@ def load_mesh(entry: CatalogueEntry) -> TexturedMesh:
     scale = np.ones(3) if entry.size is None else np.array(entry.size) / np.maximum(high - low, 1e-9)
     centre = (low + high) / 2
     radius = np.linalg.norm((everything - centre) * scale, axis=1).max()
-    vertices, faces, uv, material_of_face = [], [], [], []
+    vertices, faces, normals, uv, material_of_face = [], [], [], [], []
     offset = 0
     for index, i in enumerate(kept):
         part = parts[i]
         vertices.append((part.vertices @ entry.rotation.T - centre) * scale * (OBJECT_RADIUS / radius))
         faces.append(part.faces + offset)
+        normals.append(_corner_normals(part, vertices[-1], entry.rotation, scale))
         uv.append(_corner_uv(part))
         material_of_face.append(np.full(len(part.faces), index))
         offset += len(part.vertices)
@@ -86,12 +90,29 @@ def load_mesh(entry: CatalogueEntry) -> TexturedMesh:
     return TexturedMesh(
         vertices=np.concatenate(vertices).astype(np.float32),
         faces=np.concatenate(faces).astype(np.int32),
+        normals=np.concatenate(normals).astype(np.float32),
         uv=np.concatenate(uv).astype(np.float32),
         material=np.concatenate(material_of_face).astype(np.int32),
         colour=colours,
         texture=texture,
         textures=textures,
     )
+
+
+def _corner_normals(
+    part: trimesh.Trimesh, placed: NDArray[np.float64], rotation: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(F, 3, 3) smooth normals of the corners; a face's own where they are missing or look another way."""
+    a, b, c = (placed[part.faces[:, corner]] for corner in range(3))
+    own = _normalised(np.cross(b - a, c - a))[:, None].repeat(3, axis=1)
+    smooth = _normalised(np.nan_to_num(part.vertex_normals) @ rotation.T / scale)[part.faces]
+    # Either side of a face may be the one that is meant: the file's normals only say how it bends.
+    agreement = (smooth * own).sum(2, keepdims=True)
+    return np.where(np.abs(agreement) > _BENDS_AT_MOST, smooth * np.sign(agreement), own)
+
+
+def _normalised(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-20)
 
 
 def _corner_uv(part: trimesh.Trimesh) -> NDArray[np.float32]:

@@ -1,0 +1,51 @@
+"""The objects of a data set: what each is called, how large it is, and which are kept out of training."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from build_dataset import nouns_of
+from curation import Noun
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model of a noun.
+
+    Attributes:
+        key: identifies the model.
+        noun: what it is.
+        fine_name: a finer name, or "".
+        longest_side: in metres, 0 where it is not known.
+    """
+
+    key: str
+    noun: str
+    fine_name: str
+    longest_side: float
+
+
+def read_objects(folder: Path) -> tuple[list[Variant], list[Noun]]:
+    """The objects and nouns of a data set."""
+    described = json.loads((folder / "objects.json").read_text(encoding="utf-8"))
+    objects = [
+        Variant(item["key"], item["noun"], item["fine_name"], max(item["size_m"]) if item["size_m"] else 0.0)
+        for item in described["objects"]
+    ]
+    return objects, nouns_of(described)
+
+
+def read_held_out_models(path: Path) -> frozenset[str]:
+    """The keys of models that no training ever sees (column: key); none if there is no such file."""
+    if not path.exists():
+        return frozenset()
+    with path.open(newline="", encoding="utf-8") as file:
+        return frozenset(row["key"] for row in csv.DictReader(file))
+
+
+def trained_on(objects: list[Variant], held_out: frozenset[str]) -> list[Variant]:
+    """The objects in alphabetical order of their nouns, without those held out."""
+    return sorted((item for item in objects if item.key not in held_out), key=lambda item: (item.noun, item.key))

@@ -1,0 +1,135 @@
+"""First stage: teaches the shape prior what things are in space. Resumes by itself if interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from build_dataset import object_file
+from field_samples import POINT_SCALE, TRUNCATED
+from numpy.typing import NDArray
+from objects import read_held_out_models, read_objects, trained_on
+from torch import Tensor
+from training import Report, Trainer
+
+from sds.teachers.shape_prior import TRUNCATION, ShapePrior
+
+_ANYTHING = 0.03
+"""The share of groups that teach the null prompt: anything at all."""
+_JITTER = 0.02
+"""Noise on codes: what lies near a code looks like it."""
+
+
+@dataclass(frozen=True)
+class FieldPoints:
+    """Random points of all objects; see `field_samples.sample_field`."""
+
+    points: NDArray[np.int16]
+    values: NDArray[np.int8]
+
+    @staticmethod
+    def read(folder: Path, keys: list[str]) -> FieldPoints:
+        """Reads the points of these objects into memory."""
+        files = [np.load(object_file(folder, key)) for key in keys]
+        return FieldPoints(np.stack([file["points"] for file in files]), np.stack([file["values"] for file in files]))
+
+    def sample(
+        self, objects: NDArray[np.int64], count: int, generator: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """`count` points (G, count, 3) of each object (G,), and their values (G, count, 9) as the prior states them."""
+        start = generator.integers(self.points.shape[1], size=(len(objects), count))
+        points = torch.from_numpy(self.points[objects[:, None], start]).float() / POINT_SCALE
+        raw = torch.from_numpy(self.values[objects[:, None], start]).float()
+        distance = (raw[..., :1] / 127 * (TRUNCATED / TRUNCATION)).clamp(-1, 1)
+        return points, torch.cat([distance, raw[..., 1:4] / 254 + 0.5, raw[..., 4:5], raw[..., 5:6] / 254 + 0.5,
+                                  raw[..., 6:9] / 127], dim=2)
+
+
+def loss_of(drawn: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Absolute errors of distances everywhere, of colour, paint and normal near the surface.
+
+    Returns:
+        The loss, and for reporting the mean errors of distance and colour.
+    """
+    distance = (drawn[..., 0] - wanted[..., 0]).abs()
+    close = (wanted[..., 0].abs() < 0.8).float()
+    share = close.sum().clamp(min=1)
+    # What a pixel shows is decided at the surface.
+    of_distance = (distance * (0.3 + (1 - wanted[..., 0].abs()))).mean()
+    painted = wanted[..., 4]
+    colour = ((drawn[..., 1:4] - wanted[..., 1:4]).abs().mean(-1) * close).sum() / share
+    paint = (F.binary_cross_entropy(drawn[..., 4].clamp(1e-4, 1 - 1e-4), painted, reduction="none") * close).sum() / share
+    luminance = ((drawn[..., 5] - wanted[..., 5]).abs() * close * painted).sum() / share
+    normal = ((drawn[..., 6:9] - wanted[..., 6:9]).abs().mean(-1) * close).sum() / share
+    loss = 4 * of_distance + 1.5 * colour + 0.1 * paint + 0.5 * luminance + 0.5 * normal
+    return loss, distance.detach().mean(), colour.detach()
+
+
+@torch.no_grad()
+def begin_with(prior: ShapePrior, keys: list[str], run: Path) -> None:
+    """Takes over an earlier run's averaged network, and the codes of the models that both know."""
+    values = torch.load(run / "shapes.pt", weights_only=True, map_location="cpu")["average"]["values"]
+    known = {key: row + 1 for row, key in enumerate(json.loads((run / "variants.json").read_text(encoding="utf-8")))}
+    codes = prior.code.weight.clone()
+    codes[0] = values["code.weight"][0]
+    for row, key in enumerate(keys):
+        if key in known:
+            codes[row + 1] = values["code.weight"][known[key]]
+    prior.load_state_dict(values | {"code.weight": codes})
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Runs or resumes the stage."""
+    torch.manual_seed(arguments.seed)
+    generator = np.random.default_rng(arguments.seed)
+    objects, _ = read_objects(arguments.data)
+    variants = trained_on(objects, read_held_out_models(arguments.held_out_models))
+    points = FieldPoints.read(arguments.data, [variant.key for variant in variants])
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    prior = ShapePrior(
+        variants=[variant.noun for variant in variants],
+        fine_names=[variant.fine_name for variant in variants],
+        sizes=[variant.longest_side for variant in variants],
+    )
+    listed = arguments.out / "variants.json"
+    if arguments.warm_start:
+        begin_with(prior, [variant.key for variant in variants], arguments.warm_start)
+    listed.write_text(json.dumps([variant.key for variant in variants]), encoding="utf-8")
+    trainer = Trainer(prior, arguments.out / "shapes.pt", arguments.steps, arguments.rate, 0.998, generator)
+    report = Report()
+    while trainer.unfinished:
+        chosen = generator.choice(len(variants), arguments.groups)
+        at, wanted = points.sample(chosen, arguments.points, generator)
+        number = torch.from_numpy(np.where(generator.random(len(chosen)) < _ANYTHING, 0, chosen + 1))
+        code = prior.code(number)
+        code = code + _JITTER * torch.randn_like(code)
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
+            drawn = prior.at(prior.planes(code), at)
+        loss, distance, colour = loss_of(drawn, wanted)
+        trainer.learn(loss)
+        report.add(trainer.step, len(chosen), distance=distance, colour=colour)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="what build_dataset.py wrote")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--held-out-models", type=Path, default=Path(__file__).parent / "held_out_models.csv")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--groups", type=int, default=8, help="objects a step")
+    parser.add_argument("--points", type=int, default=8192, help="points of each")
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--warm-start", type=Path, help="the folder of an earlier run, of these models or of some of them")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What a named thing is in space: a small generative network from a code to a field of distances, colours and normals.
+
+Each noun has a few *variants*, codes that one network shared by all things turns into three feature planes (Chan et al.
+2022, EG3D, section 4) and a point on them into what is there. Nothing of a training model is kept beside its code.
+What the field looks like from a camera is computed (`sds.teachers.volume`), and so it is the same thing from all sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+HALF_SIDE = 0.95
+"""The field fills the cube [-HALF_SIDE, HALF_SIDE]^3."""
+TRUNCATION = 0.05
+"""Distances are known up to this."""
+CHANNELS = 9
+"""Distance in units of `TRUNCATION` (within [-1, 1], negative inside), colour (3), painted, luminance, normal (3)."""
+
+_SEED_SIDE = 6
+_OCTAVES = 4
+"""Of the sines of a point's coordinates; the finest is a quarter of the cube long."""
+
+
+class _Grow(nn.Module):
+    """Twice the resolution; the code scales and shifts the features."""
+
+    def __init__(self, inside: int, outside: int, code_width: int) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(code_width, 2 * outside)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        self.enter = nn.Conv2d(inside, 4 * outside, 3, padding=1)
+        self.norm = nn.GroupNorm(8, outside)
+        self.leave = nn.Conv2d(outside, outside, 3, padding=1)
+
+    def forward(self, planes: Tensor, code: Tensor) -> Tensor:
+        hidden = F.pixel_shuffle(self.enter(planes), 2).contiguous(memory_format=torch.channels_last)
+        scale, shift = self.modulation(code)[:, :, None, None].chunk(2, dim=1)
+        hidden = F.silu(self.norm(hidden) * (1 + scale) + shift)
+        return hidden + F.silu(self.leave(hidden))
+
+
+class ShapePrior(ModelMixin, ConfigMixin):
+    """Codes of named things, and the network that turns them into fields.
+
+    Args:
+        variants: names of the things, one entry a variant: a noun with three variants is listed three times. Entry 0
+            of the codes is none of them but anything at all, the null prompt.
+        fine_names: for each variant its finer name, or "".
+        sizes: for each variant the length of its longest side in metres; 0 where it is not known.
+        code_width: numbers that describe a thing.
+        channels: of the planes, from `_SEED_SIDE` pixels along a side upwards, each twice as fine.
+        features: channels of the finished planes, once more twice as fine.
+        hidden, layers: of the network that reads the planes at a point.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        variants: Sequence[str],
+        fine_names: Sequence[str],
+        sizes: Sequence[float],
+        code_width: int = 256,
+        channels: Sequence[int] = (256, 160, 112),
+        features: int = 40,
+        hidden: int = 192,
+        layers: int = 4,
+    ) -> None:
+        super().__init__()
+        if not len(variants) == len(fine_names) == len(sizes):
+            raise ValueError("a shape prior needs a finer name and a size for each of its variants")
+        self.code = nn.Embedding(len(variants) + 1, code_width)
+        nn.init.normal_(self.code.weight, std=0.5)
+        self.norm = nn.LayerNorm(code_width)
+        self.seed = nn.Linear(code_width, 3 * channels[0] * _SEED_SIDE**2)
+        self.grow = nn.ModuleList(
+            _Grow(inside, outside, code_width) for inside, outside in zip(channels, channels[1:], strict=False)
+        )
+        self.finish = nn.Conv2d(channels[-1], 4 * features, 3, padding=1)
+        self.enter = nn.Linear(3 * features + 6 * _OCTAVES, hidden)
+        self.read = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers - 1))
+        self.leave = nn.Linear(hidden, CHANNELS)
+
+    def planes(self, code: Tensor) -> Tensor:
+        """Codes (N, `code_width`) -> feature planes (N, 3, C, R, R): the planes xy, xz and yz."""
+        code = self.norm(code)
+        count, first = len(code), self.config.channels[0]
+        planes = self.seed(code).view(3 * count, first, _SEED_SIDE, _SEED_SIDE)
+        planes = planes.contiguous(memory_format=torch.channels_last)
+        for grow in self.grow:
+            planes = grow(planes, code.repeat_interleave(3, dim=0))
+        return F.pixel_shuffle(self.finish(planes), 2).unflatten(0, (count, 3))
+
+    def at(self, planes: Tensor, points: Tensor) -> Tensor:
+        """The field at points (N, P, 3) in the cube: (N, P, `CHANNELS`), distance squashed by tanh, the rest as it is."""
+        place = points / HALF_SIDE
+        pairs = torch.stack([place[..., [0, 1]], place[..., [0, 2]], place[..., [1, 2]]], dim=1)
+        flat = planes.flatten(0, 1).float()
+        read = F.grid_sample(flat, pairs.flatten(0, 1)[:, None], mode="bilinear", align_corners=False)
+        features = read[:, :, 0].unflatten(0, planes.shape[:2]).permute(0, 3, 1, 2).flatten(2)
+        phase = place[..., None] * (torch.pi * 2.0 ** torch.arange(_OCTAVES, device=place.device))
+        waves = torch.cat([phase.sin(), phase.cos()], dim=-1).flatten(2)
+        hidden = F.silu(self.enter(torch.cat([features, waves], dim=2)))
+        for layer in self.read:
+            hidden = hidden + F.silu(layer(hidden))
+        out = self.leave(hidden).float()
+        return torch.cat([out[..., :1].tanh(), out[..., 1:4].sigmoid(), out[..., 4:6].sigmoid(), out[..., 6:]], dim=2)
+
+    @torch.no_grad()
+    def field(self, code: Tensor, side: int) -> Tensor:
+        """One thing's field on a grid of cell centres: code (`code_width`,) -> (`CHANNELS`, side, side, side), z y x."""
+        axis = ((torch.arange(side, device=code.device) + 0.5) * 2 / side - 1) * HALF_SIDE
+        planes = self.planes(code[None])
+        slabs = []
+        for z in axis.split(max(1, 2**17 // side**2)):
+            grid = torch.stack(torch.meshgrid(z, axis, axis, indexing="ij")[::-1], dim=-1)
+            slabs.append(self.at(planes, grid.reshape(1, -1, 3))[0].view(*grid.shape[:3], CHANNELS))
+        return torch.cat(slabs).permute(3, 0, 1, 2).contiguous()

@@ -1,0 +1,141 @@
+"""What a field of distances looks like from a camera: sphere tracing (Hart 1996), and the layers of what is hit.
+
+Nothing here is differentiated: a teacher's mind is frozen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sds.teachers.layers import CHANNELS, FIXED, NORMAL, OPACITY, OWN, PAINTED, POSITION, camera_rotation
+from sds.teachers.shape_prior import HALF_SIDE, TRUNCATION
+
+DEFAULT_DISTANCE = 2.8
+DEFAULT_FIELD_OF_VIEW = math.radians(38.0)
+
+_HIT = 0.0015
+_SHORTEST_STEP = 0.004
+_CAUTION = 0.85
+"""Share of a learned distance that is dared at once."""
+_STEPS = 72
+_DEEPER = 4
+_STEP_INSIDE = 0.008
+"""How far behind the surface the deepest point of a thin part is looked for, in steps of this length."""
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """B cameras that look at the origin: azimuth, elevation (radians), distance and field of view, each (B,)."""
+
+    azimuth: Tensor
+    elevation: Tensor
+    distance: Tensor
+    field_of_view: Tensor
+
+    @staticmethod
+    def at(azimuth: Tensor, elevation: Tensor) -> Eyes:
+        """Cameras at the distance, and with the field of view, that a teacher is used to."""
+        return Eyes(
+            azimuth,
+            elevation,
+            torch.full_like(azimuth, DEFAULT_DISTANCE),
+            torch.full_like(azimuth, DEFAULT_FIELD_OF_VIEW),
+        )
+
+    def rays(self, size: int) -> tuple[Tensor, Tensor]:
+        """Origins (B, 3) and unit directions (B, size, size, 3) through the pixels' centres, row 0 at the top."""
+        pixel = (torch.arange(size, device=self.azimuth.device, dtype=self.azimuth.dtype) + 0.5) * 2 / size - 1
+        half = torch.tan(self.field_of_view / 2)[:, None, None]
+        plane = torch.stack(
+            [half * pixel[None, None, :].expand(-1, size, -1), -half * pixel[None, :, None].expand(-1, -1, size)], dim=-1
+        )
+        plane = torch.cat([plane, -torch.ones_like(plane[..., :1])], dim=-1)
+        rotation = camera_rotation(self.azimuth, self.elevation)
+        directions = F.normalize(torch.einsum("bij,bhwj->bhwi", rotation, plane), dim=-1)
+        return rotation[:, :, 2] * self.distance[:, None], directions
+
+
+@torch.no_grad()
+def render_layers(field: Tensor, eyes: Eyes, size: int) -> Tensor:
+    """The layers of one field seen by B cameras.
+
+    Args:
+        field: (9, S, S, S) over z, y, x, see `sds.teachers.shape_prior`.
+        eyes: the cameras.
+        size: side of the pictures.
+
+    Returns:
+        (B, `sds.teachers.layers.CHANNELS`, size, size), edges blended by how much of a pixel is covered.
+    """
+    origin, direction = eyes.rays(size)
+    count = len(origin)
+    origins = origin[:, None].expand(-1, size * size, -1).reshape(-1, 3)
+    directions = direction.reshape(-1, 3)
+    travelled, deepest = _trace(field[:1], origins, directions)
+    position = origins + travelled[:, None] * directions
+    pixel = 2 * travelled * torch.tan(eyes.field_of_view / 2).repeat_interleave(size * size) / size
+    coverage = (0.5 - deepest / pixel).clamp(0, 1)
+    layers = torch.zeros(len(position), CHANNELS, device=field.device)
+    shown = coverage > 0
+    if shown.any():
+        values = _read(field, position[shown])
+        colour, painted, luminance, normal = values[:, 1:4], values[:, 4:5], values[:, 5:6], values[:, 6:9]
+        normal = F.normalize(normal, dim=1)
+        rotation = camera_rotation(eyes.azimuth, eyes.elevation).repeat_interleave(size * size, dim=0)[shown]
+        seen = torch.einsum("pij,pi->pj", rotation, normal)
+        # The learned normal of a thin sheet may be that of its other side.
+        away = (normal * directions[shown]).sum(1, keepdim=True) > 0
+        seen = torch.where(away, -seen, seen)
+        part = torch.zeros(len(values), CHANNELS, device=field.device)
+        part[:, FIXED] = colour * (1 - painted)
+        part[:, OWN] = colour * painted
+        part[:, PAINTED] = luminance * painted
+        part[:, NORMAL] = seen / 2 + 0.5
+        part[:, POSITION] = position[shown] / 2 + 0.5
+        part[:, OPACITY] = 1
+        layers[shown] = part * coverage[shown, None]
+    return layers.view(count, size, size, CHANNELS).permute(0, 3, 1, 2)
+
+
+def _read(field: Tensor, points: Tensor) -> Tensor:
+    """(P, C) values of a field (C, S, S, S) at points (P, 3)."""
+    place = (points / HALF_SIDE)[None, None, None].to(field)
+    read = F.grid_sample(field[None], place, mode="bilinear", padding_mode="border", align_corners=False)
+    return read[0, :, 0, 0].T
+
+
+def _trace(distance: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Follows rays (R, 3) to the surface of a field of distances (1, S, S, S).
+
+    Returns:
+        How far each ray went (R,), to the surface or to where it passed it most closely; and the smallest distance
+        (R,) to the surface on the way, negative where the ray went through.
+    """
+    towards = -(origins * directions).sum(1)
+    squared = towards.square() - origins.square().sum(1) + (0.99 * HALF_SIDE) ** 2
+    half_chord = squared.clamp(min=0).sqrt()
+    travelled = towards.clone()
+    deepest = torch.full_like(travelled, TRUNCATION)
+    active = (squared > 0).nonzero()[:, 0]
+    at = (towards - half_chord)[active]
+    end = (towards + half_chord)[active]
+    for _ in range(_STEPS):
+        if not len(active):
+            break
+        here = _read(distance, origins[active] + at[:, None] * directions[active])[:, 0] * TRUNCATION
+        closer = here < deepest[active]
+        deepest[active[closer]] = here[closer]
+        travelled[active[closer]] = at[closer]
+        step = (here * _CAUTION).clamp(min=_SHORTEST_STEP)
+        going = (here > _HIT) & (at + step < end)
+        active, at, end = active[going], (at + step)[going], end[going]
+    hit = (deepest <= _HIT).nonzero()[:, 0]
+    for step in range(1, _DEEPER + 1):
+        behind = origins[hit] + (travelled[hit] + step * _STEP_INSIDE)[:, None] * directions[hit]
+        deepest[hit] = torch.minimum(deepest[hit], _read(distance, behind)[:, 0] * TRUNCATION)
+    return travelled, deepest
