@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from build_dataset import object_file
 from field_samples import POINT_SCALE, TRUNCATED
 from numpy.typing import NDArray
-from objects import read_held_out_models, read_objects, trained_on
+from objects import read_held_out_models, read_objects, trained_on, weights_of
 from torch import Tensor
 from training import Report, Trainer
 
@@ -101,9 +101,10 @@ def train(arguments: argparse.Namespace) -> None:
         begin_with(prior, [variant.key for variant in variants], arguments.warm_start)
     listed.write_text(json.dumps([variant.key for variant in variants]), encoding="utf-8")
     trainer = Trainer(prior, arguments.out / "shapes.pt", arguments.steps, arguments.rate, 0.998, generator)
-    report = Report()
+    report = Report(100)
+    share = weights_of(variants)
     while trainer.unfinished:
-        chosen = generator.choice(len(variants), arguments.groups)
+        chosen = generator.choice(len(variants), arguments.groups, p=share)
         at, wanted = points.sample(chosen, arguments.points, generator)
         number = torch.from_numpy(np.where(generator.random(len(chosen)) < _ANYTHING, 0, chosen + 1))
         code = prior.code(number)
@@ -122,8 +123,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--held-out-models", type=Path, default=Path(__file__).parent / "held_out_models.csv")
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--groups", type=int, default=8, help="objects a step")
-    parser.add_argument("--points", type=int, default=8192, help="points of each")
+    parser.add_argument("--groups", type=int, default=16, help="objects a step")
+    parser.add_argument("--points", type=int, default=4096, help="points of each")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--warm-start", type=Path, help="the folder of an earlier run, of these models or of some of them")
     parser.add_argument("--seed", type=int, default=0)

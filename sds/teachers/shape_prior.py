@@ -22,6 +22,8 @@ TRUNCATION = 0.05
 CHANNELS = 9
 """Distance in units of `TRUNCATION` (within [-1, 1], negative inside), colour (3), painted, luminance, normal (3)."""
 
+_COARSE = 32
+_FAR = 0.97
 _SEED_SIDE = 6
 _OCTAVES = 4
 """Of the sines of a point's coordinates; the finest is a quarter of the cube long."""
@@ -69,8 +71,8 @@ class ShapePrior(ModelMixin, ConfigMixin):
         code_width: int = 256,
         channels: Sequence[int] = (256, 160, 112),
         features: int = 40,
-        hidden: int = 192,
-        layers: int = 4,
+        hidden: int = 128,
+        layers: int = 3,
     ) -> None:
         super().__init__()
         if not len(variants) == len(fine_names) == len(sizes):
@@ -114,11 +116,30 @@ class ShapePrior(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def field(self, code: Tensor, side: int) -> Tensor:
-        """One thing's field on a grid of cell centres: code (`code_width`,) -> (`CHANNELS`, side, side, side), z y x."""
-        axis = ((torch.arange(side, device=code.device) + 0.5) * 2 / side - 1) * HALF_SIDE
+        """One thing's field on a grid of cell centres; fully computed only near the surface.
+
+        Args:
+            code: (`code_width`,).
+            side: cells along each side, at least `_COARSE`.
+
+        Returns:
+            (`CHANNELS`, side, side, side) over z, y, x.
+        """
         planes = self.planes(code[None])
-        slabs = []
-        for z in axis.split(max(1, 2**17 // side**2)):
-            grid = torch.stack(torch.meshgrid(z, axis, axis, indexing="ij")[::-1], dim=-1)
-            slabs.append(self.at(planes, grid.reshape(1, -1, 3))[0].view(*grid.shape[:3], CHANNELS))
-        return torch.cat(slabs).permute(3, 0, 1, 2).contiguous()
+        coarse = self._at_all(planes, cell_centres(_COARSE, code.device)).T.unflatten(1, (_COARSE,) * 3)
+        # Beyond the truncation nothing is known but the sign: cells with no neighbour nearer than that are left as is.
+        near = F.max_pool3d((coarse[None, :1].abs() < _FAR).float(), 3, stride=1, padding=1)
+        field = F.interpolate(coarse[None], size=(side,) * 3, mode="trilinear", align_corners=False)[0]
+        fine = (F.interpolate(near, size=(side,) * 3, mode="nearest")[0, 0] > 0).flatten()
+        flat = field.flatten(1)
+        flat[:, fine] = self._at_all(planes, cell_centres(side, code.device)[fine]).T
+        return flat.unflatten(1, (side,) * 3)
+
+    def _at_all(self, planes: Tensor, points: Tensor) -> Tensor:
+        return torch.cat([self.at(planes, part[None])[0] for part in points.split(2**15)])
+
+
+def cell_centres(side: int, device: torch.device) -> Tensor:
+    """(side^3, 3) x, y, z of the cells' centres, x running fastest."""
+    axis = ((torch.arange(side, device=device) + 0.5) * 2 / side - 1) * HALF_SIDE
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")[::-1], dim=-1).reshape(-1, 3)
