@@ -1,8 +1,7 @@
-"""Renders curated models into a data set: layered views, and what each model is in space.
+"""Renders curated models into a data set of layered views.
 
-A folder: ``objects/*.npz``, one a model, and ``objects.json``. Models that are there already are not made again, so the
-command can be interrupted, and repeated when models have been added. The last `HELD_OUT_VIEWS` views of an object are
-for measuring only.
+A folder: ``views.npy`` (objects, views, 8, size, size) uint8, ``cameras.npy`` (objects, views, 2)
+azimuth and elevation in radians, ``objects.json``. The last `HELD_OUT_VIEWS` views of an object are for measuring only.
 """
 
 from __future__ import annotations
@@ -10,62 +9,54 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
-import re
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from catalogue import read_catalogues, read_mesh_folder
 from curation import CuratedObject, Noun, Repaint, curate, name_by_file, read_nouns
-from field_samples import sample_field
 from meshes import load_mesh
-from render import LayeredRenderer, sample_views
+from numpy.typing import NDArray
+from render import CHANNELS, LayeredRenderer, sample_views
 from tqdm import tqdm
 
-HELD_OUT_VIEWS = 12
-FIELD_POINTS = 65536
+HELD_OUT_VIEWS = 16
 _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One object to render; its randomness depends on nothing but its key."""
+    """One object to render, with its own seed so that the order of work does not matter."""
 
     item: CuratedObject
     size: int
     views: int
-    file: Path
+    seed: int
 
 
-def render_object(job: RenderJob) -> None:
-    """Writes ``layers`` (views, channels, size, size), ``cameras`` (views, 2), ``points`` and ``values`` of an object."""
-    if job.file.exists():
-        return
-    generator = np.random.default_rng(zlib.crc32(job.item.entry.key.encode()))
+def render_object(job: RenderJob) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Returns the layered views (views, 8, size, size) and the cameras (views, 2) of one object."""
+    generator = np.random.default_rng(job.seed)
     renderer = LayeredRenderer(load_mesh(job.item.entry), job.size)
     views = sample_views(job.views, generator) + sample_views(HELD_OUT_VIEWS, generator)
     layers = np.stack([renderer.render(view) for view in views])
-    cameras = np.array([(view.azimuth, view.elevation) for view in views], np.float32)
-    points, values = sample_field(renderer, FIELD_POINTS, generator)
-    partial = job.file.with_suffix(".partial.npz")
-    np.savez(partial, layers=layers, cameras=cameras, points=points, values=values)
-    os.replace(partial, job.file)
-
-
-def object_file(folder: Path, key: str) -> Path:
-    """Where an object is kept."""
-    return folder / "objects" / f"{re.sub('[^A-Za-z0-9_-]+', '_', key)}.npz"
+    return layers, np.array([(view.azimuth, view.elevation) for view in views], np.float32)
 
 
 def build(objects: list[CuratedObject], nouns: list[Noun], out: Path, size: int, views: int, workers: int) -> None:
-    """Renders every object; ``objects.json`` comes last: if it is there, all is there."""
-    (out / "objects").mkdir(parents=True, exist_ok=True)
-    jobs = [RenderJob(item, size, views, object_file(out, item.entry.key)) for item in objects]
+    """Renders every object and writes the data set; ``objects.json`` comes last: if it is there, all is there."""
+    out.mkdir(parents=True, exist_ok=True)
+    total = views + HELD_OUT_VIEWS
+    layers = np.lib.format.open_memmap(
+        out / "views.npy", mode="w+", dtype=np.uint8, shape=(len(objects), total, CHANNELS, size, size)
+    )
+    cameras = np.zeros((len(objects), total, 2), np.float32)
+    jobs = [RenderJob(item, size, views, seed) for seed, item in enumerate(objects)]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for _ in tqdm(pool.imap_unordered(render_object, jobs), total=len(jobs), unit="object", mininterval=5):
-            pass
+        for i, (rendered, angles) in enumerate(tqdm(pool.imap(render_object, jobs), total=len(jobs), unit="object")):
+            layers[i], cameras[i] = rendered, angles
+    layers.flush()
+    np.save(out / "cameras.npy", cameras)
     described = {
         "objects": [
             {
@@ -74,15 +65,13 @@ def build(objects: list[CuratedObject], nouns: list[Noun], out: Path, size: int,
                 "fine_name": item.fine_name,
                 "library": item.entry.library,
                 "creator": item.entry.creator,
-                "size_m": [side / 100 for side in item.entry.size] if item.entry.size else None,
+                "longest_side_m": max(item.entry.size) / 100 if item.entry.size else None,
             }
             for item in objects
         ],
         "nouns": [asdict(noun) | {"repaint": noun.repaint.value} for noun in nouns],
     }
-    partial = out / "objects.partial"
-    partial.write_text(json.dumps(described, indent=1), encoding="utf-8")
-    os.replace(partial, out / "objects.json")
+    (out / "objects.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
 
 
 def nouns_of(described: dict[str, list[dict[str, object]]]) -> list[Noun]:
@@ -101,7 +90,7 @@ def main() -> None:
     source.add_argument("--meshes", type=Path, help="folder of meshes; their file names are what they are called")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=64, help="side of a view in pixels")
-    parser.add_argument("--views", type=int, default=60, help="training views an object")
+    parser.add_argument("--views", type=int, default=96, help="training views an object")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     if arguments.catalogues:

@@ -12,7 +12,8 @@ import math
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from render import LayeredRenderer, Seen, ViewAngles, to_clip_space
+from render import ViewAngles, to_clip_space
+from render_looks import LookRenderer, Seen
 from scipy.spatial import cKDTree
 
 THICKENED = 0.010
@@ -29,7 +30,7 @@ _SLACK = 0.006
 
 
 def sample_field(
-    renderer: LayeredRenderer, count: int, generator: np.random.Generator
+    renderer: LookRenderer, count: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
     """Random points, three in four of them near the surface, and what is there.
 
@@ -115,5 +116,3 @@ def _mark_outside(clip: NDArray[np.float32], depth: NDArray[np.float32], outside
         )
         if w < nearest - _SLACK:
             outside[i] = True
-
-

@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from build_dataset import nouns_of
 import numpy as np
+from build_dataset import nouns_of
 from curation import Noun
 from numpy.typing import NDArray
 

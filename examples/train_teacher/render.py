@@ -1,50 +1,35 @@
-"""Renders models into layers (`layers.py`), and finds out which of their materials a colour word repaints."""
+"""Renders models into *layered views*, from which training pictures of any colour over any background are composed.
+
+A layered view has eight channels: colour of the parts that keep their colour (3), colour of the dominant parts (3),
+shade of the dominant parts (1, multiply by a colour to repaint them) and opacity (1). All are premultiplied by opacity.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from sds.teachers import layers
 import numpy as np
 from meshes import TexturedMesh, opaque_masks
 from numpy.typing import NDArray
 
 from representations.geometry.rasterizer import Cutout, Visibility, rasterize
 
+CHANNELS = 8
 CAMERA_DISTANCE = 2.8
 FIELD_OF_VIEW = math.radians(38)
 _DOMINANT_SHARE = 0.6
-_LUMINANCE = np.array([0.3, 0.59, 0.11], np.float32)
+_LIGHT = np.array([0.35, 0.8, 0.5]) / np.linalg.norm([0.35, 0.8, 0.5])
+LUMINANCE = np.array([0.3, 0.59, 0.11], np.float32)
 
 
 @dataclass(frozen=True)
 class ViewAngles:
-    """Where a camera stands: angles in radians."""
+    """Where a camera stands: angles in radians, distance from the origin in scene units."""
 
     azimuth: float
     elevation: float
-
-
-@dataclass(frozen=True)
-class Seen:
-    """The points that a camera sees of a mesh: P of the pixels of a square picture.
-
-    Attributes:
-        mask: (S, S) bool, the pixels.
-        depth: (S, S) float32, distance along the viewing axis; infinite where nothing is seen.
-        position, normal, colour: (P, 3) float32; unit normals turned towards the camera, colour without light.
-        dominant: (P,) bool, whether a colour word repaints this part.
-        luminance: (P,) float32, that of the colour relative to the dominant parts' mean.
-    """
-
-    mask: NDArray[np.bool_]
-    depth: NDArray[np.float32]
-    position: NDArray[np.float32]
-    normal: NDArray[np.float32]
-    colour: NDArray[np.float32]
-    dominant: NDArray[np.bool_]
-    luminance: NDArray[np.float32]
+    distance: float = CAMERA_DISTANCE
 
 
 def sample_views(count: int, generator: np.random.Generator) -> list[ViewAngles]:
@@ -52,8 +37,13 @@ def sample_views(count: int, generator: np.random.Generator) -> list[ViewAngles]
     views = []
     for i in range(count):
         low, high = (-10, 45) if generator.random() < 0.85 else (45, 80)
-        azimuth = 2 * math.pi * (i + generator.random()) / count
-        views.append(ViewAngles(azimuth, math.radians(generator.uniform(low, high))))
+        views.append(
+            ViewAngles(
+                azimuth=2 * math.pi * (i + generator.random()) / count,
+                elevation=math.radians(generator.uniform(low, high)),
+                distance=CAMERA_DISTANCE * generator.uniform(0.95, 1.05),
+            )
+        )
     return views
 
 
@@ -75,52 +65,37 @@ class LayeredRenderer:
         texture_of_face = mesh.texture[mesh.material]
         pierced = (texture_of_face >= 0) & holes[np.maximum(texture_of_face, 0)] if len(holes) else texture_of_face >= 0
         self._cutout = Cutout(mesh.uv, masks, np.where(pierced, texture_of_face, -1)) if pierced.any() else None
-        self._dominant = self._find_dominant_materials()
+        self._normal = _face_normals(mesh)
+        self.dominant = self._find_dominant_materials()
 
     def render(self, view: ViewAngles) -> NDArray[np.uint8]:
-        """Returns the layers of a view, (`layers.CHANNELS`, size, size) uint8."""
-        seen = self.see(view, self.size * self.supersampling)
-        values = np.zeros((len(seen.position), layers.CHANNELS), np.float32)
-        kept = ~seen.dominant
-        values[kept, layers.FIXED] = seen.colour[kept]
-        values[seen.dominant, layers.OWN] = seen.colour[seen.dominant]
-        values[seen.dominant, layers.PAINTED] = seen.luminance[seen.dominant, None]
-        values[:, layers.NORMAL] = seen.normal @ camera_axes(view) / 2 + 0.5
-        values[:, layers.POSITION] = seen.position / 2 + 0.5
-        values[:, layers.OPACITY] = 1
-        picture = np.zeros((*seen.mask.shape, layers.CHANNELS), np.float32)
-        picture[seen.mask] = values
-        s, k = self.size, self.supersampling
-        averaged = picture.reshape(s, k, s, k, layers.CHANNELS).mean(axis=(1, 3))
-        return np.ascontiguousarray((averaged.clip(0, 1) * 255 + 0.5).astype(np.uint8).transpose(2, 0, 1))
-
-    def see(self, view: ViewAngles, size: int) -> Seen:
-        """What the camera sees, pixel by pixel."""
-        visible = self._visibility(view, size)
-        mask = visible.face >= 0
-        face, weights = visible.face[mask], visible.barycentric[mask]
-        position = np.einsum("pk,pkc->pc", weights, self.mesh.vertices[self.mesh.faces[face]])
-        normal = np.einsum("pk,pkc->pc", weights, self.mesh.normals[face])
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-20)
-        towards = camera_position(view).astype(np.float32) - position
-        normal *= np.where((normal * towards).sum(1) < 0, -1, 1)[:, None]
-        colour = self._surface_colour(face, weights)
+        """Returns the layered view, (8, size, size) uint8."""
+        seen = self.visibility(view, self.size * self.supersampling)
+        mask = seen.face >= 0
+        face = seen.face[mask]
+        colour = self.surface_colour(face, seen.barycentric[mask])
+        shade = self._shade(face, view)
+        dominant = self.dominant[self.mesh.material[face]]
+        layers = np.zeros((*seen.face.shape, CHANNELS), np.float32)
+        values = np.zeros((len(face), CHANNELS), np.float32)
+        lit = colour * shade[:, None]
+        values[~dominant, 0:3] = lit[~dominant]
+        values[dominant, 3:6] = lit[dominant]
         # Relative luminance under a square root: dark textures become paintable, yet their pattern stays visible.
-        relative = np.sqrt((colour @ _LUMINANCE) / max(self._dominant_luminance, 0.02))
-        return Seen(
-            mask,
-            visible.depth,
-            position.astype(np.float32),
-            normal.astype(np.float32),
-            colour,
-            self._dominant[self.mesh.material[face]],
-            np.clip(relative, 0.5, 1.2) / 1.2,
-        )
+        relative = np.sqrt((colour @ LUMINANCE) / max(self.dominant_luminance, 0.02))
+        values[dominant, 6] = np.clip(np.clip(relative, 0.5, 1.2) * shade, 0, 1)[dominant]
+        values[:, 7] = 1
+        layers[mask] = values
+        s, k = self.size, self.supersampling
+        averaged = layers.reshape(s, k, s, k, CHANNELS).mean(axis=(1, 3))
+        return np.ascontiguousarray((averaged * 255 + 0.5).astype(np.uint8).transpose(2, 0, 1))
 
-    def _visibility(self, view: ViewAngles, size: int) -> Visibility:
+    def visibility(self, view: ViewAngles, size: int) -> Visibility:
+        """Which face each pixel of a picture of this size sees."""
         return rasterize(to_clip_space(self.mesh.vertices, view), self.mesh.faces, size, size, self._cutout)
 
-    def _surface_colour(self, face: NDArray[np.int32], barycentric: NDArray[np.float32]) -> NDArray[np.float32]:
+    def surface_colour(self, face: NDArray[np.int32], barycentric: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Colours (P, 3) without light of points on faces (P,), by weights (P, 3) of their corners."""
         mesh = self.mesh
         material = mesh.material[face]
         colour = mesh.colour[material].copy()
@@ -135,11 +110,19 @@ class LayeredRenderer:
             colour[textured] = mesh.textures[texture[textured], y, x, :3].astype(np.float32) / 255
         return colour
 
+    def _shade(self, face: NDArray[np.int32], view: ViewAngles) -> NDArray[np.float32]:
+        """Ambient light from the sky and one lamp fixed in the world; faces are lit on the side that is seen."""
+        normal = self._normal[face]
+        towards = camera_position(view) - self.mesh.vertices[self.mesh.faces[face, 0]]
+        normal = normal * np.where((normal * towards).sum(1) < 0, -1, 1)[:, None]
+        shade = 0.45 + 0.125 * (1 + normal[:, 1]) + 0.4 * np.maximum(normal @ _LIGHT, 0)
+        return np.minimum(shade, 1).astype(np.float32)
+
     def _find_dominant_materials(self) -> NDArray[np.bool_]:
         """The materials that show most, until they make up 60 % of what is seen: those a colour word repaints."""
         visible = np.zeros(len(self.mesh.colour))
         for view in (ViewAngles(0.6, 0.4), ViewAngles(2.7, 0.2), ViewAngles(4.4, 0.4)):
-            face = self._visibility(view, 64).face
+            face = self.visibility(view, 64).face
             visible += np.bincount(self.mesh.material[face[face >= 0]], minlength=len(visible))
         order = np.argsort(-visible, kind="stable")
         share = np.cumsum(visible[order]) / max(visible.sum(), 1)
@@ -147,28 +130,38 @@ class LayeredRenderer:
         dominant[order[: int(np.searchsorted(share, _DOMINANT_SHARE)) + 1]] = True
         weight = visible * dominant
         mean = (self.mesh.colour * weight[:, None]).sum(0) / max(weight.sum(), 1)
-        self._dominant_luminance = float(mean @ _LUMINANCE)
+        self.dominant_luminance = float(mean @ LUMINANCE)
+        self.dominant_colour = mean.astype(np.float32)
         return dominant
 
 
-def camera_axes(view: ViewAngles) -> NDArray[np.float32]:
-    """(3, 3): the camera's right, up and backward axes in the world, as columns."""
-    backward = camera_position(view) / CAMERA_DISTANCE
-    right = np.array([math.cos(view.azimuth), 0.0, -math.sin(view.azimuth)])
-    return np.stack([right, np.cross(backward, right), backward], axis=1).astype(np.float32)
+def _face_normals(mesh: TexturedMesh) -> NDArray[np.float32]:
+    a, b, c = (mesh.vertices[mesh.faces[:, i]] for i in range(3))
+    normal = np.cross(b - a, c - a)
+    return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-20)).astype(np.float32)
 
 
 def camera_position(view: ViewAngles) -> NDArray[np.float64]:
     """(3,) where the camera stands."""
     horizontal = math.cos(view.elevation)
-    direction = [horizontal * math.sin(view.azimuth), math.sin(view.elevation), horizontal * math.cos(view.azimuth)]
-    return CAMERA_DISTANCE * np.array(direction)
+    direction = [
+        horizontal * math.sin(view.azimuth),
+        math.sin(view.elevation),
+        horizontal * math.cos(view.azimuth),
+    ]
+    return view.distance * np.array(direction)
 
 
-def to_clip_space(points: NDArray[np.float32], view: ViewAngles) -> NDArray[np.float32]:
+def to_clip_space(vertices: NDArray[np.float32], view: ViewAngles) -> NDArray[np.float32]:
     """(P, 4) clip coordinates of points (P, 3); w is the distance along the viewing axis."""
-    in_camera = (points - camera_position(view)) @ camera_axes(view).astype(np.float64)
-    clip = np.zeros((len(points), 4), np.float32)
-    clip[:, :2] = in_camera[:, :2] / math.tan(FIELD_OF_VIEW / 2)
+    position = camera_position(view)
+    backward = position / view.distance
+    right = np.cross([0.0, 1.0, 0.0], backward)
+    right /= np.linalg.norm(right)
+    up = np.cross(backward, right)
+    in_camera = (vertices - position) @ np.stack([right, up, backward], axis=1)
+    focal = 1 / math.tan(FIELD_OF_VIEW / 2)
+    clip = np.zeros((len(vertices), 4), np.float32)
+    clip[:, :2] = in_camera[:, :2] * focal
     clip[:, 3] = -in_camera[:, 2]
     return clip

@@ -1,4 +1,4 @@
-"""First stage: teaches the shape prior what things are in space. Resumes by itself if interrupted."""
+"""Teaches a shape prior what things are in space. Resumes by itself if interrupted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from build_dataset import object_file
+from build_fields import object_file
 from field_samples import POINT_SCALE, TRUNCATED
 from numpy.typing import NDArray
 from objects import read_held_out_models, read_objects, trained_on, weights_of
@@ -38,16 +38,15 @@ class FieldPoints:
         files = [np.load(object_file(folder, key)) for key in keys]
         return FieldPoints(np.stack([file["points"] for file in files]), np.stack([file["values"] for file in files]))
 
-    def sample(
-        self, objects: NDArray[np.int64], count: int, generator: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def sample(self, objects: NDArray[np.int64], count: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """`count` points (G, count, 3) of each object (G,), and their values (G, count, 9) as the prior states them."""
         start = generator.integers(self.points.shape[1], size=(len(objects), count))
         points = torch.from_numpy(self.points[objects[:, None], start]).float() / POINT_SCALE
         raw = torch.from_numpy(self.values[objects[:, None], start]).float()
         distance = (raw[..., :1] / 127 * (TRUNCATED / TRUNCATION)).clamp(-1, 1)
-        return points, torch.cat([distance, raw[..., 1:4] / 254 + 0.5, raw[..., 4:5], raw[..., 5:6] / 254 + 0.5,
-                                  raw[..., 6:9] / 127], dim=2)
+        return points, torch.cat(
+            [distance, raw[..., 1:4] / 254 + 0.5, raw[..., 4:5], raw[..., 5:6] / 254 + 0.5, raw[..., 6:9] / 127], dim=2
+        )
 
 
 def loss_of(drawn: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,7 +62,9 @@ def loss_of(drawn: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     of_distance = (distance * (0.3 + (1 - wanted[..., 0].abs()))).mean()
     painted = wanted[..., 4]
     colour = ((drawn[..., 1:4] - wanted[..., 1:4]).abs().mean(-1) * close).sum() / share
-    paint = (F.binary_cross_entropy(drawn[..., 4].clamp(1e-4, 1 - 1e-4), painted, reduction="none") * close).sum() / share
+    paint = (
+        F.binary_cross_entropy(drawn[..., 4].clamp(1e-4, 1 - 1e-4), painted, reduction="none") * close
+    ).sum() / share
     luminance = ((drawn[..., 5] - wanted[..., 5]).abs() * close * painted).sum() / share
     normal = ((drawn[..., 6:9] - wanted[..., 6:9]).abs().mean(-1) * close).sum() / share
     loss = 4 * of_distance + 1.5 * colour + 0.1 * paint + 0.5 * luminance + 0.5 * normal
@@ -126,7 +127,9 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=16, help="objects a step")
     parser.add_argument("--points", type=int, default=4096, help="points of each")
     parser.add_argument("--rate", type=float, default=1.5e-3)
-    parser.add_argument("--warm-start", type=Path, help="the folder of an earlier run, of these models or of some of them")
+    parser.add_argument(
+        "--warm-start", type=Path, help="the folder of an earlier run, of these models or of some of them"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
     train(parser.parse_args())

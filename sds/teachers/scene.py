@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sds.teachers.embedded_words import Thing, Understanding
 from sds.teachers.layers import LUMINANCE_SCALE
 from sds.teachers.materials import paint_of
-from sds.teachers.shape_prior import CHANNELS, HALF_SIDE, TRUNCATION, ShapePrior, cell_centres
-from sds.teachers.words import Thing, Understanding
+from sds.teachers.shape_prior import CHANNELS, HALF_SIDE, ShapePrior, cell_centres
 
 OBJECT_RADIUS = 0.9
 """What is shown fills this much of the unit sphere, the largest ball that the cameras see whole."""
@@ -25,8 +25,10 @@ _STRETCH: dict[str, tuple[float, float, float]] = {
     "thin": (0.7, 1.0, 0.7),
     "thick": (1.35, 1.0, 1.35),
 }
-_SIZE = {"small": 0.6, "big": 1.6, "large": 1.6}
+_SIZE = {"small": 0.6, "big": 1.6}
 _LONG = 1.5
+PROPORTIONS = (*_STRETCH, "long", *_SIZE)
+"""The sizes and shapes that a scene can be made in."""
 _LEAST_RELATIVE_SIZE = 0.3
 """A mug beside a wardrobe is drawn this large, or it could not be seen."""
 _GAP = 0.06
@@ -149,7 +151,11 @@ def union(things: Sequence[Placed], side: int) -> Tensor:
         place = (points - thing.shift) / thing.scale / HALF_SIDE
         near = (place.abs() <= 1).all(1)
         read = F.grid_sample(
-            thing.field[None], place[near][None, None, None], mode="bilinear", padding_mode="border", align_corners=False
+            thing.field[None],
+            place[near][None, None, None],
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
         )[0, :, 0, 0].T
         read[:, 0] = (read[:, 0] * float(thing.scale.min())).clamp(-1, 1)
         saturated = read[:, 0].abs() >= 0.97 * float(thing.scale.min())

@@ -7,6 +7,7 @@ What the field looks like from a camera is computed (`sds.teachers.volume`), and
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -82,7 +83,7 @@ class ShapePrior(ModelMixin, ConfigMixin):
         self.norm = nn.LayerNorm(code_width)
         self.seed = nn.Linear(code_width, 3 * channels[0] * _SEED_SIDE**2)
         self.grow = nn.ModuleList(
-            _Grow(inside, outside, code_width) for inside, outside in zip(channels, channels[1:], strict=False)
+            _Grow(inside, outside, code_width) for inside, outside in itertools.pairwise(channels)
         )
         self.finish = nn.Conv2d(channels[-1], 4 * features, 3, padding=1)
         self.enter = nn.Linear(3 * features + 6 * _OCTAVES, hidden)
@@ -100,7 +101,7 @@ class ShapePrior(ModelMixin, ConfigMixin):
         return F.pixel_shuffle(self.finish(planes), 2).unflatten(0, (count, 3))
 
     def at(self, planes: Tensor, points: Tensor) -> Tensor:
-        """The field at points (N, P, 3) in the cube: (N, P, `CHANNELS`), distance squashed by tanh, the rest as it is."""
+        """The field at points (N, P, 3) in the cube: (N, P, `CHANNELS`), normals not of unit length."""
         place = points / HALF_SIDE
         pairs = torch.stack([place[..., [0, 1]], place[..., [0, 2]], place[..., [1, 2]]], dim=1)
         flat = planes.flatten(0, 1).float()

@@ -22,6 +22,8 @@ _HIT = 0.0015
 _SHORTEST_STEP = 0.004
 _CAUTION = 0.85
 """Share of a learned distance that is dared at once."""
+_GRAZING = 0.3
+"""The cosine between the surface's normal and the camera below which a ray grazes; from twice that on it does not."""
 _STEPS = 72
 _DEEPER = 4
 _STEP_INSIDE = 0.008
@@ -52,7 +54,8 @@ class Eyes:
         pixel = (torch.arange(size, device=self.azimuth.device, dtype=self.azimuth.dtype) + 0.5) * 2 / size - 1
         half = torch.tan(self.field_of_view / 2)[:, None, None]
         plane = torch.stack(
-            [half * pixel[None, None, :].expand(-1, size, -1), -half * pixel[None, :, None].expand(-1, -1, size)], dim=-1
+            [half * pixel[None, None, :].expand(-1, size, -1), -half * pixel[None, :, None].expand(-1, -1, size)],
+            dim=-1,
         )
         plane = torch.cat([plane, -torch.ones_like(plane[..., :1])], dim=-1)
         rotation = camera_rotation(self.azimuth, self.elevation)
@@ -98,7 +101,9 @@ def render_layers(field: Tensor, eyes: Eyes, size: int) -> Tensor:
         part[:, NORMAL] = seen / 2 + 0.5
         part[:, POSITION] = position[shown] / 2 + 0.5
         part[:, OPACITY] = 1
-        layers[shown] = part * coverage[shown, None]
+        # Only where a ray grazes does the depth it reached tell of a pixel's share: a sheet met squarely fills it.
+        squarely = ((seen[:, 2] - _GRAZING) / _GRAZING).clamp(0, 1) * (deepest[shown] <= _HIT)
+        layers[shown] = part * torch.maximum(coverage[shown], squarely)[:, None]
     return layers.view(count, size, size, CHANNELS).permute(0, 3, 1, 2)
 
 

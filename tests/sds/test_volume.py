@@ -1,0 +1,116 @@
+import math
+
+import pytest
+import torch
+
+from sds.teachers.layers import (
+    FIXED,
+    LOOKS,
+    NORMAL,
+    OPACITY,
+    POSITION,
+    Look,
+    all_looks,
+    camera_rotation,
+    irradiance,
+    picture,
+)
+from sds.teachers.materials import COLOURS, MATERIALS, paint_of
+from sds.teachers.volume import DEFAULT_DISTANCE, Eyes, render_layers
+from tests.sds.imagined import ball, box
+
+
+def from_around() -> Eyes:
+    return Eyes.at(torch.tensor([0.0, 1.0, 2.5]), torch.tensor([0.0, 0.3, -0.2]))
+
+
+@pytest.mark.parametrize("radius", [0.3, 0.8])
+def test_a_ball_covers_what_geometry_says(radius: float) -> None:
+    layers = render_layers(ball(radius, side=80), from_around(), 64)
+    # The cone of tangents to a ball of radius r from distance d has the half angle asin(r / d).
+    on_screen = math.tan(math.asin(radius / DEFAULT_DISTANCE)) / math.tan(math.radians(19)) * 32
+    assert layers[:, OPACITY].sum((1, 2, 3)).tolist() == pytest.approx([math.pi * on_screen**2] * 3, rel=0.04)
+
+
+def test_a_ball_looks_the_same_from_everywhere_and_its_middle_faces_the_camera() -> None:
+    layers = render_layers(ball(0.6), from_around(), 33)
+    assert (layers[0, OPACITY] - layers[1, OPACITY]).abs().mean() < 0.005
+    middle = layers[:, :, 16, 16]
+    assert torch.allclose(middle[:, NORMAL], torch.tensor([0.5, 0.5, 1.0]).expand(3, 3), atol=0.02)
+    assert torch.allclose(middle[:, FIXED], torch.tensor([0.2, 0.4, 0.6]).expand(3, 3), atol=1e-4)
+    position = middle[:, POSITION] * 2 - 1
+    eyes = from_around()
+    towards = camera_rotation(eyes.azimuth, eyes.elevation)[:, :, 2]
+    assert torch.allclose(position, 0.6 * towards, atol=0.01)
+
+
+def test_thin_sheets_are_met() -> None:
+    """A slab hardly thicker than a cell, seen from above and from its edge."""
+    layers = render_layers(
+        box((0.6, 0.012, 0.6), side=96), Eyes.at(torch.zeros(2), torch.tensor([math.pi / 2.2, 0.0])), 64
+    )
+    above, beside = layers[:, OPACITY].sum((1, 2, 3)).tolist()
+    focal = 32 / math.tan(math.radians(19))
+    assert above == pytest.approx((1.2 * focal / DEFAULT_DISTANCE) ** 2 * math.sin(math.pi / 2.2), rel=0.1)
+    assert beside > 0.5 * 1.2 * 0.024 * (focal / DEFAULT_DISTANCE) ** 2
+
+
+def test_what_is_seen_lies_over_the_background_in_every_look() -> None:
+    eyes = Eyes.at(torch.tensor([0.4]), torch.tensor([0.2]))
+    looks = all_looks(render_layers(ball(0.5), eyes, 32), [None], eyes.azimuth, eyes.elevation)
+    background = torch.tensor([[0.1, 0.9, 0.3]])
+    for number in range(len(LOOKS)):
+        shown = picture(looks, torch.tensor([number]), background)
+        assert torch.allclose(shown[0, :, 0, 0], background[0])
+    albedo = picture(looks, torch.tensor([LOOKS.index(Look.ALBEDO)]), background)
+    lit = picture(looks, torch.tensor([LOOKS.index(Look.LIT)]), background)
+    inside = looks[0, 9] > 0.999
+    assert torch.allclose(albedo[0, :, inside], torch.tensor([0.2, 0.4, 0.6])[:, None], atol=1e-3)
+    assert (lit[0, :, inside] <= albedo[0, :, inside] + 1e-6).all()
+
+
+def test_light_comes_from_above_and_one_lamp() -> None:
+    normals = torch.eye(3)[:, :, None, None]
+    normals = torch.cat([normals, -normals])
+    light = irradiance(normals)[:, 0, 0, 0]
+    up, down = light[1], light[4]
+    assert up == pytest.approx(min(1.0, 0.45 + 0.25 + 0.4 * 0.7954), abs=1e-4)
+    assert down == pytest.approx(0.45)
+    assert light[0] > light[3]  # +x faces the lamp, -x does not
+    assert light[2] > light[5]
+
+
+def test_paint_covers_only_what_can_be_painted() -> None:
+    eyes = Eyes.at(torch.zeros(1), torch.zeros(1))
+    red = paint_of("red", None)
+    painted = all_looks(render_layers(box((0.4, 0.4, 0.4)), eyes, 32), [red], eyes.azimuth, eyes.elevation)
+    kept = all_looks(render_layers(ball(0.4), eyes, 32), [red], eyes.azimuth, eyes.elevation)
+    assert torch.allclose(painted[0, 3:6, 16, 16], torch.tensor(COLOURS["red"]), atol=0.01)
+    assert torch.allclose(kept[0, 3:6, 16, 16], torch.tensor([0.2, 0.4, 0.6]), atol=0.01)
+
+
+@pytest.mark.parametrize("name", list(MATERIALS))
+def test_every_material_has_a_colour_in_range_everywhere(name: str) -> None:
+    points = torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    material = MATERIALS[name]
+    paint = paint_of("blue", name)
+    assert paint is not None
+    colours = paint.colour_at(points)
+    assert colours.shape == (500, 3)
+    assert colours.min() >= 0
+    assert colours.max() <= 1
+    if material.pattern is not None:
+        assert colours.std(0).max() > 0.02
+        assert material.pattern(points).shape == (500, 1)
+    else:
+        assert torch.equal(colours, torch.tensor(COLOURS["blue"]).expand(500, 3))
+
+
+def test_a_material_without_a_colour_of_its_own_leaves_the_thing_as_it_is() -> None:
+    assert paint_of(None, "leather") is None
+    assert paint_of(None, None) is None
+    striped = paint_of(None, "striped")
+    assert striped is not None
+    assert striped.colour == COLOURS["red"]
+    with pytest.raises(KeyError):
+        paint_of("octarine", None)
