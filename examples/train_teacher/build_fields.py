@@ -65,9 +65,13 @@ def build(objects: list[CuratedObject], nouns: list[Noun], out: Path, size: int,
     """Renders every object; ``objects.json`` comes last: if it is there, all is there."""
     (out / "objects").mkdir(parents=True, exist_ok=True)
     jobs = [RenderJob(item, size, views, object_file(out, item.entry.key)) for item in objects]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for _ in tqdm(pool.imap_unordered(render_object, jobs), total=len(jobs), unit="object", mininterval=5):
-            pass
+    if workers == 1:
+        for job in tqdm(jobs, unit="object", mininterval=5):
+            render_object(job)
+    else:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            for _ in tqdm(pool.imap_unordered(render_object, jobs), total=len(jobs), unit="object", mininterval=5):
+                pass
     described = {
         "objects": [
             {

@@ -17,7 +17,8 @@ OBJECT_RADIUS = 0.9
 
 _TRANSPARENT = 0.3
 _HOLE = 0.43
-_BENDS_AT_MOST = 0.5
+_BENDS_AT_MOST = 0.75
+"""The cosine between a face's normal and a smooth one at its corner, below which an edge is meant to be sharp."""
 _UNKNOWN_COLOUR = (0.75, 0.75, 0.75)
 
 

@@ -96,6 +96,7 @@ def train(arguments: argparse.Namespace) -> None:
         variants=[variant.noun for variant in variants],
         fine_names=[variant.fine_name for variant in variants],
         sizes=[variant.longest_side for variant in variants],
+        channels=tuple(int(word) for word in arguments.channels.split(",")),
     )
     listed = arguments.out / "variants.json"
     if arguments.warm_start:
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--groups", type=int, default=16, help="objects a step")
     parser.add_argument("--points", type=int, default=4096, help="points of each")
+    parser.add_argument("--channels", default="256,160,112", help="of the planes, from coarse to fine")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument(
         "--warm-start", type=Path, help="the folder of an earlier run, of these models or of some of them"

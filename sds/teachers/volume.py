@@ -140,7 +140,7 @@ def _trace(distance: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tenso
         going = (here > _HIT) & (at + step < end)
         active, at, end = active[going], (at + step)[going], end[going]
     hit = (deepest <= _HIT).nonzero()[:, 0]
-    for step in range(1, _DEEPER + 1):
-        behind = origins[hit] + (travelled[hit] + step * _STEP_INSIDE)[:, None] * directions[hit]
+    for further in range(1, _DEEPER + 1):
+        behind = origins[hit] + (travelled[hit] + further * _STEP_INSIDE)[:, None] * directions[hit]
         deepest[hit] = torch.minimum(deepest[hit], _read(distance, behind)[:, 0] * TRUNCATION)
     return travelled, deepest

@@ -55,7 +55,7 @@ class NearWords:
             text = opened.decompress(path.read_bytes(), LARGEST_FILE)
             if not opened.eof:
                 raise ValueError(f"{path}: the dictionary is cut off, or larger than {LARGEST_FILE} bytes")
-            first, *lines = text.decode("utf-8").splitlines()
+            first, *lines = text.decode("utf-8").splitlines() or [""]
             nouns = first.split("\t")
             noun: dict[str, str | None] = {}
             near: dict[str, tuple[str, ...]] = {}
