@@ -31,12 +31,20 @@ _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
+class Extent:
+    """How much is made of each object: training views of `size` pixels, and cameras that look for its field."""
+
+    size: int
+    views: int
+    cameras: int
+
+
+@dataclass(frozen=True)
 class RenderJob:
     """One object to render; its randomness depends on nothing but its key."""
 
     item: CuratedObject
-    size: int
-    views: int
+    extent: Extent
     file: Path
 
 
@@ -45,12 +53,12 @@ def render_object(job: RenderJob) -> None:
     if job.file.exists():
         return
     generator = np.random.default_rng(zlib.crc32(job.item.entry.key.encode()))
-    renderer = LookRenderer(load_mesh(job.item.entry), job.size)
-    drawn = sample_views(job.views, generator) + sample_views(HELD_OUT_VIEWS, generator)
+    renderer = LookRenderer(load_mesh(job.item.entry), job.extent.size)
+    drawn = sample_views(job.extent.views, generator) + sample_views(HELD_OUT_VIEWS, generator)
     views = [replace(view, distance=CAMERA_DISTANCE) for view in drawn]
     layers = np.stack([renderer.render(view) for view in views])
     cameras = np.array([(view.azimuth, view.elevation) for view in views], np.float32)
-    points, values = sample_field(renderer, FIELD_POINTS, generator)
+    points, values = sample_field(renderer, FIELD_POINTS, generator, job.extent.cameras)
     partial = job.file.with_suffix(".partial.npz")
     np.savez(partial, layers=layers, cameras=cameras, points=points, values=values)
     os.replace(partial, job.file)
@@ -61,10 +69,10 @@ def object_file(folder: Path, key: str) -> Path:
     return folder / "objects" / f"{re.sub('[^A-Za-z0-9_-]+', '_', key)}.npz"
 
 
-def build(objects: list[CuratedObject], nouns: list[Noun], out: Path, size: int, views: int, workers: int) -> None:
+def build(objects: list[CuratedObject], nouns: list[Noun], out: Path, extent: Extent, workers: int) -> None:
     """Renders every object; ``objects.json`` comes last: if it is there, all is there."""
     (out / "objects").mkdir(parents=True, exist_ok=True)
-    jobs = [RenderJob(item, size, views, object_file(out, item.entry.key)) for item in objects]
+    jobs = [RenderJob(item, extent, object_file(out, item.entry.key)) for item in objects]
     if workers == 1:
         for job in tqdm(jobs, unit="object", mininterval=5):
             render_object(job)
@@ -100,6 +108,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=64, help="side of a view in pixels")
     parser.add_argument("--views", type=int, default=60, help="training views an object")
+    parser.add_argument("--cameras", type=int, default=72, help="cameras all around that find out what is outside")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     if arguments.catalogues:
@@ -107,7 +116,8 @@ def main() -> None:
         objects, nouns = curate(entries, _HERE / "curation.csv"), read_nouns(_HERE / "nouns.csv")
     else:
         objects, nouns = name_by_file(read_mesh_folder(arguments.meshes))
-    build(objects, nouns, arguments.out, arguments.size, arguments.views, arguments.workers)
+    extent = Extent(arguments.size, arguments.views, arguments.cameras)
+    build(objects, nouns, arguments.out, extent, arguments.workers)
 
 
 if __name__ == "__main__":

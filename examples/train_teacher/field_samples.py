@@ -23,23 +23,28 @@ POINT_SCALE = 32767
 VALUES = 9
 """Distance, colour (3), whether painted, relative luminance, normal (3)."""
 
-_CAMERAS = 72
 _SIDE = 256
 _SURFACE_POINTS = 120_000
 _SLACK = 0.006
 
 
 def sample_field(
-    renderer: LookRenderer, count: int, generator: np.random.Generator
+    renderer: LookRenderer, count: int, generator: np.random.Generator, cameras: int = 72
 ) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
     """Random points, three in four of them near the surface, and what is there.
+
+    Args:
+        renderer: sees the model.
+        count: how many points.
+        generator: of what is random.
+        cameras: how many look at it, from all around.
 
     Returns:
         Points (count, 3), as shares of `POINT_SCALE`; values (count, `VALUES`): the distance in shares of
         `TRUNCATED` / 127 (negative inside), colour - 0.5 in shares of 1 / 254, painted (0 or 1), luminance - 0.5 in
         shares of 1 / 254, normal in shares of 1 / 127.
     """
-    views = _all_around(_CAMERAS)
+    views = _all_around(cameras)
     seen = [renderer.see(view, _SIDE) for view in views]
     surface, normal, colour, dominant, luminance = _visible_surface(seen, generator)
     points = _random_points(surface, normal, count, generator)

@@ -2,9 +2,9 @@
 
 A diffusers folder with four parts. A `sds.teachers.embedded_words.Lexicon` (`words`) says what was understood; a
 `ShapePrior` makes fields of the things, which are painted, shaped and placed (`sds.teachers.scene`) and seen from the
-camera (`sds.teachers.volume`), once for each of a few candidates; Bayes' rule weighs these given the noisy picture; and a
-`UNet2DConditionModel` adds what the candidates do not know. With m the candidates' posterior mean and s their residual
-spread, the picture is N(m, s^2) before the UNet speaks, so
+camera (`sds.teachers.volume`), once for each of a few candidates; Bayes' rule weighs these given the noisy picture;
+and a `UNet2DConditionModel` adds what the candidates do not know. With m the candidates' posterior mean and s their
+residual spread, the picture is N(m, s^2) before the UNet speaks, so
 
     x0 = m + g alpha s^2 / v (x_t - alpha m) + s sigma / sqrt(v) F,      v = alpha^2 s^2 + sigma^2
 

@@ -29,11 +29,13 @@ def ball_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_field_of_a_ball_is_its_distance(ball_file: Path) -> None:
-    points, values = sample_field(LookRenderer(load_mesh(entry(ball_file))), 4000, np.random.default_rng(0))
+    points, values = sample_field(LookRenderer(load_mesh(entry(ball_file))), 4000, np.random.default_rng(0), cameras=24)
     place = points.astype(np.float64) / POINT_SCALE
     length = np.linalg.norm(place, axis=1)
     expected = np.clip(length - OBJECT_RADIUS - THICKENED, -TRUNCATED, TRUNCATED)
-    assert np.abs(values[:, 0] / 127 * TRUNCATED - expected).max() < 0.01
+    error = np.abs(values[:, 0] / 127 * TRUNCATED - expected)
+    assert error.mean() < 0.002
+    assert error.max() < 0.02  # a point in the very rim may be seen past by none of the cameras
     near = np.abs(length - OBJECT_RADIUS) < 0.05
     normal = values[near, 6:9] / 127
     assert (np.abs((normal * place[near] / length[near, None]).sum(1)) > 0.97).all()
@@ -43,7 +45,7 @@ def test_a_sheet_without_thickness_has_one_in_the_field(tmp_path: Path) -> None:
     corners = np.array([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]], float)
     trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]]).export(tmp_path / "sheet.ply")
     points, values = sample_field(
-        LookRenderer(load_mesh(entry(tmp_path / "sheet.ply"))), 4000, np.random.default_rng(0)
+        LookRenderer(load_mesh(entry(tmp_path / "sheet.ply"))), 4000, np.random.default_rng(0), cameras=24
     )
     place = points / POINT_SCALE
     middle = np.abs(place[:, [0, 2]]).max(1) < 0.5
@@ -69,7 +71,9 @@ def test_a_prior_learns_resumes_and_shows(tmp_path: Path, ball_file: Path) -> No
     (meshes / "ball.ply").write_bytes(ball_file.read_bytes())
     red_box(meshes / "cube.glb")
     data, out = tmp_path / "data", tmp_path / "run"
-    run("build_fields.py", "--meshes", meshes, "--out", data, "--size", 16, "--views", 4, "--workers", 1)
+    run(
+        "build_fields.py", "--meshes", meshes, "--out", data, "--size", 16, "--views", 2, "--cameras", 8, "--workers", 1
+    )
     options = ("--data", data, "--groups", 2, "--points", 64, "--channels", "16,8", "--out")
     run("train_shapes.py", *options, out, "--steps", 2)
     run("train_shapes.py", *options, out, "--steps", 3)
@@ -79,21 +83,7 @@ def test_a_prior_learns_resumes_and_shows(tmp_path: Path, ball_file: Path) -> No
     with Image.open(tmp_path / "sheet.png") as picture:
         assert picture.size == (16 * 12, 16)
     other = tmp_path / "more"
-    run(
-        "train_shapes.py",
-        "--data",
-        data,
-        "--out",
-        other,
-        "--steps",
-        1,
-        "--groups",
-        2,
-        "--points",
-        64,
-        "--warm-start",
-        out,
-    )
+    run("train_shapes.py", *options, other, "--steps", 1, "--warm-start", out)
     began = torch.load(out / "shapes.pt", weights_only=True)["average"]["values"]["seed.weight"]
     after = torch.load(other / "shapes.pt", weights_only=True)["network"]["seed.weight"]
     assert (after - began).abs().max() < 0.01  # one step of the warm-up away
