@@ -7,6 +7,7 @@ images are sRGB.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from dataclasses import dataclass, field, replace
@@ -144,7 +145,7 @@ class _File:
     textures: list[dict[str, Any]] = field(default_factory=list)
     materials: list[dict[str, Any]] = field(default_factory=list)
     extensions: set[str] = field(default_factory=set)
-    _image_numbers: dict[int, int] = field(default_factory=dict)
+    _image_numbers: dict[bytes, int] = field(default_factory=dict)
 
     def view(self, content: bytes, **more: Any) -> int:
         """Adds bytes; returns the number of their buffer view."""
@@ -173,11 +174,12 @@ class _File:
         return reference
 
     def _image(self, image: Image) -> int:
-        """Adds an image (H, W, 3 or 4), each once."""
-        if id(image) not in self._image_numbers:
+        """Adds an image (H, W, 3 or 4), each content once."""
+        key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
+        if key not in self._image_numbers:
             self.images.append({"bufferView": self.view(png_bytes(image)), "mimeType": "image/png"})
-            self._image_numbers[id(image)] = len(self.images) - 1
-        return self._image_numbers[id(image)]
+            self._image_numbers[key] = len(self.images) - 1
+        return self._image_numbers[key]
 
     def document(self) -> dict[str, Any]:
         """The lists, as glTF names them; empty ones are not allowed."""

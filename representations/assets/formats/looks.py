@@ -77,10 +77,13 @@ def look_of(material: Material, maps: Mapping[MapName, MapUse]) -> Look:
     order = [name for name in MAPS if name in maps]
     places = list(dict.fromkeys(maps[name].place for name in order))
     samplings = {name: replace(maps[name].sampling, uv_set=places.index(maps[name].place)) for name in order}
+    with_opacity = ("base_colour",) if material.alpha_mode != "opaque" else ()
     images: dict[str, Any] = {
-        name: maps[name].image if name == "base_colour" else np.ascontiguousarray(maps[name].image[:, :, :3])
-        for name in order
+        name: maps[name].image if name in with_opacity else _opaque(maps[name].image) for name in order
     }
-    if material.alpha_mode == "opaque" and "base_colour" in images:
-        images["base_colour"] = np.ascontiguousarray(images["base_colour"][:, :, :3])
     return Look(replace(material, samplings=samplings, **images), tuple(places) or (Place(),))
+
+
+def _opaque(image: Image) -> Image:
+    """The image without its opacity; itself if it has none, so that it is known as the same."""
+    return image if image.shape[2] == 3 else np.ascontiguousarray(image[:, :, :3])

@@ -1,0 +1,145 @@
+"""Other people's mesh files, read by ourselves, exported, and compared with independent readers.
+
+    python -m tests.external.compare_real_files FOLDER [FOLDER ...]
+
+Every .obj, .glb, .gltf, .ply, .stl and .off file below the folders is read and written as GLB. The areas by direction
+and the middles must be those that assimp (OBJ, of which it cuts concave polygons as we do; `pip install assimp-py`) or
+trimesh (all else, and what was written) finds; the materials must survive, and OBJ files keep their textures. Faces
+that were turned round, which is said, are counted apart. What differs is printed; the last line counts.
+
+Files to try: the Debian package sweethome3d-furniture (its .sh3f files are archives with OBJ files), the npm package
+@webxr-input-profiles/assets (GLB).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import assimp_py
+import numpy as np
+import trimesh
+
+from representations.assets.asset import Asset
+from representations.assets.finishing import prepared
+from representations.assets.reading import SUFFIXES, MeshFileError, load_mesh, read_mesh_file
+from representations.assets.writing import write_asset
+from representations.geometry.mesh import MeshError
+
+
+def main(folders: list[str]) -> int:
+    """Compares all files; returns how many differ without a word."""
+    paths = sorted(path for folder in folders for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    counts = dict.fromkeys(("the same", "turned, and said", "refused", "different", "theirs fails"), 0)
+    with tempfile.TemporaryDirectory() as scratch:
+        for path in paths:
+            verdict, why = compared(path, Path(scratch))
+            counts[verdict] += 1
+            if verdict != "the same":
+                print(f"{verdict:12} {path}: {why}", flush=True)
+    print(f"{len(paths)} files: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+    return counts["different"]
+
+
+def compared(path: Path, scratch: Path) -> tuple[str, str]:
+    """What comes of one file, and why."""
+    try:
+        file = read_mesh_file(path)
+        asset, notes = prepared(file.asset)
+        written = load_mesh(write_asset(asset, scratch / "written.glb", may_face_inwards=True)[0])
+    except (MeshFileError, MeshError) as error:
+        return "refused", str(error)
+    try:
+        theirs = triangles_of_assimp(path) if path.suffix.lower() == ".obj" else triangles_of_trimesh(path)
+        after = triangles_of_trimesh(scratch / "written.glb")
+    except Exception as error:  # it fails in every way on files that it cannot read
+        return "theirs fails", f"{type(error).__name__}: {error}"
+    ours = file.asset.mesh.vertices[file.asset.mesh.faces]
+    found = differences(ours, theirs, "read")
+    found += differences(asset.mesh.vertices[asset.mesh.faces], after, "written")
+    found += looks(asset, written)
+    if path.suffix.lower() == ".obj":
+        found += diffuse_colours(path, file.asset)
+    turned = [note for note in notes if "turned" in note]
+    if found:
+        return "different", "; ".join(found + turned)
+    return ("turned, and said", turned[0]) if turned else ("the same", "")
+
+
+def triangles_of_trimesh(path: Path) -> np.ndarray:
+    """(F, 3, 3) of all geometry of a file, placed."""
+    scene = trimesh.load(path, force="scene", process=False)
+    parts = [part.triangles for part in scene.dump() if isinstance(part, trimesh.Trimesh)]
+    return np.concatenate(parts) if parts else np.zeros((0, 3, 3))
+
+
+def triangles_of_assimp(path: Path) -> np.ndarray:
+    """(F, 3, 3) of all geometry of an OBJ file."""
+    scene = assimp_py.import_file(str(path), assimp_py.Process_Triangulate)
+    parts = []
+    for mesh in scene.meshes:
+        places = np.array(mesh.vertices, dtype=np.float64).reshape(-1, 3)
+        indices = np.array(mesh.indices, dtype=np.int64)
+        parts.append(places[indices[: len(indices) // 3 * 3].reshape(-1, 3)])
+    return np.concatenate(parts)
+
+
+def differences(ours: np.ndarray, theirs: np.ndarray, when: str) -> list[str]:
+    """Whether two soups of triangles have the same faces, each with the same front.
+
+    Faces without area do not count. Polygons may be cut along other diagonals, so that vertices and areas by direction
+    are compared where the triangles are not the same.
+    """
+    size = float(np.ptp(theirs.reshape(-1, 3), axis=0).max()) if len(theirs) else 1.0
+    sums = []
+    for soup in (ours, theirs):
+        normals = np.cross(soup[:, 1] - soup[:, 0], soup[:, 2] - soup[:, 0]) / 2
+        area = np.linalg.norm(normals, axis=1)
+        octant = ((normals > 1e-3 * area[:, None]) * [1, 3, 9] + (normals < -1e-3 * area[:, None]) * [2, 6, 18]).sum(1)
+        by_direction = np.bincount(octant, area, 27)
+        middles = (soup.mean(axis=1) * area[:, None]).sum(axis=0)
+        sums.append(np.concatenate([by_direction, middles / size]))
+    scale = max(float(sums[1][:27].sum()), 1e-30)
+    off = float(np.abs(sums[0] - sums[1]).max()) / scale
+    return [f"{when}: areas differ by {off:.2%}"] if off > 2e-3 else []
+
+
+def looks(before: Asset, after: Asset) -> list[str]:
+    """Whether the materials of an asset are those that were written."""
+    found = []
+    for what in ("roughness", "metallic", "alpha_mode", "base_factor", "emission_factor", "normal_scale"):
+        sets = [
+            sorted({repr(np.round(getattr(asset.materials[number], what), 5) if what != "alpha_mode"
+                         else asset.materials[number].alpha_mode) for number in used_materials(asset)})
+            for asset in (before, after)
+        ]  # fmt: skip
+        if sets[0] != sets[1]:
+            found.append(f"{what} differs")
+    maps = [sorted(name for number in used_materials(asset) for name in asset.materials[number].maps)
+            for asset in (before, after)]  # fmt: skip
+    return found + (["maps differ"] if maps[0] != maps[1] else [])
+
+
+def used_materials(asset: Asset) -> list[int]:
+    """The numbers of the materials that some face has."""
+    return [0] if asset.material_of is None else np.unique(asset.material_of).tolist()
+
+
+def diffuse_colours(path: Path, asset: Asset) -> list[str]:
+    """Whether an OBJ's textures and colours are those that trimesh finds, by the names of the materials."""
+    scene = trimesh.load(path, force="scene", process=False)
+    ours = {asset.materials[number].name: asset.materials[number] for number in reversed(used_materials(asset))}
+    found = []
+    for part in scene.geometry.values():
+        theirs = getattr(part.visual, "material", None)
+        own = ours.get(getattr(theirs, "name", None) or "")
+        if own is None or theirs is None:
+            continue
+        if getattr(theirs, "image", None) is not None and own.base_colour is None:
+            found.append(f"the texture of {own.name} is missing")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(sys.argv[1:]) else 0)
