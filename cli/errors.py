@@ -27,6 +27,7 @@ def expected() -> tuple[type[BaseException], ...]:
     from sds.teachers.folder import TeacherFolderError
     from sds.teachers.remote.client import RemoteTeacherError
     from students.folder import StudentFolderError
+    from students.measures.health import GoneToNoiseError
     from students.measures.reference import ReferenceFileError
 
     return (
@@ -44,6 +45,7 @@ def expected() -> tuple[type[BaseException], ...]:
         OSError,
         OutOfMemoryError,
         StudentFolderError,
+        GoneToNoiseError,
         ReferenceFileError,
     )
 

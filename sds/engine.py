@@ -71,7 +71,11 @@ class Settings:
         weighting: the weight of each image.
         times: the noise levels that are visited.
         learning_rate: a factor on the optimiser's own learning rates over the run.
-        critic_steps: updates of the critic before each step of the generator.
+        critic_steps: updates of the critic for each step of the generator.
+        critic_draws: whether the critic learns from images that are drawn for it alone, before the generator's step, as
+            Diff-Instruct and DMD have it: cheap where a draw is one evaluation. Otherwise it learns, after the
+            generator's step, from the images of that step (VSD). In neither case does the generator meet a critic that
+            has just trained on the very images that are compared.
         seed: of everything random.
     """
 
@@ -83,6 +87,7 @@ class Settings:
     times: TimeRange = DREAMFUSION_TIMES
     learning_rate: Ramp = field(default_factory=lambda: Ramp(1.0, 1.0))
     critic_steps: int = 1
+    critic_draws: bool = False
     seed: int = 0
 
 
@@ -152,16 +157,16 @@ class ScoreDistillation:
         return self.done / max(1, self.settings.steps)
 
     def step(self) -> Step:
-        """One step of the generator, after those of the critic.
+        """One step of the generator, and those of the critic.
 
         Raises NonFiniteGradientError before anything is changed if a gradient is infinite or not a number.
         """
         settings = self.settings
+        critic_loss = self._update_critic_on_draws() if settings.critic_draws else None
         draw = self.generator.draw(settings.batch_size, self.rng)
         rendering = self.generator(draw)
         x = self.teacher.encode(image_of(rendering))
         conditions = self.told(draw)
-        critic_loss = self._update_critic(x, conditions)
 
         t = settings.times.sample(len(x), self.progress, self.rng)
         noise = torch.randn(x.shape, generator=self.rng).to(x)
@@ -186,6 +191,8 @@ class ScoreDistillation:
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * learning_rate
         self.descent(loss, f"the generator's parameters at step {self.done}")
+        if not settings.critic_draws:
+            critic_loss = self._update_critic(x, conditions)
         self.done += 1
         size = root_mean_square(score.gradient)
         distance = root_mean_square(x.detach() - score.guided)
@@ -230,13 +237,28 @@ class ScoreDistillation:
         self.done = state["done"]
 
     def _update_critic(self, x: Tensor, conditions: PromptConditions) -> float | None:
-        """The critic learns first, so that the generator's step meets a critic that knows its present images."""
+        """The critic learns from the images ``x`` of this step; the last loss, None without a critic."""
         if self.critic is None:
             return None
         told = conditions.reference or conditions.conditional
         loss = None
         for _ in range(self.settings.critic_steps):
             loss = self.critic.update(x, told, self.rng)
+        return loss
+
+    @torch.no_grad()
+    def _drawn_for_critic(self) -> tuple[Tensor, PromptConditions]:
+        draw = self.generator.draw(self.settings.batch_size, self.rng)
+        return self.teacher.encode(image_of(self.generator(draw))), self.told(draw)
+
+    def _update_critic_on_draws(self) -> float | None:
+        """The critic learns from fresh images, new ones for each of its updates; the last loss, None without one."""
+        if self.critic is None:
+            return None
+        loss = None
+        for _ in range(self.settings.critic_steps):
+            x, conditions = self._drawn_for_critic()
+            loss = self.critic.update(x, conditions.reference or conditions.conditional, self.rng)
         return loss
 
 

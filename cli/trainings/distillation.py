@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.hub import find_teacher_folder
 from students.folder import CARD, sample, save_student
 from students.inputs import save_inputs
+from students.measures.health import NoiseWatch
 from students.recipes.catalogue import RECIPES
 from students.recipes.order import Order, StudentRun
 from students.teachers import TeacherInShares, can_be_guided
@@ -44,6 +45,9 @@ LOGGED_EVERY = 10
 
 READ_HERE = ("teacher", "prompts", "images", "features", "distance", "bfloat16")
 """Parts of a request that stand for something bigger than they are."""
+
+WATCHED = 4
+"""Images that are looked at with each line of the log, so that a student that has gone to noise is stopped."""
 
 SHEET = 8
 """Prompts on the sheet of samples, in columns; three images of each."""
@@ -131,7 +135,7 @@ def build(order: Order) -> StudentRun:
 
 def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> None:
     """Take the steps that are left and write the student."""
-    saved, writes = time.monotonic(), is_first_process()
+    saved, writes, watch = time.monotonic(), is_first_process(), NoiseWatch()
     if writes:
         forget_later_lines(folder.log, done)
     with tqdm(
@@ -145,6 +149,7 @@ def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> No
                 signals = run.signals(step)
                 if writes:
                     log(folder.log, {"step": done, **signals})
+                watch.look(drawn_now(run, order))
                 bar.set_postfix({name: f"{value:.3g}" for name, value in signals.items()})
             if writes and time.monotonic() - saved > CHECKPOINT_SECONDS and done < order.steps:
                 save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
@@ -155,6 +160,28 @@ def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> No
         write_student(run, order, folder)
         print(folder.path)
     first_process_says(True)  # nobody leaves while another may still wait for an answer
+
+
+@torch.no_grad()
+def drawn_now(run: StudentRun, order: Order) -> Tensor:
+    """A few images x of the student as it is, always of the same noise."""
+    rng = torch.Generator().manual_seed(0)
+    texts = [order.texts[i % len(order.texts)] for i in range(WATCHED)]
+    view = None if order.views is None else order.views(WATCHED, rng)
+    return sample(run.student, run.card, order.teacher.shape, order.teacher.condition(texts, view), rng)
+
+
+def pairs_bar() -> Callable[[int, int], None]:
+    """Shows how the teacher's pairs become more, for `students.recipes.order.Order.report`."""
+    bar = tqdm(desc="the teacher draws", unit="picture", dynamic_ncols=True, disable=not is_first_process(), delay=1)
+
+    def report(done: int, count: int) -> None:
+        bar.total = count
+        bar.update(done - bar.n)
+        if done == count:
+            bar.close()
+
+    return report
 
 
 def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFolder) -> Order:
@@ -177,6 +204,7 @@ def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFo
         pairs_file=folder.pairs,
         images=real,
         together=together,
+        report=pairs_bar(),
         features=features_named(request.features, device),
         distance=distance_named(request.distance, teacher, device),
         **known,

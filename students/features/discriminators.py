@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,21 @@ class Features(Protocol):
 
     def __call__(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Sequence[Tensor]:
         """Features of x (batch, ...), each (batch, channels, ...), differentiable in x."""
+        ...
+
+
+@runtime_checkable
+class NoisyFeatures(Protocol):
+    """Features of images with noise, which can be asked for at any one level.
+
+    Attributes:
+        times: the noise levels at which images are looked at.
+    """
+
+    times: TimeRange
+
+    def at(self, x_t: Tensor, t: Tensor, condition: Condition) -> Sequence[Tensor]:
+        """Features of x_t, (batch, ...), of the noise level ``t``, (batch,)."""
         ...
 
 

@@ -90,6 +90,7 @@ def distribution_matching(
             times=settings.times,
             learning_rate=settings.decay,
             critic_steps=critic_steps,
+            critic_draws=True,
             seed=settings.seed,
         ),
         critic=critic or Critic(teacher, settings.critic),

@@ -24,9 +24,10 @@ from torch import Tensor
 from sds.critic import Critic
 from sds.denoiser import Condition, NeuralTeacher
 from sds.engine import ScoreDistillation
+from sds.ramps import TimeRange
 from sds.schedule import NoiseSchedule
 from sds.score import Weighting, normalized_weight
-from students.features.discriminators import Discriminator, LearningDiscriminator
+from students.features.discriminators import Discriminator, LearningDiscriminator, NoisyFeatures
 from students.generator import FewStepGenerator
 from students.methods.adversarial import NON_SATURATING, Adversary
 from students.methods.distribution_matching import MatchingSettings, distribution_matching
@@ -60,28 +61,38 @@ def forward_kl(r: Tensor) -> Tensor:
 
 
 class RatioCritic(Critic):
-    """A critic that also remembers the density ratio of the images that it learned from last.
+    """A critic that also knows the density ratio of the noisy images that it was asked about last.
 
+    The ratio belongs to the x_t of the gradient (theorem 1 of the paper): at other noise it would weigh other images.
     Call `look_through` with the discriminator before the first update; it may look at this critic's own network.
 
     Attributes:
-        ratio: p / q of the last images, shape (batch,), by the discriminator as it was then.
+        ratio: p / q of the last x_t, shape (batch,), by the discriminator as it was then.
     """
 
     discriminator: Discriminator | LearningDiscriminator
+    looks: NoisyFeatures
     ratio: Tensor
 
-    def look_through(self, discriminator: Discriminator | LearningDiscriminator) -> None:
-        """Choose who estimates the ratio."""
-        self.discriminator = discriminator
+    def look_through(self, discriminator: Discriminator | LearningDiscriminator, times: TimeRange) -> None:
+        """Choose who estimates the ratio, and at which noise levels it learns to: those of the gradient.
 
-    def update(self, x: Tensor, condition: Condition, generator: torch.Generator) -> float:
-        """See `Critic.update`."""
-        loss = super().update(x, condition, generator)
-        with torch.no_grad():
-            logit = self.discriminator(self.discriminator.features(x.detach(), condition, generator))
+        Raises ValueError if its features do not see noise.
+        """
+        looks = getattr(discriminator.features, "of_network", discriminator.features)
+        if not isinstance(looks, NoisyFeatures):
+            raise ValueError(
+                "f-distill compares noisy images: features must see noise (--features teacher or learning)"
+            )
+        looks.times = times
+        self.discriminator, self.looks = discriminator, looks
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `Critic`."""
+        logit = self.discriminator(self.looks.at(x_t, t, condition))
         self.ratio = logit.clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO).exp()
-        return loss
+        return super().__call__(x_t, t, condition)
 
 
 def ratio_weight(ratio: Callable[[], Tensor], divergence: Divergence) -> Weighting:

@@ -70,12 +70,19 @@ class ScoreIdentity:
         further = [torch.randn(batch.noise.shape, generator=rng).to(batch.noise) for _ in range(steps - 1)]
         x = sample_again(learning.student, [batch.noise, *further], self.times[:steps], batch.condition)
         for _ in range(self.critic_steps):
-            self.critic.update(x, batch.condition, rng)
+            self.critic.update(self._fresh(learning, batch), batch.condition, rng)
         t = self.noise_levels.sample(len(x), learning.progress, rng)
         x_t = self.teacher.schedule.add_noise(x, torch.randn(x.shape, generator=rng).to(x), t)
         of_teacher = self.teacher(x_t, t, batch.condition)
         of_critic = self.seen_by_critic(x_t, t, batch.condition)
         return identity_loss(x, of_teacher, of_critic, self.correction).mean()
+
+    @torch.no_grad()
+    def _fresh(self, learning: Learning, batch: Batch) -> Tensor:
+        """Images for the critic alone, of other noise: on the loss's own it would know by heart what they are."""
+        rng, count = learning.rng, int(torch.randint(len(self.times), (), generator=learning.rng)) + 1
+        noise = [torch.randn(batch.noise.shape, generator=rng).to(batch.noise) for _ in range(count)]
+        return sample_again(learning.student, noise, self.times[:count], batch.condition)
 
     def state_dict(self) -> dict[str, Any]:
         """The critic's."""

@@ -63,7 +63,7 @@ def f_distill_recipe(order: Order) -> StudentRun:
     def engine(generator: FewStepGenerator, settings: MatchingSettings) -> ScoreDistillation:
         critic = RatioCritic(order.teacher, settings.critic)
         looks = order.features(order.teacher, critic.network)
-        critic.look_through(discriminator_on(looks, data))
+        critic.look_through(discriminator_on(looks, data), settings.times)
         return f_distillation(
             generator, order.teacher, settings, critic, data, forward_kl, critic_steps=order.critic_steps or 5
         )

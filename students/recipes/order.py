@@ -57,6 +57,7 @@ class Order:
         features: what discriminators look at.
         distance: between images in regressions on pairs; None is the recipe's. It is measured in the teacher's x.
         critic_steps: of the critic before each of the student's; 0 stands for the recipe's.
+        report: called with how many of the teacher's pairs there are, and shall be, while they are made.
     """
 
     teacher: NeuralTeacher
@@ -78,6 +79,7 @@ class Order:
     features: FeatureSource = teacher_features
     distance: Distance | None = None
     critic_steps: int = 0
+    report: Callable[[int, int], None] | None = None
 
     def __post_init__(self) -> None:
         # A recipe meets a teacher that can be asked at every t, whatever it predicts.
@@ -173,7 +175,7 @@ def obtained_pairs(order: Order, keep: Sequence[int] = ()) -> Pairs:
             )
         return found
     rng = torch.Generator().manual_seed(order.seed)
-    pairs = make_pairs(order.guided, order.pairs, rng, steps=order.path_steps, keep=keep)
+    pairs = make_pairs(order.guided, order.pairs, rng, steps=order.path_steps, keep=keep, report=order.report)
     if order.pairs_file is not None and is_first_process():
         pairs.save(order.pairs_file)
     return pairs

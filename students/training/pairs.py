@@ -8,7 +8,7 @@ the teacher says about the first pair; a teacher that says something else is not
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +88,7 @@ def make_pairs(
     keep: Sequence[int] = (),
     solver: Solver = ddim,
     batch_size: int = 64,
+    report: Callable[[int, int], None] | None = None,
 ) -> Pairs:
     """Solve ``count`` trajectories of ``prompts.teacher`` from pure noise to the image.
 
@@ -99,6 +100,7 @@ def make_pairs(
         keep: after which steps the state is kept, beside the noise and the image.
         solver: the rule of a step.
         batch_size: of one call of the teacher.
+        report: called with the number of pairs that are there, and how many there will be, after each call.
 
     Raises:
         ValueError: if there is nothing to do, or ``keep`` names steps that are not between noise and image.
@@ -120,6 +122,8 @@ def make_pairs(
         states.append(torch.stack([path[step] for step in kept], dim=1).cpu())
         texts += asked
         views.append(view)
+        if report is not None:
+            report(start + size, count)
     times = torch.tensor([1 - step / steps for step in kept], dtype=torch.float64)
     unsigned = Pairs(torch.cat(states), times, texts, _joined(views), torch.empty(0))
     return Pairs(unsigned.states, times, texts, unsigned.view, _prediction(unsigned, prompts.teacher))

@@ -20,7 +20,7 @@ from students.methods.continuous_consistency import continuous_consistency
 from students.methods.distribution_matching import MatchingSettings
 from students.methods.f_distillation import RatioCritic, f_distillation, forward_kl
 from students.methods.score_identity import ScoreIdentity
-from students.methods.targets import at_random_guidance
+from students.methods.targets import Learning, at_random_guidance
 from students.teachers import Differentiable, GuidedTeacher, OnStraightPaths, with_guidance
 from students.training.batches import Images, noise_batches
 from students.training.loop import Distillation, DistillationSettings, Regression, Stage
@@ -99,6 +99,80 @@ def test_sid_matches_a_distribution_without_data():
     assert 0.1 < float((drawn() < 0).float().mean()) < 0.5
 
 
+class NoisyWaves(Waves):
+    """The same of points with noise."""
+
+    def __init__(self, teacher: PointTeacher, dimension: int) -> None:
+        super().__init__(dimension)
+        self.teacher, self.times = teacher, TimeRange(Ramp(0.5, 0.5), Ramp(0.5, 0.5))
+
+    def __call__(self, x, condition, rng):
+        t = self.times.sample(len(x), 0.0, rng)
+        noise = torch.randn(x.shape, generator=rng).to(x)
+        return self.at(self.teacher.schedule.add_noise(x, noise, t), t, condition)
+
+    def at(self, x_t, t, condition):
+        return super().__call__(x_t, condition, torch.Generator())
+
+
+def test_the_ratio_of_f_distill_is_that_of_the_gradients_own_noisy_images():
+    """Theorem 1 weighs each x_t by r(x_t): not by that of another noising of the same image."""
+    teacher, seen = two_modes(), []
+    torch.manual_seed(0)
+    critic = RatioCritic(teacher, CriticSettings(rank=None))
+    discriminator = Discriminator(NoisyWaves(teacher, 1), [128])
+    times = TimeRange(Ramp(0.1, 0.1), Ramp(0.9, 0.9))
+    critic.look_through(discriminator, times)
+    assert discriminator.features.times is times  # it learns at the gradient's noise levels
+    settings = MatchingSettings(3, batch_size=16, times=times)
+    generator = FewStepGenerator(Student(teacher), (1,), null_prompt(teacher))
+    run = f_distillation(generator, teacher, settings, critic, data(teacher), forward_kl, critic_steps=1)
+    asked = critic.looks.at
+
+    def remembering(x_t, t, condition):
+        seen.append((x_t.clone(), t.clone(), [p.detach().clone() for p in discriminator.parameters()]))
+        return asked(x_t, t, condition)
+
+    critic.looks.at = remembering
+    original = teacher.__class__.__call__
+    gradients_at = []
+
+    class Watched(PointTeacher):
+        def __call__(self, x_t, t, condition):
+            gradients_at.append((x_t.clone(), t.clone()))
+            return original(self, x_t, t, condition)
+
+    teacher.__class__ = Watched
+    run.step()
+    (x_t, t), matching = gradients_at[0], [entry for entry in seen if entry[0].shape == gradients_at[0][0].shape]
+    assert any(torch.equal(x_t, entry[0]) and torch.equal(t, entry[1]) for entry in matching)
+
+
+def test_f_distill_wants_features_that_see_noise():
+    critic = RatioCritic(two_modes(), CriticSettings(rank=None))
+    with pytest.raises(ValueError, match="must see noise"):
+        critic.look_through(Discriminator(Waves(1), [128]), TimeRange(Ramp(0.1, 0.1), Ramp(0.9, 0.9)))
+
+
+def test_the_critic_of_sid_learns_from_images_of_its_own():
+    """On the loss's own images it would know by heart what they are."""
+    teacher = two_modes()
+    torch.manual_seed(0)
+    student, critic = Student(teacher), Critic(teacher, CriticSettings(rank=None))
+    term = ScoreIdentity(Differentiable(teacher), critic, (0.7,), critic_steps=2)
+    learned = []
+    update = critic.update
+    critic.update = lambda x, condition, rng: (learned.append(x.clone()), update(x, condition, rng))[1]
+    batch = noise_batches(null_prompt(teacher))(16, torch.Generator().manual_seed(1))
+    term(Learning(student, student, 0.0, torch.Generator().manual_seed(2)), batch)
+    own = sample_again(student, [batch.noise], (0.7,), batch.condition)
+    assert len(learned) == 2
+    for images in (*learned, learned[0] - learned[1]):
+        assert not images.requires_grad
+        assert float((images - own).abs().mean()) > 0.1
+    assert not torch.equal(*learned)
+
+
 def test_f_distill_covers_the_ring():
     teacher = ring(5, 0.2)
     torch.manual_seed(1)
@@ -113,7 +187,7 @@ def test_f_distill_covers_the_ring():
         decay=Ramp(1.0, 0.1, begin=0.5),
     )
     critic = RatioCritic(teacher, settings.critic)
-    critic.look_through(Discriminator(Waves(2), [128]))
+    critic.look_through(Discriminator(NoisyWaves(teacher, 2), [128]), settings.times)
     source = Images(real, teacher.condition([""] * len(real)))
     run = f_distillation(
         generator, teacher, settings, critic, source, forward_kl, critic_steps=2, weight=0.05, learning_rate=3e-3
@@ -183,8 +257,8 @@ def test_what_learns_beside_the_student_continues_exactly(method: str):
             return student, Distillation(student, teacher, stages, DistillationSettings(8, seed=seed))
         generator = FewStepGenerator(student, (1,), null_prompt(teacher), (1.0, 0.5))
         ratio_critic = RatioCritic(teacher, CriticSettings(rank=None))
-        ratio_critic.look_through(Discriminator(Waves(1), [128]))
         settings = MatchingSettings(6, batch_size=8, seed=seed)
+        ratio_critic.look_through(Discriminator(NoisyWaves(teacher, 1), [128]), settings.times)
         return student, f_distillation(
             generator, teacher, settings, ratio_critic, data(teacher), forward_kl, critic_steps=1
         )
