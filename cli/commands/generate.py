@@ -93,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--guidance-scale", type=numbers.guidance_scale, metavar="G", help="how strongly to follow the prompt"
     )
+    how.add_argument(
+        "--weighting",
+        choices=("constant", "sigma-squared", "dreamfusion", "uniform", "min-snr", "normalized"),
+        help="of the noise levels (default: the recipe's): constant for images; sigma-squared for noise, the same as "
+        "dreamfusion; uniform for noise; min-snr; normalized: every image moves equally far",
+    )
     how.add_argument("--negative", default="", metavar="PROMPT", help="what to move away from")
     how.add_argument(
         "--perp-neg",
@@ -213,6 +219,7 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
             preset=options.preset,
             steps=options.steps,
             guidance_scale=options.guidance_scale,
+            weighting=options.weighting or "",
             seed=options.seed,
         )
         for prompt in prompts

@@ -19,6 +19,7 @@ class Recipe:
         size: pixels along one side of a view; None stands for a multiple of the teacher's own. Its `encode` shrinks
             them again, so that edges are smooth and every detail is met by some ray.
         guidance: how strongly to follow the prompt.
+        weighting: of the noise levels: a name in `sds.score.WEIGHTINGS`.
         times: the noise levels that are visited.
         learning_rate: a factor on the representation's own learning rates.
         roughness: weight of the penalty on neighbouring voxels that differ.
@@ -28,6 +29,7 @@ class Recipe:
     batch_size: int
     size: int | None
     guidance: Guidance
+    weighting: str
     times: TimeRange
     learning_rate: Ramp
     roughness: float
@@ -73,6 +75,7 @@ SMALL_TEACHER = FieldRecipe(
     batch_size=4,
     size=None,
     guidance=Guidance(scale=2.0, contrast=0.5, limit=1.0),
+    weighting="constant",
     # From the outline to the detail. High noise is visited to the end: it is what holds colours in place, which drift
     # where only the detail is judged.
     times=TimeRange(Ramp(0.3, 0.1), Ramp(0.98, 0.7)),
@@ -89,6 +92,7 @@ SMALL_TEACHER_MESH = MeshRecipe(
     batch_size=4,
     size=None,
     guidance=SMALL_TEACHER.guidance,
+    weighting=SMALL_TEACHER.weighting,
     # High noise all along, as for the field: outlines that only low noise has seen grow frills.
     times=TimeRange(Ramp(0.2, 0.1), Ramp(0.98, 0.7)),
     learning_rate=Ramp(1.0, 0.2, begin=0.5),
@@ -106,6 +110,7 @@ LARGE_TEACHER = FieldRecipe(
     batch_size=1,
     size=64,
     guidance=Guidance(scale=100.0),
+    weighting="sigma-squared",
     times=TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.5, begin=0.5, finish=0.5)),
     learning_rate=Ramp(1.0, 1.0),
     roughness=0.1,
@@ -113,13 +118,15 @@ LARGE_TEACHER = FieldRecipe(
     samples=192,
     opacity_entropy=0.1,
 )
-"""For teachers of the size of Stable Diffusion: DreamFusion's and threestudio's settings. Unverified without a GPU."""
+"""For teachers of the size of Stable Diffusion: DreamFusion's and threestudio's settings, w(t) = sigma^2 among them.
+Unverified without a GPU."""
 
 LARGE_TEACHER_MESH = MeshRecipe(
     steps=5_000,
     batch_size=1,
     size=512,
     guidance=LARGE_TEACHER.guidance,
+    weighting=LARGE_TEACHER.weighting,
     times=TimeRange(Ramp(0.02, 0.02), Ramp(0.5, 0.5)),
     learning_rate=Ramp(0.5, 0.1, begin=0.5),
     roughness=0.1,

@@ -27,7 +27,7 @@ from sds.denoiser import NeuralTeacher, Teacher, View
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import PromptConditions
 from sds.prompts import BAD_IMAGE, Directions, PerpNeg, PromptSet, condition_for
-from sds.score import METHODS
+from sds.score import METHODS, WEIGHTINGS
 from sds.teachers.diffusers import DiffusersTeacher
 from sds.teachers.embedded import EmbeddedTeacher
 
@@ -59,6 +59,7 @@ class Request:
         preset: "fast" or "quality".
         steps: of each stage; 0 stands for the preset's.
         guidance_scale: None stands for the method's.
+        weighting: of the noise levels, a name in `sds.score.WEIGHTINGS`; "" stands for the recipe's.
         seed: of everything random; also which of the objects that the prompt may mean is made.
     """
 
@@ -75,6 +76,7 @@ class Request:
     preset: str = "fast"
     steps: int = 0
     guidance_scale: float | None = None
+    weighting: str = ""
     seed: int = 0
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     """In a file, a wish that this version does not know is an error: it could not be met."""
@@ -126,6 +128,8 @@ class Request:
             recipe = replace(recipe, steps=self.steps)
         if self.guidance_scale is not None:
             recipe = replace(recipe, guidance=replace(recipe.guidance, scale=self.guidance_scale))
+        if self.weighting:
+            recipe = replace(recipe, weighting=self.weighting)
         return recipe
 
 
@@ -224,6 +228,7 @@ def build_scene(
             batch_size=recipe.batch_size,
             method=METHODS[request.method],
             guidance=recipe.guidance,
+            weighting=WEIGHTINGS[recipe.weighting],
             times=recipe.times,
             learning_rate=recipe.learning_rate,
             seed=request.seed,
@@ -312,4 +317,11 @@ def _critic(request: Request, teacher: NeuralTeacher, before: Scene | None) -> C
     """A critic for the methods that need one; that of the stage before has learnt how such pictures look."""
     if before is not None and before.distillation.critic is not None:
         return before.distillation.critic
-    return Critic(teacher, CriticSettings()) if request.method == "vsd" else None
+    if request.method != "vsd":
+        return None
+    small = small_teacher_folder(request.teacher) is not None
+    return Critic(teacher, CriticSettings() if small else CriticSettings(learning_rate=PROLIFIC_DREAMERS_RATE))
+
+
+PROLIFIC_DREAMERS_RATE = 1e-4
+"""Of the critic of a large teacher (Wang et al. 2023, appendix); small ones take ten times as much."""

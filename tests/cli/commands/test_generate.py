@@ -1,5 +1,6 @@
 """`scoresmith generate` from the outside: files, resume, kill, and what it refuses."""
 
+import argparse
 import json
 import os
 import shutil
@@ -14,13 +15,14 @@ import pytest
 import torch
 import trimesh
 
+from cli.commands import generate
 from cli.main import main
 from cli.scenes import generation
 from cli.scenes.curves import read_curves
 from cli.scenes.run_folder import folder_name
 from cli.scenes.scene import Scene
 from sds.checkpoint import load_checkpoint
-from sds.score import NonFiniteGradientError
+from sds.score import WEIGHTINGS, NonFiniteGradientError
 
 
 def arguments(teacher: Path, out: Path, *more: str, steps: int = 4) -> list[str]:
@@ -247,3 +249,10 @@ def test_folder_names():
     assert folder_name("красный стул") == "красный-стул"
     assert len(folder_name("椅子" * 100).encode()) <= 200
     assert len(folder_name("very " * 100)) <= 60
+
+
+def test_the_weightings_by_name_are_those_of_the_library():
+    parser = argparse.ArgumentParser()
+    generate.add_arguments(parser)
+    (action,) = [action for action in parser._actions if action.dest == "weighting"]
+    assert set(action.choices) == set(WEIGHTINGS)

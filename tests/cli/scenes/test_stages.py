@@ -31,6 +31,7 @@ from representations.geometry.mesh import Mesh
 from representations.surfaces.distance_grid import DistanceGrid
 from representations.surfaces.mesh_field import MeshField
 from sds.checkpoint import load_checkpoint
+from sds.score import WEIGHTINGS, sigma_squared_weight
 
 
 @pytest.fixture
@@ -149,6 +150,10 @@ def test_what_each_stage_does_by_default():
         Request("a ball", method="nfsd").recipe("mesh").times == Request("a ball", method="nfsd").recipe("nerf").times
     )
     large = Request("a ball", teacher="some/hub-name")
+    assert WEIGHTINGS[large.recipe("nerf").weighting] is sigma_squared_weight  # threestudio's 1 - alpha_bar
+    for stage in ("nerf", "mesh"):
+        assert Request("a ball").recipe(stage).weighting == "constant"
+        assert Request("a ball", weighting="min-snr").recipe(stage).weighting == "min-snr"
     assert (large.recipe("nerf").steps, large.recipe("mesh").steps) == (LARGE_TEACHER.steps, LARGE_TEACHER_MESH.steps)
 
 
