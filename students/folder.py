@@ -44,7 +44,9 @@ class StudentCard:
 
     Attributes:
         method: the recipe's name.
-        times: of its steps, falling from at most 1.
+        times: of its steps, falling from at most 1. The first input is standard normal noise at any of them, and not
+            sigma times it: students that begin below 1 are trained on it, and in variance-preserving levels what they
+            look for in it has deviation 1.
         same_path: whether it follows one path (DDIM), or adds new noise between its steps.
         guidance_scale: that the student has learned; nobody needs to apply it again.
         fixed_steps: whether it knows the way from these times only, and not from any other.
