@@ -37,6 +37,10 @@ class Rays:
         return Rays(self.origins.to(like), self.directions.to(like), self.offsets.to(like))
 
 
+SMALLEST_STEP = 1e-5
+"""Two hundred thousand samples across the unit sphere."""
+
+
 @dataclass(frozen=True)
 class Marching:
     """How rays are sampled: every `step` inside the unit sphere, while any light gets through.
@@ -52,6 +56,10 @@ class Marching:
     def __post_init__(self) -> None:
         if not 0 < self.step <= 1:
             raise ValueError(f"Marching.step must lie in (0, 1], not {self.step}.")
+        if self.step < SMALLEST_STEP:
+            raise ValueError(f"Marching.step must be {SMALLEST_STEP:g} or more, not {self.step}: rays would never end.")
+        if not 0 <= self.stop_transmittance < 1:
+            raise ValueError(f"Marching.stop_transmittance must lie in [0, 1), not {self.stop_transmittance}.")
 
 
 class RayIntegral(NamedTuple):

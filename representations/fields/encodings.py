@@ -109,8 +109,10 @@ class HashEncoding(nn.Module):
         """(P, levels * features) for points (P, 3) in [0, 1].
 
         Raises:
-            ValueError: if a point lies outside or is not finite.
+            ValueError: if the points have no three columns, or one lies outside or is not finite.
         """
+        if points.dim() != 2 or points.shape[1] != 3:
+            raise ValueError(f"Points to encode must have the shape (P, 3), not {tuple(points.shape)}.")
         if not bool(((points >= 0) & (points <= 1)).all()):
             raise ValueError("Some points to encode are not finite or lie outside [0, 1]^3.")
         if points.device.type == "cpu":

@@ -62,12 +62,23 @@ def _require_sound_input(grid: Tensor, rays: Rays, occupancy: Tensor) -> None:
         raise ValueError(f"A grid must have shape (N, N, N, channels >= 4), not {tuple(grid.shape)}.")
     if occupancy.dim() != 3 or not occupancy.shape[0] == occupancy.shape[1] == occupancy.shape[2]:
         raise ValueError(f"An occupancy grid must have shape (M, M, M), not {tuple(occupancy.shape)}.")
+    if grid.shape[0] < 2 or occupancy.shape[0] < 1:
+        raise ValueError(
+            f"A grid needs two nodes along each side and an occupancy grid one cell, not {grid.shape[0]} and "
+            f"{occupancy.shape[0]}."
+        )
+    if occupancy.dtype != torch.bool:
+        raise ValueError(f"An occupancy grid must be bool, not {occupancy.dtype}.")
     if grid.dtype != rays.origins.dtype or grid.dtype not in (torch.float32, torch.float64):
         raise ValueError(
             f"A grid and its rays must both be float32 or float64, not {grid.dtype}, {rays.origins.dtype}."
         )
     if not bool(torch.isfinite(rays.origins).all() & torch.isfinite(rays.directions).all()):
         raise ValueError("Some rays are not finite: look at the cameras that they come from.")
+    if not bool(((rays.offsets >= 0) & (rays.offsets <= 1)).all()):
+        raise ValueError("The offsets of rays must lie in [0, 1].")
+    if not bool(((rays.directions.square().sum(dim=1) - 1).abs() < 1e-2).all()):
+        raise ValueError("The directions of rays must have unit length.")
 
 
 def render_volume_torch(grid: Tensor, rays: Rays, occupancy: Tensor, marching: Marching) -> RayIntegral:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from representations.compilation import compiled_exactly
+from representations.geometry.topology import require_faces
 
 
 @dataclass(frozen=True)
@@ -70,24 +71,39 @@ def rasterize(
         ValueError: shapes are wrong or a face names a vertex that does not exist.
     """
     vertices = np.ascontiguousarray(vertices, dtype=np.float32)
-    faces = np.ascontiguousarray(faces, dtype=np.int32)
     if vertices.ndim != 2 or vertices.shape[1] != 4:
         raise ValueError(f"vertices must have the shape (V, 4) (clip space), not {vertices.shape}")
-    if faces.ndim != 2 or faces.shape[1] != 3:
-        raise ValueError(f"faces must have the shape (F, 3), not {faces.shape}")
     if height < 1 or width < 1:
         raise ValueError(f"the image must have at least one pixel, not {height} x {width}")
-    if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
-        raise ValueError(f"faces name vertices {faces.min()}..{faces.max()}, but there are {len(vertices)} vertices")
+    require_faces(faces, len(vertices))
+    faces = np.ascontiguousarray(faces, dtype=np.int32)
     if cutout is None:
         cutout = Cutout(
             np.zeros((1, 3, 2), np.float32), np.ones((1, 1, 1), np.bool_), np.full(len(faces), -1, np.int32)
         )
+    else:
+        cutout = sound_cutout(cutout, len(faces))
     face = np.full((height, width), -1, np.int32)
     barycentric = np.zeros((height, width, 3), np.float32)
     depth = np.full((height, width), np.inf, np.float32)
     _fill(vertices, faces, cutout.uv, cutout.opaque, cutout.texture, face, barycentric, depth)
     return Visibility(face, barycentric, depth)
+
+
+def sound_cutout(cutout: Cutout, face_count: int) -> Cutout:
+    """The holes as the kernel takes them. Raises ValueError if they are not of these faces or name no mask there is."""
+    uv = np.ascontiguousarray(cutout.uv, dtype=np.float32)
+    opaque = np.ascontiguousarray(cutout.opaque, dtype=np.bool_)
+    texture = np.ascontiguousarray(cutout.texture, dtype=np.int32)
+    if uv.shape != (face_count, 3, 2) or texture.shape != (face_count,):
+        raise ValueError(f"a cutout of {face_count} faces has no uv of {uv.shape} and textures of {texture.shape}")
+    if opaque.ndim != 3 or opaque.shape[1] != opaque.shape[2] or (len(opaque) and opaque.shape[1] < 1):
+        raise ValueError(f"the masks of a cutout must have the shape (T, S, S), not {opaque.shape}")
+    if face_count and not -1 <= int(texture.min()) <= int(texture.max()) < len(opaque):
+        raise ValueError(f"a cutout names masks {texture.min()}..{texture.max()} of {len(opaque)}")
+    if not bool(np.isfinite(uv[texture >= 0]).all()):
+        raise ValueError("some texture coordinates of a cutout are not finite")
+    return Cutout(uv, opaque, texture)
 
 
 @compiled_exactly

@@ -8,6 +8,18 @@ from numpy.typing import NDArray
 from representations.compilation import Array, compiled
 
 
+def require_faces(faces: NDArray[np.integer], vertex_count: int) -> None:
+    """Raises ValueError unless these are triangles (F, 3) of whole numbers below ``vertex_count``.
+
+    Compiled loops follow them without a look: a vertex beyond the last one is somebody else's memory.
+    """
+    faces = np.asarray(faces)
+    if faces.ndim != 2 or faces.shape[1] != 3 or not np.issubdtype(faces.dtype, np.integer):
+        raise ValueError(f"faces must be whole numbers of the shape (F, 3), not {faces.dtype} {faces.shape}")
+    if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < vertex_count:
+        raise ValueError(f"faces name vertices {faces.min()}..{faces.max()}, but there are {vertex_count} vertices")
+
+
 def twin_edges(faces: NDArray[np.int32], vertex_count: int) -> NDArray[np.int32]:
     """For each directed edge of each face, the one that runs the other way on the face beside it.
 
@@ -18,7 +30,11 @@ def twin_edges(faces: NDArray[np.int32], vertex_count: int) -> NDArray[np.int32]
     Returns:
         (3F,): edge 3 f + c runs from corner c of face f to the next corner; -1 where no face is beside it. Where
         several faces run the other way it is the last of them.
+
+    Raises:
+        ValueError: if the faces are no triangles, or name vertices that do not exist.
     """
+    require_faces(faces, vertex_count)
     faces = np.ascontiguousarray(faces, dtype=np.int32)
     twins = np.full(3 * len(faces), -1, np.int32)
     _find_twins(faces.reshape(-1), vertex_count, twins)

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from representations.compilation import Array, compiled, inlined
 from representations.geometry.rasterizer import Visibility
+from representations.geometry.topology import require_faces
 
 _LONGEST_WALK = 256
 _CONTINUES, _FOLDS, _LEAVES = 0, 1, 2
@@ -59,7 +60,17 @@ def find_silhouettes(
         faces: (F, 3) indices of vertices.
         twins: (3F,) from `representations.geometry.topology.twin_edges`.
         seen: what `representations.geometry.rasterizer.rasterize` found for them.
+
+    Raises:
+        ValueError: if the four are not of one mesh.
     """
+    require_faces(faces, len(screen))
+    if screen.ndim != 2 or screen.shape[1] != 2:
+        raise ValueError(f"the screen must have the shape (V, 2), not {screen.shape}")
+    if twins.shape != (3 * len(faces),) or (len(twins) and not -1 <= int(twins.min()) <= int(twins.max()) < len(twins)):
+        raise ValueError("the twins are those of another mesh")
+    if seen.face.size and not -1 <= int(seen.face.min()) <= int(seen.face.max()) < len(faces):
+        raise ValueError("the visibility is that of another mesh")
     most = 2 * seen.face.size
     pixels, vertices = np.empty((most, 2), np.int64), np.empty((most, 2), np.int64)
     direction, weight = np.empty((most, 2), np.float32), np.empty(most, np.float32)

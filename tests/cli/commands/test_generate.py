@@ -87,6 +87,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseExceptio
 
     monkeypatch.setattr(Scene, "step", interrupted)
     monkeypatch.setattr(generation, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(generation, "SHARE_OF_WRITING", 0.0)
 
 
 @pytest.mark.parametrize(("method", "stage", "step"), [("sds", "nerf", 17), ("vsd", "mesh", 2)])
@@ -114,7 +115,7 @@ def test_kill_leaves_a_whole_checkpoint_from_which_the_run_continues(tiny_teache
     out = tmp_path / "killed"
     program = """
 import sys, cli.scenes.generation, cli.main, cli.scenes.recipes, dataclasses
-cli.scenes.generation.CHECKPOINT_SECONDS = 0.0
+cli.scenes.generation.CHECKPOINT_SECONDS = cli.scenes.generation.SHARE_OF_WRITING = 0.0
 cli.scenes.recipes.LARGE_TEACHER = dataclasses.replace(cli.scenes.recipes.LARGE_TEACHER, size=16, batch_size=2)
 sys.exit(cli.main.main(sys.argv[1:]))
 """
