@@ -69,10 +69,10 @@ class SurfaceSearch:
             limit: nothing farther away is found.
         """
         points = np.ascontiguousarray(points, dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != 3 or (facing is not None and np.shape(facing) != points.shape):
-            raise ValueError(
-                f"points and directions must have the shape (P, 3), not {points.shape}, {np.shape(facing)}"
-            )
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise ValueError(f"points must have the shape (P, 3), not {points.shape}")
+        if facing is not None and facing.shape != points.shape:
+            raise ValueError(f"there must be a direction for each of {len(points)} points, not {facing.shape}")
         if not bool(np.isfinite(points).all()):
             raise ValueError("some points are not finite")
         directions = points if facing is None else np.ascontiguousarray(facing, dtype=np.float64)
