@@ -13,7 +13,7 @@ class PolygonError(ValueError):
 
 
 def triangulated(positions: Floats, corners: Integers, sizes: Integers, most_faces: int) -> tuple[Integers, Integers]:
-    """Triangles of polygons: fans where these are convex, else by cutting off ears.
+    """Triangles of polygons: fans where these are convex, else by cutting off ears, where that gives less area.
 
     Args:
         positions: (V, 3).
@@ -41,7 +41,8 @@ def triangulated(positions: Floats, corners: Integers, sizes: Integers, most_fac
             points = positions[corners[places]]
             for polygon in np.flatnonzero(~_convex(points)):
                 ears = _ears(points[polygon])
-                if ears is not None:
+                # Of a polygon that is not flat, ears in the plane may be large folds in space.
+                if ears is not None and _area(points[polygon], ears) < _area(points[polygon], fans):
                     cut[polygon] = places[polygon][ears]
         triangles.append(cut.reshape(-1, 3))
         owners.append(np.repeat(which, size - 2))
@@ -66,6 +67,12 @@ def _convex(points: Floats) -> np.ndarray:
         return ~np.isfinite(unit).all(axis=(1, 2)) | (
             (bend >= -flat).all(axis=1) & ((normal * unit).sum(axis=2) >= -flat).all(axis=1)
         )
+
+
+def _area(points: Floats, triangles: Integers) -> float:
+    """The area of triangles (T, 3) of points (N, 3)."""
+    a, b, c = (points[triangles[:, corner]] for corner in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
 
 
 def _ears(points: Floats) -> Integers | None:

@@ -261,3 +261,13 @@ def test_faults_are_refused_in_one_line(path: Path):
 
 def test_a_byte_order_mark_is_no_fault():
     assert len(read("faults/bom.gltf").mesh.faces) == 12
+
+
+def test_a_folded_quadrilateral_is_not_cut_into_larger_folds(tmp_path: Path):
+    corners_of_one = [[-24.1, 32.4, -36.2], [-24.2, 23.3, -46.5], [-24.6, 31.7, -36.0], [-19.3, 40.9, -25.7]]
+    text = "".join("v {} {} {}\n".format(*corner) for corner in corners_of_one) + "f 1 2 3 4\n"
+    (tmp_path / "folded.obj").write_text(text)
+    a, b, c, d = map(np.array, corners_of_one)
+    cuts = [((a, b, c), (a, c, d)), ((a, b, d), (b, c, d))]
+    areas = [sum(np.linalg.norm(np.cross(q - p, r - p)) / 2 for p, q, r in cut) for cut in cuts]
+    assert load_mesh(tmp_path / "folded.obj").mesh.areas.sum() == pytest.approx(min(areas))
