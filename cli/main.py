@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from cli.commands import distill, doctor, evaluate, export, generate, inspect, sample, teacher, view
+from cli.commands import completion, distill, doctor, evaluate, export, generate, inspect, sample, teacher, view
+from cli.configuration import with_configuration
 from cli.errors import UserError
 
 COMMANDS = {
@@ -24,6 +25,7 @@ COMMANDS = {
     "sample": sample,
     "teacher": teacher,
     "doctor": doctor,
+    "completion": completion,
 }
 """Each module has SUMMARY, DESCRIPTION, EXAMPLES, `add_arguments(parser)` and `run(options) -> exit code`.
 
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding shows what it can
             stream.reconfigure(errors="backslashreplace")
     try:
-        options = build_parser().parse_args(arguments)
+        options = options_of(arguments)
     except UserError as error:
         print(f"scoresmith: {error}", file=sys.stderr)
         return 2
@@ -71,6 +73,16 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises UserError."""
         raise UserError(f"{message} (`{self.prog} --help` says more)")
+
+
+def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line asks for, and the file that its `--config` names. Raises UserError about that file."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in COMMANDS:
+        parser = Parser(prog=f"scoresmith {words[0]}")
+        COMMANDS[words[0]].add_arguments(parser)
+        words[1:] = with_configuration(parser, words[1:])
+    return build_parser().parse_args(words)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import numbers
+from cli.configuration import add_config_option
 
 if TYPE_CHECKING:  # loads torch
     from cli.scenes.batch import Job, Outcome
@@ -33,6 +34,7 @@ EXAMPLES = """examples:
   scoresmith generate "a cactus" --live --out outputs/cactus         watch it form in a browser
   scoresmith generate "a cactus" --method vsd --preset quality --out outputs/cactus
   scoresmith generate "a rusty robot" --init robot.glb --retexture   new colours for a mesh of yours
+  scoresmith generate --config outputs/armchair/run.toml --seed 2 --out outputs/other   the same again, but for the seed
   scoresmith generate "a corgi" --teacher /models/my-diffusers-folder --out outputs/corgi"""
 
 
@@ -53,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that share many prompts, one thread each (default: 1). What is finished is skipped",
     )
     parser.add_argument("--live", action="store_true", help="show the object in a browser as it forms")
+    add_config_option(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--method",

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import torch
 from tqdm import tqdm
 
+from cli.configuration import toml_of
 from cli.errors import UserError
 from cli.scenes.curves import CurveLog, CurvePoint
 from cli.scenes.judging import Judge, judge_for
 from cli.scenes.results import delivered, write_results
-from cli.scenes.run_folder import RunFolder
+from cli.scenes.run_folder import RunFolder, write_text
 from cli.scenes.scene import Request, Scene, build_scene, release_text_encoders, stages_of
 from cli.teachers import load_teacher
 from representations.assets.asset import Asset
@@ -71,6 +72,7 @@ def generate(
     scene = build_scene(request, stages_of(request, teacher)[0], device)
     with folder.occupied():
         folder.begin(describe(request, device), overwrite)
+        write_text(folder.options, toml_of(request))
         finish(request, folder, teacher, device, checkpoint=None, live=live, begun=scene)
 
 

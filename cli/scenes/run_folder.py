@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "run.json"
 
     @property
+    def options(self) -> Path:
+        """What was asked for, as `--config` reads it."""
+        return self.path / "run.toml"
+
+    @property
     def metrics(self) -> Path:
         """What was measured."""
         return self.path / "metrics.json"

@@ -37,7 +37,7 @@ def test_a_run_leaves_everything_it_promises(tiny_teacher: Path, tmp_path: Path)
     out = tmp_path / "ball"
     assert main(arguments(tiny_teacher, out)) == 0
     names = {"mesh.glb", "turntable.mp4", "turntable.gif", "preview.png", "run.json", "metrics.json", "checkpoint.pt"}
-    assert {path.name for path in out.iterdir()} == names | {"curves.csv", "report.html"}
+    assert {path.name for path in out.iterdir()} == names | {"curves.csv", "report.html", "run.toml"}
     mesh = trimesh.load(out / "mesh.glb", force="mesh")
     assert mesh.visual.material.baseColorTexture.size == (64, 64)
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
