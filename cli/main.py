@@ -103,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
+    parser.set_defaults(whole_parser=parser)
     return parser
 
 

@@ -18,10 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the script; returns the exit code."""
+    """Print the script for the parser of all commands; returns the exit code."""
     import shtab
 
-    from cli.main import build_parser
-
-    print(shtab.complete(build_parser(), options.shell))
+    print(shtab.complete(options.whole_parser, options.shell))
     return 0
