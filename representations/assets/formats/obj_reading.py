@@ -71,6 +71,8 @@ def read_obj(content: bytes, resolve: Resolve, most_faces: int) -> tuple[list[Pi
         look = library.looks.get(by_number[number], Look(Material(name=by_number[number][:200])))
         with_uv = (here[:, :, 1] >= 0).all(axis=1)
         for textured in (True, False):
+            if not textured and look.material.maps and not with_uv.all():
+                library.note("textures are left out where faces have no texture coordinates")
             if (with_uv == textured).any():
                 pieces.append(_piece(v, vt, vn, colours, here[with_uv == textured], look, textured))
     return pieces, list(found.notes) + library.notes

@@ -226,6 +226,8 @@ def test_obj_as_others_take_it():
     assert read("obj/concave.obj").mesh.areas.sum() == pytest.approx(2.5)
     asset = read("obj/one_face_without_uv.obj")
     assert [material.base_colour is not None for material in asset.materials] == [True, False]
+    notes = read_mesh_file(CASES / "obj/one_face_without_uv.obj").notes
+    assert notes == ["textures are left out where faces have no texture coordinates"]
     plain = read("obj/controls/plain.obj")
     for name in ("crlf_continuation", "latin1_mtl", "lowercase_map_kd", "map_options", "quoted_name", "texture_bmp",
                  "tab_after_keyword", "tab_newmtl", "texture_tif", "trailing_comment", "two_mtllibs", "usemtl_space",
