@@ -22,10 +22,10 @@ def compare():
 
 @pytest.fixture(scope="module")
 def comparison(compare, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, float]]]:
-    """Two students after 800 evaluations of the teacher each."""
+    """Two students after 960 evaluations of the teacher each."""
     out = tmp_path_factory.mktemp("comparison")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"BUDGET": 800, "MOST_STEPS": 25, "TRIAL_STEPS": 2}.items():
+        for name, value in {"BUDGET": 960, "MOST_STEPS": 30, "TRIAL_STEPS": 2}.items():
             patch.setattr(compare, name, value)
         patch.setattr(compare, "TEACHERS", {"teacher, 8 steps": 8, "teacher, 1 step": 1})
         arguments = ["compare.py", "--out", str(out), "--methods", "one-pass", "diff-instruct"]
@@ -56,9 +56,9 @@ def test_students_draw_digits_where_their_teachers_one_step_draws_means(comparis
 def test_budgets_are_kept_and_counted(comparison):
     _, results = comparison
     for method in ("one-pass", "diff-instruct"):
-        assert 0.95 * 800 <= results[method]["evaluations"] <= 800
-    assert results["one-pass"]["evaluations"] == 16 * 49 + 1  # paths of sixteen steps, the mark of their teacher
-    assert results["diff-instruct"]["evaluations"] == 32 * 25
+        assert 0.95 * 960 <= results[method]["evaluations"] <= 960
+    assert results["one-pass"]["evaluations"] == 16 * 59 + 1  # paths of sixteen steps, the mark of their teacher
+    assert results["diff-instruct"]["evaluations"] == 32 * 30
 
 
 def test_the_table_and_the_picture(comparison):
