@@ -60,11 +60,11 @@ def small_teacher_folder(name: str) -> Path | None:
 
 
 def warnings_about(prompt: str, teacher: NeuralTeacher) -> list[str]:
-    """What the user should know about a prompt before an hour is spent on it: words the teacher has never seen."""
-    if not isinstance(teacher, EmbeddedTeacher):
+    """What the user should know about a prompt for a teacher of few words that has no lexicon to read it with."""
+    if not isinstance(teacher, EmbeddedTeacher) or teacher.lexicon is not None:
         return []
     warnings = []
     for word, near in teacher.unknown_words(prompt):
-        hint = f"; it knows {', '.join(near)}" if near else "; `scoresmith doctor --words` lists the words it knows"
-        warnings.append(f"the embedded teacher has never seen the word '{word}'{hint}")
+        hint = f"; it knows {', '.join(near)}" if near else ""
+        warnings.append(f"the teacher has never seen the word '{word}'{hint}")
     return warnings

@@ -33,6 +33,7 @@ EXAMPLES = """examples:
   scoresmith generate --resume outputs/armchair                      continues an interrupted run exactly
   scoresmith generate "a cactus" --live --out outputs/cactus         watch it form in a browser
   scoresmith generate "a cactus" --method vsd --preset quality --out outputs/cactus
+  scoresmith generate "a tall wooden chair" --tries 3 --out outputs/chair    up to three seeds, the best is kept
   scoresmith generate "a rusty robot" --init robot.glb --retexture   new colours for a mesh of yours
   scoresmith generate --config outputs/armchair/run.toml --seed 2 --out outputs/other   the same again, but for the seed
   scoresmith generate "a corgi" --teacher /models/my-diffusers-folder --out outputs/corgi"""
@@ -53,6 +54,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="processes that share many prompts, one thread each (default: 1). What is finished is skipped",
+    )
+    parser.add_argument(
+        "--anyway", action="store_true", help="go on with a prompt that names nothing which the teacher knows"
+    )
+    parser.add_argument(
+        "--tries",
+        type=numbers.whole(1, 100),
+        default=1,
+        metavar="N",
+        help="if the object is not recognised, try the next seed, N seeds at most, and keep the best (default: 1)",
     )
     parser.add_argument("--live", action="store_true", help="show the object in a browser as it forms")
     add_config_option(parser)
@@ -119,14 +130,18 @@ def run(options: argparse.Namespace) -> int:
     from cli.errors import UserError
     from cli.scenes.batch import is_finished, write_manifest
     from cli.scenes.generation import resume
-    from cli.scenes.run_folder import RunFolder
+    from cli.scenes.run_folder import RunFolder, read_json
+    from cli.scenes.tries import verdict_line
     from cli.teachers import choose_device
 
     if options.resume is not None:
         if options.prompts or options.prompts_file or options.out:
             raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
+        resumed = RunFolder(options.resume)
         with watched(options.live) as live:
-            resume(RunFolder(options.resume), choose_device(options.device), live)
+            resume(resumed, choose_device(options.device), live)
+        if recognition := read_json(resumed.metrics).get("recognition"):
+            print(f"scoresmith: {verdict_line(recognition)}", file=sys.stderr)
         return 0
 
     jobs = jobs_of(options)
@@ -139,6 +154,8 @@ def run(options: argparse.Namespace) -> int:
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed and len(jobs) > 1:
         print(f"scoresmith: {len(failed)} of {len(jobs)} failed; the same command tries them again", file=sys.stderr)
+        for outcome in failed:
+            print(f"  '{outcome.prompt}': {outcome.error}", file=sys.stderr)
     return 2 if failed else 0
 
 
@@ -149,7 +166,9 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
 
     requests = requests_of(options)
     folders = folders_of(requests, options.out)
-    jobs = [Job(request, folder.path) for request, folder in zip(requests, folders, strict=True)]
+    jobs = [Job(request, folder.path, options.tries) for request, folder in zip(requests, folders, strict=True)]
+    if options.tries > 1 and options.workers > 1:
+        raise UserError("--tries judges one object after the other; leave --workers out")
     if options.live and options.workers > 1:
         raise UserError("--live shows one object at a time; leave --workers out")
     for job in jobs:
@@ -165,8 +184,10 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
     from cli.errors import UserError
     from cli.scenes.batch import make, make_one_after_the_other
     from cli.scenes.scene import release_text_encoders
+    from cli.scenes.tries import best_of
+    from cli.scenes.understanding import refused_among
     from cli.scenes.workers import Workplace, make_with_workers
-    from cli.teachers import choose_device, load_teacher, warnings_about
+    from cli.teachers import choose_device, load_teacher
 
     if not jobs:
         return []
@@ -174,23 +195,24 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
     teacher = load_teacher(options.teacher, device)
     if options.perp_neg and (teacher.knows_views or jobs[0].request.representation == "pixels"):
         raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
-    for job in jobs:
-        for warning in warnings_about(job.request.prompt, teacher):
-            print(f"scoresmith: warning: {warning}", file=sys.stderr)
+    outcomes, jobs = refused_among(jobs, teacher, options.anyway)
+    if not jobs:
+        return outcomes
     if options.workers > 1:
         del teacher  # each process has its own
         workplace = Workplace(options.teacher, device.type, options.overwrite)
-        return make_with_workers(jobs, workplace, options.workers)
+        return [*outcomes, *make_with_workers(jobs, workplace, options.workers)]
     release_text_encoders(teacher, [job.request for job in jobs])
     with watched(options.live) as live:
-        if len(jobs) == 1:
-            make(jobs[0], teacher, device, options.overwrite, live)
+
+        def make_best(job: Job) -> None:
+            best_of(job, lambda one: make(one, teacher, device, options.overwrite or one.path != job.path, live))
+
+        if len(jobs) == 1 and not outcomes:
+            make_best(jobs[0])
             return []
-        return make_one_after_the_other(
-            jobs,
-            lambda job: make(job, teacher, device, options.overwrite, live),
-            lambda line: print(f"scoresmith: {line}", file=sys.stderr),
-        )
+        told = make_one_after_the_other(jobs, make_best, lambda line: print(f"scoresmith: {line}", file=sys.stderr))
+        return [*outcomes, *told]
 
 
 def requests_of(options: argparse.Namespace) -> list[Request]:

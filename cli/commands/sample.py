@@ -106,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from cli.errors import UserError
+    from cli.scenes.understanding import understood
     from cli.teachers import choose_device, load_teacher, warnings_about
     from students.folder import read_card, sample
     from students.inputs import load_student
@@ -115,6 +116,8 @@ def run(options: argparse.Namespace) -> int:
     card = None if options.sampler else with_steps(read_card(folder), options.student_steps)
     teacher = load_teacher(str(folder), choose_device(options.device))
     prompt = prompt_for(folder, asked, teacher)
+    if understanding := understood(prompt, teacher):
+        print(f"scoresmith: {understanding.sentence()}", file=sys.stderr)
     for warning in warnings_about(prompt, teacher):
         print(f"scoresmith: warning: {warning}", file=sys.stderr)
     if options.azimuth is not None and not teacher.knows_views:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +36,12 @@ class Job:
     Attributes:
         request: what to make.
         path: the folder of its run.
+        tries: seeds that may be tried, from that of the request on, until it is recognised.
     """
 
     request: Request
     path: Path
+    tries: int = 1
 
     @property
     def folder(self) -> RunFolder:
@@ -71,7 +73,9 @@ def is_begun(job: Job) -> bool:
     if not folder.configuration.exists():
         folder.require_free(overwrite=False)
         return False
-    if folder.read_request() != job.request:
+    held = folder.read_request()
+    asked = replace(job.request, seed=held.seed)
+    if held != asked or not 0 <= held.seed - job.request.seed < job.tries:
         folder.require_free(overwrite=False)  # says what can be done
     return True
 

@@ -17,6 +17,7 @@ from representations.assets.pictures import render_asset
 from representations.cameras import Cameras, turntable
 from sds.denoiser import NeuralTeacher
 from sds.recognition import Recogniser
+from sds.teachers.embedded_words import Lexicon
 from sds.view_agreement import view_agreement
 
 VIEWS = 8
@@ -52,14 +53,15 @@ class Judge:
     def verdict(self, images: Tensor) -> dict[str, Any]:
         """How often the noun is the first, or among the first five, of all nouns; and what is seen instead.
 
-        "probabilities" are the noun's in each image, "probability" is that of all images together.
+        "recognised" means by most of the views, the first one, which is the front, among them. "probabilities" are the
+        noun's in each image, "probability" is that of all images together.
         """
         rank = self.recogniser.rank(images.cpu(), self.noun)
         each = self.recogniser.logits(images.cpu()).softmax(1)
         total, noun = each.mean(0), self.recogniser.nouns.index(self.noun)
         return {
             "noun": self.noun,
-            "recognised": bool(int(total.argmax()) == noun),
+            "recognised": bool(rank[0] == 0) and float((rank == 0).float().mean()) > 0.5,
             "views_recognised": float((rank == 0).float().mean()),
             "views_among_first_five": float((rank < 5).float().mean()),
             "probability": float(total[noun]),
@@ -74,8 +76,16 @@ def judge_for(request: Request) -> Judge | None:
     if folder is None or not (folder / "recogniser").is_dir():
         return None
     recogniser = Recogniser.load(folder)
-    noun = recogniser.noun_of(request.prompt)
+    noun = _noun_meant(request.prompt, folder, recogniser)
     return None if noun is None else Judge(recogniser, noun, folder)
+
+
+def _noun_meant(prompt: str, folder: Path, recogniser: Recogniser) -> str | None:
+    """The first thing that the teacher of a folder understands, if the classifier knows it; by name without words."""
+    if not (folder / "words").is_dir():
+        return recogniser.noun_of(prompt)
+    things = Lexicon.load(folder / "words").only(recogniser.nouns).understand(prompt).things
+    return things[0].noun if things else None
 
 
 def judged_cameras(size: int) -> Cameras:

@@ -12,6 +12,7 @@ The gate g in [0, 1] closes where the candidates leave nothing open, such as the
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from sds.denoiser import Condition, View, require_prompts
 from sds.schedule import NoiseSchedule, cosine_schedule, scale
+from sds.teachers.embedded_words import Lexicon, Understanding
 from sds.teachers.folder import TeacherFolderError, open_teacher_folder
 from sds.teachers.view_prior import (
     CAMERA_FEATURES,
@@ -71,7 +73,19 @@ def load_embedded_teacher(folder: Path | None = None, device: torch.device | str
     unet = load_network(opened, "unet", COMPONENTS)
     if not isinstance(prior, ViewPrior) or not isinstance(unet, UNet2DConditionModel):
         raise TeacherFolderError(f"{opened.path}: model_index.json mixes up the classes of view prior and UNet")
-    return EmbeddedTeacher(prior.to(device), unet.to(device))
+    return EmbeddedTeacher(prior.to(device), unet.to(device), lexicon=_words_in(opened.path))
+
+
+def _words_in(folder: Path) -> Lexicon | None:
+    """The words beside a teacher, for the nouns that its classifier knows; None if there are none."""
+    if not (folder / "words").is_dir():
+        return None
+    try:
+        lexicon = Lexicon.load(folder / "words")
+        listed = folder / "recogniser" / "config.json"
+        return lexicon.only(json.loads(listed.read_text(encoding="utf-8"))["names"]) if listed.exists() else lexicon
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TeacherFolderError(f"{folder / 'words'}: {error}") from error
 
 
 def condition_width(text_width: int) -> int:
@@ -164,13 +178,19 @@ class EmbeddedTeacher:
         view_prior: the view prior.
         unet: the UNet.
         chosen: for some prompts, which of the view prior's candidates is meant; for all others any of them may be.
+        lexicon: reads prompts for it; without one it hears every word that its vocabulary has.
     """
 
     knows_views = True
 
     def __init__(
-        self, view_prior: ViewPrior, unet: UNet2DConditionModel, chosen: Mapping[str, int] | None = None
+        self,
+        view_prior: ViewPrior,
+        unet: UNet2DConditionModel,
+        chosen: Mapping[str, int] | None = None,
+        lexicon: Lexicon | None = None,
     ) -> None:
+        self.lexicon = lexicon
         self.chosen = dict(chosen or {})
         self.view_prior = view_prior.eval().requires_grad_(False)
         self.unet = unet.eval().requires_grad_(False)
@@ -218,17 +238,30 @@ class EmbeddedTeacher:
             prompt: whose candidates to choose from.
             number: 0 chooses the likeliest, 1 the next, and so on, over and over among those that are likely enough.
         """
-        weight = self.view_prior.slots_of(self.view_prior.read([prompt]).pooled).log_weight[0].exp()
+        weight = self.view_prior.slots_of(self.view_prior.read([self._heard(prompt)]).pooled).log_weight[0].exp()
         order = weight.argsort(descending=True)
         likely = max(1, int((weight >= _LIKELY_ENOUGH).sum()))
         chosen = {**self.chosen, prompt: int(order[number % likely])}
-        return EmbeddedTeacher(self.view_prior, self.unet, chosen)
+        return EmbeddedTeacher(self.view_prior, self.unet, chosen, self.lexicon)
+
+    def understand(self, prompt: str) -> Understanding | None:
+        """What the teacher makes of a prompt; None if it has no lexicon."""
+        return self.lexicon.understand(prompt) if self.lexicon is not None else None
+
+    def _heard(self, prompt: str) -> str:
+        """What the networks are told: the first thing and its colour, in the words that they were trained on."""
+        understood = self.understand(prompt)
+        if understood is None or not understood.things:
+            return prompt
+        thing = understood.things[0]
+        name = thing.fine or thing.noun
+        return name if thing.colour is None or thing.colour in name.split() else f"{thing.colour} {name}"
 
     def _read(self, prompts: Sequence[str]) -> tuple[TextEncoding, Slots]:
         """Reads each distinct prompt once, and not again while the same ones are asked for."""
         distinct = tuple(dict.fromkeys(prompts))
         if distinct != self._read_prompts:
-            text = self.view_prior.read(distinct)
+            text = self.view_prior.read([self._heard(prompt) for prompt in distinct])
             slots = self.view_prior.slots_of(text.pooled)
             for row, prompt in enumerate(distinct):
                 if prompt in self.chosen:

@@ -284,6 +284,17 @@ def test_words_survive_a_folder(tmp_path: Path) -> None:
     assert again.suggest("castle") == ["car"]
 
 
+def test_a_teacher_of_other_things_goes_by_names_and_what_is_known_of_them() -> None:
+    lexicon = Lexicon.of_nouns(["sofa", "spaceship", "toy spaceship"], ["leather sofa", "red toy spaceship", "huh"])
+    assert lexicon.nouns == ("sofa", "spaceship", "toy spaceship")
+    assert lexicon.understand("a loveseat on a spaceship").things == (Thing("sofa"), Thing("spaceship"))
+    assert lexicon.understand("a leather couch").things == (Thing("sofa", "leather sofa", material="leather"),)
+    assert lexicon.understand("a red toy spaceship").things == (
+        Thing("toy spaceship", "red toy spaceship", colour="red"),
+    )
+    assert lexicon.understand("a horse").things == ()
+
+
 def test_only_some_nouns() -> None:
     fewer = SMALL.only(["car"])
     assert fewer.nouns == ("car",)

@@ -84,6 +84,35 @@ class Lexicon:
         (folder / _LIST).write_text(json.dumps(asdict(self.known), indent=1), encoding="utf-8")
         self._near.write(folder / _NEAR)
 
+    @classmethod
+    def of_nouns(cls, nouns: Iterable[str], fine_names: Iterable[str] = ()) -> Lexicon:
+        """The words of any teacher of named things, told its nouns and the finer names of some.
+
+        Nouns that the shipped teacher knows bring their synonyms and all that a dictionary says of them; the others go
+        by their names. A finer name belongs to the noun for which it is listed, else to the longest noun it ends with.
+        """
+        shipped = cls.load()
+        listed = {noun.name: noun for noun in shipped.known.nouns}
+        owner = {name: noun.name for noun in shipped.known.nouns for name in noun.fine}
+        names = list(dict.fromkeys(nouns))
+        fine: dict[str, list[str]] = {name: [] for name in names}
+        for name in dict.fromkeys(fine_names):
+            ends = sorted((noun for noun in names if f" {name}".endswith(f" {noun}")), key=len)
+            noun = owner.get(name, ends[-1] if ends else "")
+            if noun in fine:
+                fine[noun].append(name)
+        taken = set(names)
+        known = tuple(
+            KnownNoun(
+                name,
+                tuple(word for word in (listed[name].synonyms if name in listed else ()) if word not in taken),
+                tuple(fine[name]),
+            )
+            for name in names
+        )
+        rest = shipped.known
+        return cls(Known(known, rest.colours, rest.materials, rest.proportions), shipped._near)
+
     def only(self, nouns: Iterable[str]) -> Lexicon:
         """The same words for a teacher that knows some of the nouns only."""
         kept = set(nouns)

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import trimesh
 
 from cli.main import main
 from cli.scenes import recipes
+from sds.teachers.embedded import load_embedded_teacher
 from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
 from tests.sds.tiny_embedded import tiny_teacher
 
@@ -66,12 +68,48 @@ def test_evaluate_prints_and_writes(finished: Path, capsys: pytest.CaptureFixtur
     assert json.loads((finished / "metrics.json").read_text())["mesh"]["watertight"] is True
 
 
-def test_unknown_words_are_named_with_words_that_are_near(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_what_was_understood_is_said_and_the_run_ends_with_a_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     options = ["--representation", "pixels", "--steps", "1", "--out", str(tmp_path / "out")]
-    assert main(["generate", "an armchiar", *options]) == 0
-    warning = capsys.readouterr().err.splitlines()[0]
-    assert "never seen the word 'armchiar'" in warning
-    assert "armchair" in warning
+    assert main(["generate", "a zorbly red armchiar", *options]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("scoresmith:")]
+    assert said[0] == (
+        "scoresmith: understood: armchair, red; read 'armchiar' as armchair; not known and left out: zorbly"
+    )
+    assert "like an armchair: " in said[-1]
+    assert "% of the views" in said[-1]
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["recognition"]["noun"] == "armchair"
+
+
+def test_a_prompt_that_names_nothing_known_stops_before_anything_is_spent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    options = ["--representation", "pixels", "--steps", "1", "--out", str(tmp_path / "out")]
+    assert main(["generate", "a roaring tiger", *options]) == 2
+    said = capsys.readouterr().err
+    assert "knows nothing that 'a roaring tiger' names" in said
+    assert "near in meaning: cat, dog" in said
+    assert not (tmp_path / "out").exists()
+    assert main(["generate", "a roaring tiger", "--anyway", *options]) == 0
+    assert (tmp_path / "out" / "run.json").exists()
+
+
+def test_of_several_prompts_those_that_are_known_are_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    options = ["--representation", "pixels", "--steps", "1", "--out", str(tmp_path)]
+    assert main(["generate", "a dragon", "a mug", *options]) == 2
+    assert (tmp_path / "a-mug" / "run.json").exists()
+    assert not (tmp_path / "a-dragon").exists()
+    said = capsys.readouterr().err
+    assert "1 of 2 failed" in said
+    assert "  'a dragon': the teacher knows nothing" in said
+
+
+def test_unknown_words_leave_the_pictures_as_they_were():
+    teacher = load_embedded_teacher()
+    plain, more = (teacher.condition([prompt], None) for prompt in ("a red horse", "a zorbly red steed of freedom"))
+    for name, value in plain.tensors.items():
+        assert torch.equal(value, more.tensors[name]), name
 
 
 def test_doctor_finds_nothing_missing(capsys: pytest.CaptureFixture[str]):
