@@ -108,9 +108,9 @@ class Crew:
         if isinstance(said, float):
             worker.share = said
             return ""
-        number = worker.job
-        self.hand_out(worker)
-        return "" if number is None else self.settle(number, str(said))
+        line = "" if worker.job is None else self.settle(worker.job, str(said))
+        self.hand_out(worker)  # last, so that what goes back is taken up even if all others have left
+        return line
 
     def bury(self, worker: Worker) -> str:
         """A process has ended: if it was at an object, that goes back, and another process takes its place."""
