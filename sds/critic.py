@@ -89,7 +89,13 @@ class Critic:
         return self._denoise(x_t, t, condition)
 
     def update(self, x: Tensor, condition: Condition, generator: torch.Generator) -> float:
-        """One step of denoising score matching on the generator's images ``x`` (batch, ...); returns the loss.
+        """One step of denoising score matching on the generator's images ``x`` (batch, ...); returns the loss."""
+        loss = self.loss(x, condition, generator)
+        self.learn(loss)
+        return float(loss.detach())
+
+    def loss(self, x: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
+        """The loss of denoising score matching on images ``x`` (batch, ...), a scalar.
 
         The error of the clean image is weighted by SNR + 1, which for variance-preserving schedules is the squared
         error of v (the parametrisation that ProlificDreamer's authors found to train best), with the SNR capped.
@@ -99,12 +105,14 @@ class Critic:
         noise = torch.randn(x.shape, generator=generator).to(x)
         x0 = self._denoise(self.schedule.add_noise(x, noise, t), t, self._some_views_hidden(condition, generator))
         weight = self.schedule.log_snr(t).exp().clamp(max=LARGEST_SNR) + 1
-        loss = (weight.to(x) * ((x0 - x) ** 2).flatten(1).mean(1)).mean()
+        return (weight.to(x) * ((x0 - x) ** 2).flatten(1).mean(1)).mean()
+
+    def learn(self, loss: Tensor) -> None:
+        """One step of the optimiser on a loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * min(1.0, (self.updates + 1) / self.settings.warm_up)
         self.descent(loss, "the critic")
         self.updates += 1
-        return float(loss.detach())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training changes: the trained weights, their optimiser and the number of updates."""

@@ -26,6 +26,7 @@ from sds.teachers.diffusers import load_schedule
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
 from students.flow_map import GUIDANCE_SCALE, DenoiserAsFlowMap, Student, sample_again, sample_along
 from students.methods.denoising_diffusion_gan import sample_steps
+from students.sampling import sample_renewing
 from students.teachers import answerable_time
 
 NETWORKS = ("unet", "transformer")
@@ -50,6 +51,8 @@ class StudentCard:
         same_path: whether it follows one path (DDIM), or adds new noise between its steps.
         guidance_scale: that the student has learned; nobody needs to apply it again.
         fixed_steps: whether it knows the way from these times only, and not from any other.
+        gamma: of a student that follows one path, the share of its noise that it renews between two steps after all;
+            see `students.sampling`.
     """
 
     method: str
@@ -57,6 +60,7 @@ class StudentCard:
     same_path: bool
     guidance_scale: float
     fixed_steps: bool = False
+    gamma: float = 0.0
 
     def with_steps(self, steps: int) -> StudentCard:
         """The card of the same student with another number of steps, even from its start to the image.
@@ -161,9 +165,11 @@ def read_card(folder: Path) -> StudentCard:
         raise StudentFolderError(f"{folder} holds no student (there is no {CARD}); make one with `scoresmith distill`")
     try:
         card = StudentCard(**checked_json(folder / CARD))
-        times = [float(time) for time in card.times]
+        times, gamma = [float(time) for time in card.times], float(card.gamma)
     except (TypeError, ValueError, TeacherFolderError) as error:
         raise StudentFolderError(f"{folder / CARD} is damaged: {error}") from None
+    if not 0 <= gamma <= 1:
+        raise StudentFolderError(f"{folder / CARD} is damaged: gamma is {gamma}, not a share in [0, 1]")
     if not times or times != sorted(set(times), reverse=True) or not 0 < times[-1] <= times[0] <= 1:
         raise StudentFolderError(f"{folder / CARD} is damaged: its times {times} do not fall within (0, 1]")
     return card
@@ -189,6 +195,8 @@ def sample(
     if isinstance(student, Student) and student.latent:
         return sample_steps(student, noise[0], card.times, told, student.latent, rng)
     flow_map = student if isinstance(student, Student) else DenoiserAsFlowMap(student)
+    if card.same_path and card.gamma:
+        return sample_renewing(flow_map, noise, card.times, told, card.gamma)
     if card.same_path:
         return sample_along(flow_map, noise[0], card.times, told)
     return sample_again(flow_map, noise, card.times, told)

@@ -78,17 +78,16 @@ def add_method(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--student-steps",
         type=numbers.whole(1, 1000),
-        default=1,
         metavar="N",
-        help="evaluations for an image (default: 1)",
+        help="evaluations for an image (default: 1, of asm 10, of ddgan 4)",
     )
     how.add_argument(
         "--start",
         type=numbers.number(0, 1, without_lowest=True),
-        default=1.0,
         metavar="T",
-        help="noise level in (0, 1] that the student is told to begin with (default: 1), of dmd, diff-instruct, dmd2 "
-        "and add. With 0.9 noise decides what a prompt leaves open, but only `scoresmith sample` knows how to begin",
+        help="noise level in (0, 1] that the student is told to begin with (default: the method's: 1, or where "
+        "sigma / alpha is 2.5 for dmd, dmd2, diff-instruct, f-distill, sid, add, ufogen). Below 1 noise decides what a "
+        "prompt leaves open, but only `scoresmith sample` knows how to begin",
     )
     how.add_argument(
         "--guidance-scale",
@@ -125,10 +124,10 @@ def add_method(how: argparse._ArgumentGroup) -> None:
     )
     how.add_argument(
         "--features",
-        default="teacher",
+        default="recipe",
         metavar="NAME",
-        help="what discriminators look at: teacher (default), learning (a copy of it that learns with them), imagenet, "
-        "or a folder with a DINOv2",
+        help="what discriminators look at: recipe (the method's, default), teacher, learning (a copy of it that learns "
+        "with them), imagenet, or a folder with a DINOv2",
     )
     how.add_argument(
         "--distance",
@@ -178,6 +177,10 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.out is None:
         raise UserError("say where to write the student: --out DIR")
+    from students.recipes.catalogue import usual_steps
+
+    if options.student_steps is None:
+        options.student_steps = usual_steps(options.method)
     request = DistillRequest(
         teacher=options.teacher,
         prompts=[numbers.checked_prompt(prompt) for prompt in (*options.prompt, *prompts_of(options.prompts_file))],

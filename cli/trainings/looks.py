@@ -18,17 +18,19 @@ OF_THE_TEACHER: dict[str, FeatureSource] = {"teacher": teacher_features, "learni
 """Features that need no other network."""
 
 IMAGENET, RECIPE = "imagenet", "recipe"
-"""Further names that are no folders. ``recipe`` is the distance that the method has anyway."""
+"""Further names that are no folders. ``recipe`` is what the method has anyway."""
 
 PIXELS = 0.1
 """Beside features that may overlook a pixel, the share of the mean squared difference."""
 
 
-def features_named(name: str, device: torch.device) -> FeatureSource:
-    """The teacher's features, those of the ImageNet network, or of the DINOv2 in a folder.
+def features_named(name: str, device: torch.device) -> FeatureSource | None:
+    """None for the method's own, the teacher's features, those of the ImageNet network, or of the DINOv2 in a folder.
 
     Raises UserError if weights are missing.
     """
+    if name == RECIPE:
+        return None
     if name in OF_THE_TEACHER:
         return OF_THE_TEACHER[name]
     try:

@@ -55,7 +55,7 @@ class DistillRequest:
     method: str
     steps: int
     student_steps: int
-    start: float
+    start: float | None
     guidance_scale: float
     path_steps: int
     critic_steps: int

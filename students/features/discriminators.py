@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -90,13 +90,14 @@ class LearningFeatures(nn.Module):
     a student that may not have them leaves them behind.
 
     Args:
-        teacher, layers, times: see `NetworkFeatures`.
+        teacher: whose network is copied.
+        looks: from the copy to its features, for example a `NetworkFeatures`.
     """
 
-    def __init__(self, teacher: NeuralTeacher, layers: Sequence[str], times: TimeRange) -> None:
+    def __init__(self, teacher: NeuralTeacher, looks: Callable[[nn.Module], Features]) -> None:
         super().__init__()
         self.network = full_copy(teacher.network)
-        self.of_network = NetworkFeatures(teacher, self.network, layers, times)
+        self.of_network = looks(self.network)
         self.computed_in = computing_type(teacher.network)
 
     def forward(self, x: Tensor, condition: Condition, rng: torch.Generator) -> Sequence[Tensor]:

@@ -48,11 +48,16 @@ SLIGHT_NOISE = TimeRange(Ramp(0.02, 0.02), Ramp(0.12, 0.12))
 
 def learning_features(teacher: NeuralTeacher, network: nn.Module) -> LearningFeatures:
     """All levels of a copy that learns with the discriminator, at slight noise. Raises ValueError if it is no UNet."""
+    layers = all_levels(network)
+    return LearningFeatures(teacher, lambda copy: NetworkFeatures(teacher, copy, layers, SLIGHT_NOISE))
+
+
+def all_levels(network: nn.Module) -> list[str]:
+    """The names of one layer of each level of a UNet. Raises ValueError for a network that is no UNet."""
     unet_layers(network)
-    layers = [
+    return [
         name for name, _ in network.named_modules() if re.fullmatch(r"down_blocks\.\d+\.resnets\.0|mid_block", name)
     ]
-    return LearningFeatures(teacher, layers, SLIGHT_NOISE)
 
 
 def unet_layers(network: nn.Module) -> list[str]:

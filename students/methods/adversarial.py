@@ -58,9 +58,9 @@ NON_SATURATING = AdversarialLoss(
 
 LEAST_SQUARES = AdversarialLoss(
     lambda real, fake: (real - 1).square().mean() + (fake + 1).square().mean(),
-    lambda fake: fake.square().mean(),
+    lambda fake: (fake - 1).square().mean(),
 )
-"""Mao et al. 2017; used by adversarial score matching."""
+"""Mao et al. 2017, fakes to be taken for real; used by adversarial score matching."""
 
 
 class Adversary:
@@ -78,7 +78,8 @@ class Adversary:
             features learn, without a second derivative (Lin et al. 2025, equation 6).
         learning_rate: of the discriminator's Adam.
         head_start: updates of the discriminator before the student hears of it. What a discriminator says that has
-            learned nothing yet is noise, and takes apart a student that begins as its teacher.
+            learned nothing yet is noise, and takes apart a student that begins as its teacher. Terms beside the
+            adversary, which without it may drive the student to the mean, wait until it is `ready`.
 
     Attributes:
         updates: of the discriminator so far.
@@ -128,7 +129,7 @@ class Adversary:
     ) -> Tensor:
         """One step of the discriminator against the images ``x`` (batch, ...), then their weighted loss."""
         self.update(x.detach(), condition, rng, real)
-        if self.updates <= self.head_start:
+        if not self.ready:
             return 0 * x.sum()
         branch = x.view_as(x)  # so that only what flows back from here is measured
         if branch.requires_grad:
@@ -137,6 +138,11 @@ class Adversary:
         logits = self.discriminator(self.discriminator.features(branch, condition, rng))
         self.discriminator.requires_grad_(True)
         return self.weight * self.loss.generator(logits)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the discriminator has had its head start."""
+        return self.updates > self.head_start
 
     def _measure(self, gradient: Tensor) -> None:
         self.gradient_size = float(gradient.square().mean().sqrt()) * len(gradient)
@@ -168,6 +174,10 @@ class Adversary:
             again = self.discriminator(self.discriminator.features(trembling, told, same))
             loss = loss + self.steadiness * (of_real - again).square().mean()
         self.descent(loss, "the discriminator")
+        self.note(of_real, of_fake)
+
+    def note(self, of_real: Tensor, of_fake: Tensor) -> None:
+        """Keep how well the logits (batch,) of real images and of fakes told them apart, and count the update."""
         self.updates += 1
         self.accuracy = float(torch.cat([of_real.detach() > 0, of_fake.detach() <= 0]).float().mean())
 
@@ -193,9 +203,8 @@ class DenoisedAdversary:
     """An adversary for the images that a student makes of noised real ones: a term for `students.training.loop`.
 
     Beside `targets.denoising` it pulls the student from the mean of all images that fit to one of them: with
-    `LEAST_SQUARES` this is adversarial score matching (Jolicoeur-Martineau et al. 2021), with `NON_SATURATING`, a few
-    large noise levels and a discriminator that sees noise (`NetworkFeatures`) it is UFOGen (Xu et al. 2023, equation
-    5), beside `bootstrap.trajectory_consistency` and with `HINGE` it is CTM's third term.
+    `LEAST_SQUARES` this is adversarial score matching (Jolicoeur-Martineau et al. 2021), beside
+    `bootstrap.trajectory_consistency` and with `HINGE` it is CTM's third term. UFOGen's is `students.methods.ufogen`.
 
     Args:
         adversary: discriminator, loss and weight.
@@ -219,7 +228,7 @@ class DenoisedAdversary:
             x_t = fitting_noise(self.fitting, batch.x0, t, batch.condition, learning.rng)
         x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
         loss = self.adversary.generator_loss(x, batch.condition, learning.rng, batch.x0)
-        if self.denoising:
+        if self.denoising and self.adversary.ready:
             weight = velocity_weight(learning.student.schedule, t).to(x)
             loss = loss + self.denoising * (weight * squared(x, batch.x0)).mean()
         return loss

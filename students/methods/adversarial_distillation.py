@@ -73,7 +73,8 @@ def add(
     """
 
     def weighting(schedule: NoiseSchedule, t: Tensor, x: Tensor, guided: Tensor) -> Tensor:
-        return 2 * settings.distillation_weight * settings.weighting(schedule, t, x, guided)
+        waits = 1.0 if adversary.ready else 0.0  # alone this term would lead to the mean of a prompt's images
+        return waits * 2 * settings.distillation_weight * settings.weighting(schedule, t, x, guided)
 
     return ScoreDistillation(
         generator,

@@ -52,10 +52,22 @@ def even_levels(count: int) -> list[float]:
     return [i / count for i in range(count + 1)]
 
 
-def neighbours(levels: Levels, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of ``count`` images a level t and the next lower one u; and the index of t, all of shape (count,)."""
+Shares = Callable[[Levels], Tensor]
+"""From levels to how often each but the first is visited, shape (levels - 1,), up to a factor."""
+
+
+def neighbours(
+    levels: Levels, count: int, rng: torch.Generator, shares: Shares | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For each of ``count`` images a level t and the next lower one u; and the index of t, all of shape (count,).
+
+    All are visited equally often, or in ``shares``.
+    """
     table = torch.tensor(levels, dtype=torch.float64)
-    index = torch.randint(1, len(table), (count,), generator=rng)
+    if shares is None:
+        index = torch.randint(1, len(table), (count,), generator=rng)
+    else:
+        index = 1 + torch.multinomial(shares(levels), count, replacement=True, generator=rng)
     return table[index], table[index - 1], index
 
 
@@ -81,29 +93,57 @@ def consistency(teacher: Denoiser, levels: Levels, solver: Solver = heun) -> Obj
     return objective
 
 
-def consistency_training(schedule: NoiseSchedule, levels: LevelsOverRun) -> Objective:
+def lognormal_shares(schedule: NoiseSchedule, mean: float = -1.1, deviation: float = 2.0) -> Shares:
+    """iCT's: log(sigma / alpha) of the levels is normal (Song & Dhariwal 2024, equation 10), most of them near 1/3."""
+
+    def shares(levels: Levels) -> Tensor:
+        alpha, sigma = schedule(torch.tensor(levels, dtype=torch.float64))
+        return torch.special.ndtr(((sigma / alpha).log() - mean) / deviation).diff()
+
+    return shares
+
+
+def inverse_gap(schedule: NoiseSchedule, t: Tensor, u: Tensor) -> Tensor:
+    """1 / (sigma / alpha at t - that at u): iCT's weight, which is large for small noise. Shape (batch,)."""
+    deviation_t, deviation_u = (sigma / alpha for alpha, sigma in (schedule(t), schedule(u)))
+    return 1 / (deviation_t - deviation_u)
+
+
+def equal_weight(schedule: NoiseSchedule, t: Tensor, u: Tensor) -> Tensor:
+    """1: that of consistency training and distillation. Shape (batch,)."""
+    del schedule, u
+    return torch.ones_like(t)
+
+
+def consistency_training(
+    schedule: NoiseSchedule,
+    levels: LevelsOverRun,
+    weight: Callable[[NoiseSchedule, Tensor, Tensor], Tensor] = equal_weight,
+    shares: Shares | None = None,
+) -> Objective:
     """Consistency training (Song et al. 2023, algorithm 3): no teacher, the data and one noise make both neighbours.
 
     ::
 
-        x_u = alpha_u x0 + sigma_u noise;   x_0 = the average's jump u -> 0;   weight 1 / difference of sigma / alpha
+        x_u = alpha_u x0 + sigma_u noise;   x_0 = the average's jump u -> 0
 
     For any number of levels its population optimum is that of consistency distillation by DDIM: more levels, less
-    error, more variance. The weight, the pseudo-Huber distance, an undelayed average and doubling numbers of levels
-    are iCT's (Song & Dhariwal 2024).
+    error, more variance. `inverse_gap`, `lognormal_shares`, the pseudo-Huber distance, an undelayed average and
+    doubling numbers of levels are iCT's (Song & Dhariwal 2024).
 
     Args:
         schedule: the noise levels.
         levels: from the progress of the stage to levels below 1 (at pure noise sigma / alpha is infinite).
+        weight: of an image, from the schedule, t and u.
+        shares: of the levels.
     """
 
     def objective(learning: Learning, batch: Batch) -> Target:
-        t, u, _ = neighbours(levels(learning.progress), len(batch), learning.rng)
+        t, u, _ = neighbours(levels(learning.progress), len(batch), learning.rng, shares)
         x_t, x_u = (schedule.add_noise(batch.x0, batch.noise, time) for time in (t, u))
         s = torch.zeros_like(t)
         x_s = flow(learning.average, x_u, u, s, batch.condition)
-        deviation_t, deviation_u = (sigma / alpha for alpha, sigma in (schedule(t), schedule(u)))
-        return leading_to(schedule, x_s, x_t, t, s, batch.condition, 1 / (deviation_t - deviation_u))
+        return leading_to(schedule, x_s, x_t, t, s, batch.condition, weight(schedule, t, u))
 
     return objective
 

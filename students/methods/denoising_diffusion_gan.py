@@ -67,7 +67,8 @@ class StepFeatures:
 
     Args:
         teacher: whose way of calling the network is used.
-        network: a network of the teacher's architecture; it is not trained.
+        network: a network of the teacher's architecture: frozen, or a copy that learns (`LearningFeatures`). A teacher
+            that predicts v has nothing to say where a step ends at the image; a copy of it learns to.
         layers: names of the modules whose outputs are taken.
     """
 

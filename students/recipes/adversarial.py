@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from students.features.sources import discriminator_on, unet_layers
+from sds.denoiser import NeuralTeacher
+from students.features.discriminators import Features, LearningFeatures
+from students.features.sources import all_levels, discriminator_on, learning_features
 from students.methods.adversarial import (
     LEAST_SQUARES,
     NON_SATURATING,
@@ -13,68 +15,92 @@ from students.methods.adversarial import (
     DenoisedAdversary,
 )
 from students.methods.denoising_diffusion_gan import DenoisingDiffusionGan, StepFeatures, Steps
-from students.methods.targets import ALL_TIMES, StepTimes, denoising
-from students.recipes.order import Order, StudentRun, card, images, need_pure_noise, regression, seeded_student
+from students.methods.targets import ALL_TIMES, denoising
+from students.methods.ufogen import UFOGen, at_level
+from students.recipes.order import (
+    Order,
+    StudentRun,
+    card,
+    from_within,
+    images,
+    need_pure_noise,
+    regression,
+    seeded_student,
+)
+from students.recipes.rates import ADVERSARIAL
+from students.training.batches import ImageSource
 from students.training.loop import LearningTerm, Regression, Stage
 
 LATENT = 16
 """Numbers of noise that a student of a denoising diffusion GAN is told."""
 
-
 HEAD_START = 100
 """Updates of a discriminator whose features learn, before the student hears of it."""
 
+STEADINESS = 3.0
+"""Weight of the steadiness of a discriminator whose features learn, see `Adversary`."""
 
-LOUDER = 50.0
-"""How much more of a student features that learn ask than frozen ones: they answer to single pixels (measured)."""
+TWICE = 2.0
+"""How much faster a discriminator whose features learn does so than the student (measured)."""
+
+UFOGEN_LEVELS = 4
+"""For each of the student's steps, as in the paper: it is trained for four and used for one."""
 
 
-def adversary_for(order: Order, loss: AdversarialLoss, weight: float) -> Adversary:
-    """A discriminator on the ordered features of real images, or the teacher's; ``weight`` is for frozen features."""
-    data = images(order)
-    looks = order.features(order.teacher, order.teacher.network)
+def adversary_for(
+    order: Order, looks: Features, data: ImageSource, loss: AdversarialLoss, weight: float = 1.0
+) -> Adversary:
+    """A discriminator on features: steady and with a head start if they learn with it, else with R1 on the heads."""
     discriminator = discriminator_on(looks, data)
     if not isinstance(looks, nn.Module):
         return Adversary(discriminator, data, loss=loss, weight=weight)
-    head_start = min(HEAD_START, order.steps // 4)
     return Adversary(
         discriminator,
         data,
         loss=loss,
-        weight=weight / LOUDER,
+        weight=weight,
         r1=0.0,
-        steadiness=3.0,
-        learning_rate=2e-4,
-        head_start=head_start,
+        steadiness=STEADINESS,
+        learning_rate=TWICE * order.rate(ADVERSARIAL),
+        head_start=min(HEAD_START, order.steps // 4),
     )
 
 
 def adversarial_score_matching_recipe(order: Order) -> StudentRun:
-    """Adversarial score matching: a better denoiser, for as few or as many steps of one path as one likes."""
+    """Adversarial score matching: a better denoiser for consistent annealed sampling in any number of steps."""
     need_pure_noise(order)
-    student = seeded_student(order)
-    adversary = adversary_for(order, LEAST_SQUARES, weight=0.1)
+    student, data = seeded_student(order), images(order)
+    adversary = adversary_for(order, order.looks(learning_features), data, LEAST_SQUARES, weight=0.1)
     terms: list[LearningTerm] = [Regression(denoising(order.teacher.schedule)), DenoisedAdversary(adversary, ALL_TIMES)]
-    stage = Stage(terms, images(order), order.steps)
-    return regression(order, [lambda _: stage], student, card(order, same_path=True, free_steps=True))
+    stage = Stage(terms, data, order.steps)
+    return regression(
+        order, [lambda _: stage], student, card(order, same_path=True, free_steps=True), rate=2 * ADVERSARIAL
+    )
 
 
 def ufogen_recipe(order: Order) -> StudentRun:
-    """UFOGen: denoising and a discriminator at the few noise levels that the student starts from."""
-    student = seeded_student(order)
-    times = StepTimes(order.times)
-    adversary = adversary_for(order, NON_SATURATING, weight=0.1)
-    fitting = order.teacher if order.start < 1 else None
-    stage = Stage([DenoisedAdversary(adversary, times, denoising=1.0, fitting=fitting)], images(order), order.steps)
-    return regression(order, [lambda _: stage], student)
+    """UFOGen: denoising and a discriminator at all noise levels, each judged at the next lower one."""
+    order = from_within(order)
+    student, data = seeded_student(order), images(order)
+    adversary = adversary_for(order, order.looks(seen_at_level), data, NON_SATURATING)
+    count, start = UFOGEN_LEVELS * order.student_steps, order.times[0]
+    levels = [start * i / count for i in range(count)] + [start]
+    term = UFOGen(adversary, levels, fitting=order.teacher if start < 1 else None)
+    return regression(order, [lambda _: Stage([term], data, order.steps)], student, rate=2 * ADVERSARIAL)
+
+
+def seen_at_level(teacher: NeuralTeacher, network: nn.Module) -> LearningFeatures:
+    """For UFOGen: all levels of a copy that learns, and is told the noise that it looks through."""
+    layers = all_levels(network)
+    return LearningFeatures(teacher, lambda copy: at_level(teacher, copy, layers))
 
 
 def denoising_diffusion_gan_recipe(order: Order) -> StudentRun:
     """A denoising diffusion GAN: large steps that are drawn; its discriminator sees both ends of a step."""
     student = seeded_student(order, latent=LATENT)
-    levels = [0.0, *reversed(order.times)]
-    steps = Steps(images(order), order.teacher.schedule, levels)
-    looks = StepFeatures(order.teacher, order.teacher.network, unet_layers(order.teacher.network))
-    adversary = Adversary(discriminator_on(looks, steps), steps, loss=NON_SATURATING, r1=0.02)
+    steps = Steps(images(order), order.teacher.schedule, [0.0, *reversed(order.times)])
+    layers = all_levels(order.teacher.network)
+    looks = LearningFeatures(order.teacher, lambda copy: StepFeatures(order.teacher, copy, layers))
+    adversary = adversary_for(order, looks, steps, NON_SATURATING)
     stage = Stage([DenoisingDiffusionGan(adversary, steps, LATENT)], images(order), order.steps)
-    return regression(order, [lambda _: stage], student)
+    return regression(order, [lambda _: stage], student, rate=2 * ADVERSARIAL)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sds.denoiser import Teacher
 from sds.ramps import Ramp, TimeRange
 from sds.solvers import ddim
-from students.features.distances import Distance, pseudo_huber, squared
+from students.features.distances import pseudo_huber
+from students.features.sources import learning_features
+from students.methods.adversarial import HINGE, DenoisedAdversary
 from students.methods.bootstrap import (
-    LevelsOverRun,
     MeanFlowTimes,
     boot,
     consistency,
     consistency_training,
     doubling_levels,
     even_levels,
+    inverse_gap,
+    lognormal_shares,
     mean_flow,
     shortcut,
     teacher_velocity,
@@ -23,7 +28,8 @@ from students.methods.bootstrap import (
 )
 from students.methods.continuous_consistency import LognormalTimes, continuous_consistency
 from students.methods.level_weights import LevelWeighted
-from students.methods.targets import at_random_guidance, denoising
+from students.methods.targets import StepTimes, at_random_guidance, denoising
+from students.recipes.adversarial import adversary_for
 from students.recipes.order import (
     Order,
     StudentRun,
@@ -37,7 +43,9 @@ from students.recipes.order import (
     steps_of_stages,
 )
 from students.recipes.paths import guidance_range
+from students.recipes.rates import chain_average, growing_average, growing_levels
 from students.teachers import GuidedTeacher, OnStraightPaths
+from students.training.balance import Balanced, last_weights
 from students.training.batches import noise_batches
 from students.training.loop import Regression, Stage
 
@@ -52,7 +60,7 @@ def consistency_recipe(order: Order) -> StudentRun:
 
     def stage(teacher: Teacher) -> Stage:
         terms = [Regression(consistency(teacher, even_levels(order.path_steps)), distance)]
-        return Stage(terms, data, order.steps, average_decay=0.95)
+        return Stage(terms, data, order.steps, chain_average(order.steps, order.path_steps))
 
     return regression(order, [stage], result=card(order, same_path=False, free_steps=True))
 
@@ -65,32 +73,44 @@ def latent_consistency_recipe(order: Order) -> StudentRun:
 
     def stage(teacher: Teacher) -> Stage:
         objective = at_random_guidance(consistency(teacher, even_levels(order.path_steps), ddim), lowest, highest)
-        return Stage([Regression(objective, distance)], data, order.steps, average_decay=0.95)
+        return Stage([Regression(objective, distance)], data, order.steps, chain_average(order.steps, order.path_steps))
 
     student = seeded_student(order, told_guidance=True)
     return regression(order, [stage], student, card(order, same_path=False, free_steps=True))
 
 
 def consistency_training_recipe(order: Order) -> StudentRun:
-    """Consistency training: squared distance, an average that is slow, few levels. No teacher but where it starts."""
-    levels = doubling_levels(order.teacher.schedule, 8, 64, HIGHEST)
-    return trained_on_images(order, levels, squared, average_decay=0.95)
+    """Consistency training: squared distance, levels that become more, an average that slows down with them.
+
+    No teacher but where it starts.
+    """
+    schedule, count = order.teacher.schedule, growing_levels(order.steps)
+    top = time_of(schedule, HIGHEST)
+    objective = consistency_training(schedule, lambda progress: below(top, count(progress)))
+    return trained_on_images(order, Regression(objective), growing_average(count))
 
 
 def improved_consistency_training_recipe(order: Order) -> StudentRun:
-    """Improved consistency training: pseudo-Huber distance, no average, levels that double to many."""
-    levels = doubling_levels(order.teacher.schedule, 10, 1280, HIGHEST)
-    return trained_on_images(order, levels, pseudo_huber, average_decay=0.0)
+    """Improved consistency training: pseudo-Huber distance, no average, levels that double, most of them low."""
+    schedule = order.teacher.schedule
+    last = 10 * 2 ** max(0, min(7, int(order.steps / 40).bit_length() - 1))  # 1280 where there is time to climb them
+    levels = doubling_levels(schedule, 10, last, HIGHEST)
+    objective = consistency_training(schedule, levels, inverse_gap, lognormal_shares(schedule))
+    return trained_on_images(order, Regression(objective, pseudo_huber), 0.0)
 
 
-def trained_on_images(order: Order, levels: LevelsOverRun, distance: Distance, average_decay: float) -> StudentRun:
+def trained_on_images(order: Order, term: Regression, average_decay: float | Callable[[float], float]) -> StudentRun:
     """Consistency training; the student begins at the highest level, a little below pure noise."""
     need_pure_noise(order)
     top = time_of(order.teacher.schedule, HIGHEST)
-    terms = [Regression(consistency_training(order.teacher.schedule, levels), distance)]
-    stage = Stage(terms, images(order), order.steps, average_decay)
+    stage = Stage([term], images(order), order.steps, average_decay)
     times = [top * time for time in order.times]
     return regression(order, [lambda _: stage], result=card(order, same_path=False, times=times, free_steps=True))
+
+
+def below(top: float, count: int) -> list[float]:
+    """``count`` levels above zero, equally far apart, up to ``top``."""
+    return [top * level for level in even_levels(count)]
 
 
 def continuous_recipe(order: Order) -> StudentRun:
@@ -105,19 +125,27 @@ def continuous_recipe(order: Order) -> StudentRun:
     return regression(order, [stage], result=card(order, same_path=False, free_steps=True))
 
 
+TRAJECTORY_STEPS = 2
+"""Of the teacher, at most, on the way from t to u: the paper's 17 of 18 levels, at a cost that a small run can bear."""
+
+
 def trajectory_recipe(order: Order) -> StudentRun:
-    """Consistency trajectory models, with denoising beside it."""
+    """Consistency trajectory models, with denoising and a discriminator beside it, all three balanced.
+
+    Simplified: the discriminator looks through a copy of the teacher that learns, not through a network of pictures.
+    """
     need_pure_noise(order)
-    data, distance = images(order), distance_for(order)
+    data, distance, student = images(order), distance_for(order), seeded_student(order, told_end=True)
+    levels = even_levels(order.path_steps)
+    adversary = adversary_for(order, order.looks(learning_features), data, HINGE)
+    judged = DenoisedAdversary(adversary, StepTimes(levels[1:]))
 
     def stage(teacher: Teacher) -> Stage:
-        terms = [
-            Regression(trajectory_consistency(teacher, even_levels(order.path_steps // 2), 4), distance),
-            Regression(denoising(teacher.schedule, TimeRange(Ramp(0.1, 0.1), Ramp(1.0, 1.0))), weight=0.1),
-        ]
-        return Stage(terms, data, order.steps, average_decay=0.95)
+        path = Regression(trajectory_consistency(teacher, levels, TRAJECTORY_STEPS), distance)
+        denoised = Regression(denoising(teacher.schedule, TimeRange(Ramp(0.1, 0.1), Ramp(1.0, 1.0))))
+        term = Balanced(path, [(denoised, 1.0), (judged, 1.0)], last_weights(student.network))
+        return Stage([term], data, order.steps, chain_average(order.steps, order.path_steps))
 
-    student = seeded_student(order, told_end=True)
     return regression(order, [stage], student, card(order, same_path=True, free_steps=True))
 
 

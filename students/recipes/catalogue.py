@@ -69,3 +69,12 @@ RECIPES: dict[str, Recipe] = {
     "mean-flow": mean_flow_recipe,
 }
 """The methods by the names that the field uses."""
+
+
+SEVERAL_STEPS = {"ddgan": 4, "asm": 10}
+"""Methods that are made for several steps, and how many a student takes unless its user says otherwise."""
+
+
+def usual_steps(method: str) -> int:
+    """How many evaluations a student by this method takes for an image, unless its user says otherwise."""
+    return SEVERAL_STEPS.get(method, 1)

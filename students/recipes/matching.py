@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation
-from students.features.sources import discriminator_on
+from students.features.sources import discriminator_on, learning_features, teacher_features
 from students.generator import FewStepGenerator
-from students.methods.adversarial import HINGE, Adversary, DenoisedAdversary
+from students.methods.adversarial import HINGE, DenoisedAdversary
 from students.methods.adversarial_distillation import AddSettings, PixelDistillation, add
 from students.methods.distribution_matching import MatchingSettings, diff_instruct, dmd, dmd2
 from students.methods.f_distillation import RatioCritic, f_distillation, forward_kl
+from students.methods.judging_critic import JudgingCritic
 from students.methods.score_identity import ScoreIdentity
 from students.methods.targets import StepTimes
 from students.recipes.adversarial import adversary_for
@@ -17,25 +18,31 @@ from students.recipes.order import (
     Order,
     StudentRun,
     distance_for,
+    from_within,
     images,
     matching,
     obtained_pairs,
     regression,
     seeded_student,
 )
+from students.recipes.rates import ADVERSARIAL, MATCHING
 from students.teachers import Differentiable, GuidedTeacher
 from students.training.batches import noise_batches
 from students.training.loop import LearningTerm, Stage
 
+DISTILLATION = 1.0
+"""lambda of ADD, whose paper has 2.5 for latents of a large teacher."""
+
 
 def diff_instruct_recipe(order: Order) -> StudentRun:
     """Diff-Instruct: the engine with a full critic."""
-    steps = order.critic_steps or 2
+    order, steps = from_within(order), order.critic_steps or 2
     return matching(order, lambda generator, how: diff_instruct(generator, order.teacher, how, critic_steps=steps))
 
 
 def dmd_recipe(order: Order) -> StudentRun:
     """DMD: with a regression on the teacher's pairs."""
+    order = from_within(order)
     pairs, steps, distance = obtained_pairs(order), order.critic_steps or 2, distance_for(order)
     return matching(
         order,
@@ -44,25 +51,27 @@ def dmd_recipe(order: Order) -> StudentRun:
 
 
 def dmd2_recipe(order: Order) -> StudentRun:
-    """DMD2: without pairs, with a discriminator on the critic's features."""
+    """DMD2: without pairs; the critic, five times as fast, also learns to tell real images from the student's."""
+    order = from_within(order)
     data = images(order)
 
     def engine(generator: FewStepGenerator, settings: MatchingSettings) -> ScoreDistillation:
-        critic = Critic(order.teacher, settings.critic)
-        looks = order.features(order.teacher, critic.network)
-        adversary = Adversary(discriminator_on(looks, data), data, weight=3e-3)
-        return dmd2(generator, order.teacher, settings, critic, adversary, critic_steps=order.critic_steps or 5)
+        critic = JudgingCritic(order.teacher, settings.critic)
+        discriminator = discriminator_on(order.looks(teacher_features, critic.network), data)
+        opinion = critic.judge(discriminator, data)
+        return dmd2(generator, order.teacher, settings, critic, opinion, critic_steps=order.critic_steps or 5)
 
     return matching(order, engine)
 
 
 def f_distill_recipe(order: Order) -> StudentRun:
     """f-distill with the forward divergence, on the features that DMD2 has."""
+    order = from_within(order)
     data = images(order)
 
     def engine(generator: FewStepGenerator, settings: MatchingSettings) -> ScoreDistillation:
         critic = RatioCritic(order.teacher, settings.critic)
-        looks = order.features(order.teacher, critic.network)
+        looks = order.looks(teacher_features, critic.network)
         critic.look_through(discriminator_on(looks, data), settings.times)
         return f_distillation(
             generator, order.teacher, settings, critic, data, forward_kl, critic_steps=order.critic_steps or 5
@@ -73,41 +82,43 @@ def f_distill_recipe(order: Order) -> StudentRun:
 
 def sid_recipe(order: Order) -> StudentRun:
     """SiD: a critic, and a gradient that passes through teacher and critic. Data-free."""
+    order = from_within(order)
     student = seeded_student(order)
-    critic = Critic(order.teacher, CriticSettings(rank=None, learning_rate=3 * order.rate(1e-4)))
+    critic = Critic(order.teacher, CriticSettings(rank=None, learning_rate=3 * order.rate(MATCHING)))
     teacher = GuidedTeacher(Differentiable(order.teacher), order.guidance_scale)
     term = ScoreIdentity(teacher, critic, order.times, critic_steps=order.critic_steps or 1)
     stage = Stage([term], noise_batches(order.guided), order.steps)
-    return regression(order, [lambda _: stage], student, rate=1e-4)
+    return regression(order, [lambda _: stage], student, rate=MATCHING)
 
 
 def add_recipe(order: Order) -> StudentRun:
-    """ADD, by default with a discriminator on the teacher's own features; the distance in pixels also for latents."""
+    """ADD: a discriminator on a copy of the teacher that learns; the distance is taken in pixels, also for latents."""
+    order = from_within(order)
     if order.teacher.shape[0] != 3:
         return latent_add(order)
-    adversary = adversary_for(order, HINGE, weight=0.1)
+    adversary = adversary_for(order, order.looks(learning_features), images(order), HINGE)
 
     def engine(generator: FewStepGenerator, settings: MatchingSettings) -> ScoreDistillation:
         how = AddSettings(
             order.steps,
             order.batch_size,
             settings.learning_rate,
-            distillation_weight=0.5,
+            distillation_weight=DISTILLATION,
             guidance=settings.guidance,
             decay=settings.decay,
             seed=order.seed,
         )
         return add(generator, order.teacher, how, adversary)
 
-    return matching(order, engine)
+    return matching(order, engine, rate=ADVERSARIAL)
 
 
 def latent_add(order: Order) -> StudentRun:
     """ADD for a teacher of latents: its distillation term is measured after decoding, in the loop of regressions."""
     student, times = seeded_student(order), StepTimes(order.times)
-    adversary = adversary_for(order, HINGE, weight=0.1)
+    adversary = adversary_for(order, order.looks(learning_features), images(order), HINGE)
     terms: list[LearningTerm] = [
         DenoisedAdversary(adversary, times),
-        PixelDistillation(order.guided.teacher, times, weight=0.5),
+        PixelDistillation(order.guided.teacher, times, weight=DISTILLATION),
     ]
-    return regression(order, [lambda _: Stage(terms, images(order), order.steps)], student, rate=1e-4)
+    return regression(order, [lambda _: Stage(terms, images(order), order.steps)], student, rate=ADVERSARIAL)

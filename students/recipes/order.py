@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,14 +17,17 @@ from sds.engine import ScoreDistillation
 from sds.guidance import Guidance
 from sds.processes import first_process_says, is_first_process
 from sds.ramps import Ramp
+from students.features.discriminators import Features
 from students.features.distances import Distance, squared
-from students.features.sources import FeatureSource, teacher_features
+from students.features.sources import FeatureSource
 from students.flow_map import AverageStudent, Student
 from students.folder import StudentCard
 from students.generator import FewStepGenerator
 from students.measures.health import regression_signals, score_signals
+from students.methods.bootstrap import time_of
 from students.methods.distribution_matching import MatchingSettings
 from students.prompts import Asked, Prompts, ViewSource
+from students.recipes.rates import MATCHING, REGRESSION, scaled_rate
 from students.teachers import GuidedTeacher, answerable
 from students.training.batches import ImageSource, TeacherImages
 from students.training.loop import Distillation, DistillationSettings, StageBuilder
@@ -42,19 +45,19 @@ class Order:
         method: a key of `students.recipes.catalogue.RECIPES`.
         steps: of training, in all stages together.
         student_steps: evaluations that the student takes for an image.
-        start: the noise level in (0, 1] that the student is told to begin with. Below 1 what it is given is still pure
-            noise, but it looks for an image in it, and noise decides what a prompt leaves open. Only methods that match
-            distributions are free to choose it (Luo et al. 2023 do).
+        start: the noise level in (0, 1] that the student is told to begin with; None stands for the recipe's. Below 1
+            what it is given is still pure noise, but it looks for an image in it, and noise decides what a prompt
+            leaves open. Only methods that match distributions are free to choose it, see `from_within`.
         guidance_scale: that the student learns.
         path_steps: of the teacher's solver, for pairs and for first stages; some methods halve it again and again.
         pairs: how many of the teacher's pairs methods use that need pairs or images.
         pairs_file: where they are kept, and looked for first; None keeps none.
         batch_size: images for each step.
-        learning_rate: of the student's Adam; 0 stands for the recipe's.
+        learning_rate: of the student's Adam; 0 stands for the recipe's, see `students.recipes.rates`.
         seed: of everything random.
         images: real images, for methods that learn from images; None takes the teacher's own.
         together: prompts and views that belong together, see `students.prompts.Prompts`; None takes any of each.
-        features: what discriminators look at.
+        features: what discriminators look at; None is the recipe's.
         distance: between images in regressions on pairs; None is the recipe's. It is measured in the teacher's x.
         critic_steps: of the critic before each of the student's; 0 stands for the recipe's.
         report: called with how many of the teacher's pairs there are, and shall be, while they are made.
@@ -66,7 +69,7 @@ class Order:
     method: str
     steps: int = 1000
     student_steps: int = 1
-    start: float = 1.0
+    start: float | None = None
     guidance_scale: float = 2.0
     path_steps: int = 32
     pairs: int = 512
@@ -76,7 +79,7 @@ class Order:
     seed: int = 0
     images: ImageSource | None = None
     together: Callable[[int, torch.Generator], Asked] | None = None
-    features: FeatureSource = teacher_features
+    features: FeatureSource | None = None
     distance: Distance | None = None
     critic_steps: int = 0
     report: Callable[[int, int], None] | None = None
@@ -99,11 +102,16 @@ class Order:
     @property
     def times(self) -> list[float]:
         """Of the student's steps, even from the start."""
-        return [self.start * (1 - i / self.student_steps) for i in range(self.student_steps)]
+        start = 1.0 if self.start is None else self.start
+        return [start * (1 - i / self.student_steps) for i in range(self.student_steps)]
 
-    def rate(self, default: float) -> float:
-        """The learning rate: the user's, or else ``default``."""
-        return self.learning_rate or default
+    def rate(self, measured: float) -> float:
+        """The learning rate: the user's, or else what was ``measured`` scaled to this network and this batch."""
+        return self.learning_rate or scaled_rate(measured, self.teacher.network, self.batch_size)
+
+    def looks(self, default: FeatureSource, network: nn.Module | None = None) -> Features:
+        """What discriminators look at: the user's choice, or else ``default``; ``network`` is that of a critic."""
+        return (self.features or default)(self.teacher, network or self.teacher.network)
 
     @property
     def smoothing(self) -> float:
@@ -195,9 +203,25 @@ def need_one_step(order: Order) -> None:
         )
 
 
+FIRST_DEVIATION = 2.5
+"""sigma / alpha where students begin that are free to choose: Diff-Instruct's, SiD's and, for latents, SiD-LSG's."""
+
+
+def from_within(order: Order) -> Order:
+    """The order, beginning where its user wishes or else where sigma / alpha is `FIRST_DEVIATION`.
+
+    Where nothing but noise is left, a teacher answers all noise with the same mean, and a student that begins as its
+    copy would have to invent the use of its noise. Told that there is a little of an image in it, it sees a different
+    one in each.
+    """
+    if order.start is not None:
+        return order
+    return replace(order, start=time_of(order.teacher.schedule, FIRST_DEVIATION))
+
+
 def need_pure_noise(order: Order) -> None:
     """Raise ValueError for a start other than 1, of a method that learns from paths of the teacher."""
-    if order.start != 1:
+    if order.start not in (None, 1):
         raise ValueError(f"{order.method} follows the teacher's paths, which begin at pure noise: start at 1")
 
 
@@ -232,9 +256,9 @@ class Smoothed:
 def matching(
     order: Order,
     engine: Callable[[FewStepGenerator, MatchingSettings], ScoreDistillation],
-    rate: float = 1e-4,
+    rate: float = MATCHING,
 ) -> StudentRun:
-    """A student that is trained through the engine."""
+    """A student that is trained through the engine, at a ``rate`` as `Order.rate` takes it."""
     torch.manual_seed(order.seed)
     student = Student(order.teacher)
     generator = FewStepGenerator(student, order.teacher.shape, order.prompts, order.times)
@@ -259,7 +283,7 @@ def regression(
     stages: Sequence[StageBuilder],
     student: Student | None = None,
     result: StudentCard | None = None,
-    rate: float = 2e-4,
+    rate: float = REGRESSION,
 ) -> StudentRun:
     """A student that is trained in the loop of regressions, by the guided teacher.
 
@@ -269,7 +293,7 @@ def regression(
         student: what is trained; by default a student that is told nothing but the time. Made after
             ``torch.manual_seed(order.seed)`` if it has new weights.
         result: its card; by default that of a student that starts anew from its image between steps.
-        rate: learning rate, if the user has no other wish.
+        rate: learning rate as `Order.rate` takes it.
     """
     student = student or Student(order.teacher)
     settings = DistillationSettings(order.batch_size, order.rate(rate), smoothing=order.smoothing, seed=order.seed)

@@ -84,13 +84,18 @@ class Stage:
         terms: what is minimised, at least one.
         source: where batches come from.
         steps: how many.
-        average_decay: of the average of weights that makes targets (`Learning.average`); 0 is the student itself.
+        average_decay: of the average of weights that makes targets (`Learning.average`), or a function of the progress
+            of the stage; 0 is the student itself.
     """
 
     terms: Sequence[LearningTerm]
     source: BatchSource
     steps: int
-    average_decay: float = 0.0
+    average_decay: float | Callable[[float], float] = 0.0
+
+    def decay_at(self, progress: float) -> float:
+        """The decay of the average at a progress in [0, 1]."""
+        return self.average_decay(progress) if callable(self.average_decay) else self.average_decay
 
 
 StageBuilder = Callable[[Teacher], Stage]
@@ -191,6 +196,7 @@ class Distillation:
         learning = Learning(self.student, self.average, self.progress, self.rng)
         losses = [term(learning, batch) for term in self.stage.terms]
         norm = self._descend(sum(losses, start=torch.zeros(())))
+        self.average.decay = self.stage.decay_at(learning.progress)
         self.average.update()
         self.result.update()
         self.done += 1
@@ -239,7 +245,7 @@ class Distillation:
             self.student.load_state_dict(self.before)
             teacher = StudentAsTeacher(teacher, AverageStudent(self.student, 0.0))
         self.stage = self.stages[number](teacher)
-        self.average = AverageStudent(self.student, self.stage.average_decay)
+        self.average = AverageStudent(self.student, self.stage.decay_at(0.0))
         self.result = AverageStudent(self.student, self.settings.smoothing)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=self.settings.learning_rate)
         self.descent = Descent(self.optimizer, self.student.computed_in)
