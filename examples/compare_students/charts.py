@@ -1,4 +1,4 @@
-"""The plane of fidelity and diversity: a point for each method, with a label that covers no other."""
+"""The page of a comparison: fidelity against diversity, and the way there against what was spent."""
 
 from __future__ import annotations
 
@@ -38,12 +38,52 @@ class Judged(Protocol):
     frechet: float
     precision: float
     recall: float
+    curve: list[list[float]]
 
 
-def draw_plane(results: Sequence[Judged], path: Path) -> None:
-    """Write a PNG: precision to the right, recall upwards, the larger a point the smaller its Frechet distance."""
-    figure, axes = plt.subplots(figsize=(10, 7.5), dpi=130)
-    points = np.array([[result.precision, result.recall] for result in results])
+def draw_page(results: Sequence[Judged], path: Path) -> None:
+    """Write a PNG of three charts: the plane, and how the Frechet distance fell with what was spent.
+
+    In the plane precision goes to the right and recall upwards, and a point is the larger the smaller its distance.
+    """
+    figure = plt.figure(figsize=(15, 10), dpi=110)
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))
+    plane = figure.add_subplot(grid[:, 0])
+    draw_plane(results, plane)
+    draw_curves(results, figure.add_subplot(grid[0, 1]), 2, "seconds of processor time")
+    draw_curves(results, figure.add_subplot(grid[1, 1]), 1, "evaluations of the teacher")
+    figure.tight_layout()
+    place_labels(plane, plane_points(results), [result.name for result in results])
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def draw_curves(results: Sequence[Judged], axes: Axes, column: int, spent: str) -> None:
+    """The Frechet distance of each method on the way, over the ``column`` of its curve that says what was spent."""
+    for (_, (colour, _)), members in zip(FAMILIES.items(), members_of(results), strict=True):
+        for result in (results[i] for i in members):
+            if result.curve:
+                points = np.array(result.curve)
+                axes.plot(np.maximum(points[:, column], 1), points[:, 3], color=colour, alpha=0.7, marker=".")
+    lines = {result.name: result.frechet for result in results if not result.curve and "1 step" not in result.name}
+    for name, frechet in lines.items():
+        axes.axhline(frechet, color="#111111", linewidth=0.8, linestyle=":")
+        axes.annotate(name, (0.01, frechet), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")
+    axes.set_xscale("log" if column == 1 else "linear")
+    axes.set_yscale("log")
+    axes.set_xlabel(spent)
+    axes.set_ylabel("Frechet distance")
+    axes.grid(alpha=0.25)
+
+
+def plane_points(results: Sequence[Judged]) -> np.ndarray:
+    """Where each lies in the plane, (results, 2)."""
+    return np.array([[result.precision, result.recall] for result in results])
+
+
+def draw_plane(results: Sequence[Judged], axes: Axes) -> None:
+    """The points of all results, without their names."""
+    points = plane_points(results)
     smallest = min(result.frechet for result in results)
     for (family, (colour, _)), members in zip(FAMILIES.items(), members_of(results), strict=True):
         sizes = [30 + 150 * (smallest / max(results[i].frechet, 1e-9)) ** 0.5 for i in members]
@@ -54,19 +94,16 @@ def draw_plane(results: Sequence[Judged], path: Path) -> None:
     axes.set_xlim(max(-0.05, points[:, 0].min() - 0.08), 1.08)
     axes.set_ylim(-0.05, 1.03)
     axes.grid(alpha=0.25)
-    axes.legend(loc="upper left", frameon=False)
-    figure.tight_layout()
-    place_labels(axes, points, [result.name for result in results])
-    figure.savefig(path)
-    plt.close(figure)
+    axes.legend(loc="lower left", frameon=False)
 
 
 def members_of(results: Sequence[Judged]) -> list[list[int]]:
     """The indices of the results of each family."""
     named = [names for _, names in FAMILIES.values()]
     known = {name for names in named for name in names}
-    groups = [[i for i, result in enumerate(results) if result.name in names] for names in named]
-    groups[-1] += [i for i, result in enumerate(results) if result.name not in known]
+    kinds = [result.name if result.name in known else result.name.split(",")[0] for result in results]
+    groups = [[i for i, kind in enumerate(kinds) if kind in names] for names in named]
+    groups[-1] += [i for i, kind in enumerate(kinds) if kind not in known]
     return groups
 
 

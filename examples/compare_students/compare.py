@@ -1,13 +1,14 @@
-"""Every method on one teacher, each with the same number of the teacher's evaluations: a table and a picture.
+"""Every method on one teacher, by the recipes of the command: a table and a page of pictures.
 
     python examples/compare_students/compare.py --out outputs/comparison
 
-Trains a one-step student of the digits teacher beside this file (`digits.py` has made it) by each method, and draws the
-plane of fidelity and diversity. What is finished is not done again: an interrupted comparison goes on where it was.
+Trains a student of the digits teacher beside this file (`digits.py` has made it) by each method, with nothing chosen
+but the length of the training. What is finished is not done again: an interrupted comparison goes on where it was.
 
-An evaluation is one picture at one noise level for one prompt, so that guidance costs two; those for pairs and images
-of the teacher count too. A student's own evaluations, and those of its critic, do not: its column of seconds says what
-a method costs beside the teacher.
+The digits that the teacher learned from are free, for all methods that learn from images. What a method spends is
+counted and not limited: evaluations of the teacher (one picture at one noise level for one prompt, so that guidance
+costs two; those for pairs count too) and seconds of processor time, in which a student's own evaluations and those of
+its critic are, too.
 """
 
 from __future__ import annotations
@@ -16,49 +17,38 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from charts import draw_plane
+from charts import draw_page
 from digits import NAMES, digits
+from judging import DRAWS, Result, draw_by_teacher, judged, resembling, wanted
 from torch import Tensor, nn
 
 from cli.pictures import write_sheet
 from sds.denoiser import Condition, NeuralTeacher
-from sds.solvers import even_times, solve
 from sds.teachers.diffusers import load_diffusers_teacher
-from students.features.sources import learning_features, teacher_features
-from students.folder import sample
-from students.measures.evaluation import compare, coverage, density, distinctness
-from students.recipes.catalogue import RECIPES
-from students.recipes.order import Order
-from students.teachers import AroundNeuralTeacher
+from students.folder import StudentCard, StudentFolderError, sample
+from students.recipes.catalogue import RECIPES, usual_steps
+from students.recipes.order import Order, StudentRun
+from students.teachers import AroundNeuralTeacher, GuidedTeacher
+from students.training.batches import Images
 
-BUDGET = 12_000
-"""Evaluations of the teacher that each method may spend."""
+STEPS, BATCH_SIZE, PATH_STEPS, PAIRS = 300, 32, 16, 1024
+"""Of each training."""
 
-MOST_STEPS = 375
-"""Of a student: methods that need the teacher for pairs only would go on for ever."""
+LOOKS = 4
+"""How often a student is judged on the way."""
 
-PATH_STEPS = 16
-BATCH_SIZE = 32
+FEW_STEPS = (2, 4)
+"""Evaluations for a picture that are tried too, where their number is free."""
 
-SHARE_OF_IMAGES = 0.5
-"""Of the budget, for methods that need images or pairs of the teacher and then the teacher again."""
-
-TRIAL_STEPS = 20
-"""Steps of a first, short training that shows how many evaluations a step takes."""
-
-FEATURES = dict.fromkeys(("add", "asm", "ufogen"), learning_features)
-"""Of discriminators that have a choice: a copy of the teacher that learns with them. In so short a training frozen
-features teach nothing; DMD2 and f-distill look through their critic, which learns anyway."""
+TRAINED_FOR_FEW = ("dmd2", "add")
+"""Methods whose students know the steps that they were trained for: they are trained again for each of `FEW_STEPS`."""
 
 TEACHERS = {"teacher, 50 steps": 50, "teacher, 1 step": 1}
 """What a student would like to be, and what it begins as."""
-
-PICTURES = 497
-"""That each draws: as many as are held out."""
 
 
 class Counting(AroundNeuralTeacher):
@@ -78,135 +68,96 @@ class Counting(AroundNeuralTeacher):
         return super().denoise(network, x_t, t, condition)
 
 
-@dataclass(frozen=True)
-class Result:
-    """What is known of one who draws.
-
-    Attributes:
-        name: of the method, or of the teacher.
-        frechet, kernel, precision, recall, density, coverage: beside the digits that were held out, of which the
-            features are the pixels.
-        distinct: mean distance of pictures of one digit, as a share of that of real ones.
-        evaluations: of the teacher, in the training.
-        steps: of the student.
-        seconds: of the training, the teacher's pictures included.
-    """
-
-    name: str
-    frechet: float
-    kernel: float
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    distinct: float
-    evaluations: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-
-
-def order_for(teacher: NeuralTeacher, method: str, seed: int, **sizes: int) -> Order:
-    """One step from pure noise, any digit, without guidance: what is to be matched is the teacher's distribution."""
+def order_for(teacher: NeuralTeacher, method: str, steps: int, student_steps: int, seed: int) -> Order:
+    """Any digit, without guidance: what is to be matched is the teacher's distribution."""
+    pictures, labels = digits(held_out=False)
+    told = GuidedTeacher(teacher, 1.0).condition([NAMES[label] for label in labels], None)
     return Order(
         teacher,
         NAMES,
         None,
         method,
+        steps=steps,
+        student_steps=student_steps,
         guidance_scale=1.0,
         path_steps=PATH_STEPS,
+        pairs=PAIRS,
         batch_size=BATCH_SIZE,
         seed=seed,
-        **sizes,
-        features=FEATURES.get(method, teacher_features),
+        images=Images(pictures * 2 - 1, told),
     )
 
 
-def affordable(teacher: NeuralTeacher, method: str) -> dict[str, int]:
-    """How many pairs and steps the budget buys, found out by a short trial."""
-    counting = Counting(teacher)
-    run = RECIPES[method](order_for(counting, method, 0, steps=TRIAL_STEPS, pairs=64))
-    for_pairs = counting.evaluations / 64
-    for _ in range(TRIAL_STEPS):
+def train_student(
+    teacher: NeuralTeacher, method: str, steps: int, student_steps: int, seed: int
+) -> tuple[list[Tensor], Result]:
+    """A student by one method: sets of its pictures, and what is known of it."""
+    counting, curve, seconds = Counting(teacher), [], 0.0
+    started = time.process_time()
+    run = RECIPES[method](order_for(counting, method, steps, student_steps, seed))
+    for done in range(1, steps + 1):
         run.trainer.step()
-    a_step = (counting.evaluations - 64 * for_pairs) / TRIAL_STEPS
-    if for_pairs and not a_step:
-        return {"pairs": int(BUDGET / for_pairs), "steps": MOST_STEPS}
-    of_images = BUDGET * SHARE_OF_IMAGES if for_pairs else 0.0
-    steps = min(MOST_STEPS, int((BUDGET - of_images) / a_step)) if a_step else MOST_STEPS
-    return {"pairs": int(of_images / for_pairs) if for_pairs else 1, "steps": steps}
+        if done in looks(steps):
+            seconds += time.process_time() - started
+            spent = counting.evaluations
+            result = judged(method, [drawn(run, counting, run.card, 0)])
+            curve.append([done, spent, seconds, result.frechet, result.recall])
+            counting.evaluations = spent  # GuidedTeacher and others may have asked while pictures were drawn
+            started = time.process_time()
+    sets = [drawn(run, counting, run.card, draw) for draw in range(DRAWS)]
+    result = replace(judged(method, sets), steps=steps, seconds=seconds, student_steps=len(run.card.times))
+    return sets, replace(result, evaluations=spent, curve=curve, few_steps=free_steps(run, counting))
 
 
-def train_student(teacher: NeuralTeacher, method: str, seed: int) -> tuple[Tensor, Result]:
-    """A student by one method: its pictures, and what is known of it."""
-    sizes, counting, started = affordable(teacher, method), Counting(teacher), time.monotonic()
-    run = RECIPES[method](order_for(counting, method, seed, **sizes))
-    for _ in range(sizes["steps"]):
-        run.trainer.step()
-    seconds, student = time.monotonic() - started, run.finished_student()
-    rng = torch.Generator().manual_seed(seed + 1)
-    x = sample(student, run.card, teacher.shape, teacher.condition(wanted(), None), rng)
-    pictures = teacher.decode(x).clamp(0, 1)
-    result = replace(judged(method, pictures), steps=sizes["steps"], seconds=seconds)
-    return pictures, replace(result, evaluations=counting.evaluations)
+def looks(steps: int) -> list[int]:
+    """After which steps a student is judged, the last among them."""
+    return sorted({max(1, steps * (i + 1) // LOOKS) for i in range(LOOKS)})
 
 
 @torch.no_grad()
-def draw_by_teacher(teacher: NeuralTeacher, steps: int, seed: int) -> Tensor:
-    """The teacher's own pictures, by that many steps of DDIM."""
-    noise = torch.randn(PICTURES, *teacher.shape, generator=torch.Generator().manual_seed(seed))
-    grid = even_times(torch.ones(PICTURES), torch.zeros(PICTURES), steps)
-    return teacher.decode(solve(teacher, noise, grid, teacher.condition(wanted(), None))).clamp(0, 1)
+def drawn(run: StudentRun, teacher: NeuralTeacher, card: StudentCard, draw: int) -> Tensor:
+    """One set of pictures of the `wanted` digits."""
+    rng = torch.Generator().manual_seed(1000 + draw)
+    x = sample(run.finished_student(), card, teacher.shape, teacher.condition(wanted(), None), rng)
+    return teacher.decode(x).clamp(0, 1)
 
 
-def wanted() -> list[str]:
-    """The digits that are asked for: those that were held out, in their order."""
-    return [NAMES[label] for label in digits(held_out=True)[1]]
+def free_steps(run: StudentRun, teacher: NeuralTeacher) -> list[list[float]]:
+    """[steps, Frechet distance, recall] of the student with other numbers of steps; empty if it knows no others."""
+    rows = []
+    for steps in FEW_STEPS:
+        try:
+            card = run.card.with_steps(steps)
+        except StudentFolderError:
+            return []
+        result = judged("", [drawn(run, teacher, card, draw) for draw in range(DRAWS)])
+        rows.append([float(steps), result.frechet, result.recall])
+    return rows
 
 
-def judged(name: str, pictures: Tensor) -> Result:
-    """Pictures of the `wanted` digits beside the real ones; features are the 64 pixels themselves."""
-    real, labels = digits(held_out=True)
-    features, drawn = real[:, 0].flatten(1), pictures.mean(1).flatten(1)
-    numbers = compare(features, drawn)
-    alike = [distinctness(drawn[labels == digit]) / distinctness(features[labels == digit]) for digit in range(10)]
-    return Result(
-        name,
-        numbers.frechet,
-        numbers.kernel,
-        numbers.precision,
-        numbers.recall,
-        density(features, drawn),
-        coverage(features, drawn),
-        sum(alike) / len(alike),
-    )
-
-
-def compare_all(teacher: NeuralTeacher, methods: Sequence[str], out: Path, seed: int) -> list[Result]:
+def compare_all(teacher: NeuralTeacher, methods: Sequence[str], out: Path, steps: int, seed: int) -> list[Result]:
     """Results of the real digits that were trained on, of the teacher and of all methods; what is there is kept."""
     known = read_results(out / "results.json")
-    for name, steps in TEACHERS.items():
+    for name, count in TEACHERS.items():
         if name not in known:
-            known[name] = judged(name, draw_by_teacher(teacher, steps, seed))
-    known.setdefault("real digits", judged("real digits", resembling(seed)))
+            sets = [draw_by_teacher(teacher, count, seed + draw) for draw in range(DRAWS)]
+            known[name] = replace(judged(name, sets), student_steps=count)
+    if "real digits" not in known:
+        known["real digits"] = judged("real digits", [resembling(seed + draw) for draw in range(DRAWS)])
     real, _ = digits(held_out=True)
     for method in methods:
-        if method not in known:
-            pictures, known[method] = train_student(teacher, method, seed)
-            write_sheet(out / "sheets" / f"{method}.png", [real[:16], pictures[:16]], size=48)
-            print(f"{method:22} {known[method]}", flush=True)
-        write_results(out / "results.json", known)
+        wished = [usual_steps(method), *(FEW_STEPS if method in TRAINED_FOR_FEW else ())]
+        for student_steps in wished:
+            name = method if student_steps == wished[0] else f"{method}, {student_steps} steps"
+            if name in known:
+                continue
+            sets, result = train_student(teacher, method, steps, student_steps, seed)
+            known[name] = replace(result, name=name)
+            write_sheet(out / "sheets" / f"{name}.png", [real[:16], sets[0][:16]], size=48)
+            print(f"{name:22} {known[name]}", flush=True)
+            write_results(out / "results.json", known)
+    write_results(out / "results.json", known)
     return list(known.values())
-
-
-def resembling(seed: int) -> Tensor:
-    """Real digits of the `wanted` kinds from those that the teacher learned from: what a perfect student would do."""
-    pictures, labels = digits(held_out=False)
-    rng = torch.Generator().manual_seed(seed)
-    chosen = []
-    for label in digits(held_out=True)[1]:
-        alike = (labels == label).nonzero()[:, 0]
-        chosen.append(alike[torch.randint(len(alike), (), generator=rng)])
-    return pictures[torch.stack(chosen)]
 
 
 def read_results(path: Path) -> dict[str, Result]:
@@ -218,17 +169,43 @@ def read_results(path: Path) -> dict[str, Result]:
 
 def write_results(path: Path, results: dict[str, Result]) -> None:
     """All results, for `read_results`."""
-    path.write_text(json.dumps([asdict(result) for result in results.values()], indent=1) + "\n", encoding="utf-8")
+    rows = ",\n".join(f" {json.dumps(result.row())}" for result in results.values())
+    path.write_text(f"[\n{rows}\n]\n", encoding="utf-8")
 
 
 def table(results: Sequence[Result]) -> str:
     """A table in Markdown, best Frechet distance first."""
-    lines = ["| method | FID | KID | precision | recall | density | coverage | distinct | evaluations | steps | s |"]
-    lines.append("|---|" + "---:|" * 10)
+    teacher = next((r.frechet for r in results if r.name == next(iter(TEACHERS))), 1.0)
+    lines = [
+        "| method | steps of a picture | FID | / teacher's | KID x 1000 | precision | recall | coverage | distinct "
+        "| nearest seen, unseen | evaluations | trained | s |"
+    ]
+    lines.append("|---|" + "---:|" * 12)
     for r in sorted(results, key=lambda result: result.frechet):
-        shares = " | ".join(f"{v:.2f}" for v in (r.precision, r.recall, r.density, r.coverage, r.distinct))
+        shares = " | ".join(f"{v:.2f}" for v in (r.precision, r.recall, r.coverage, r.distinct))
         work = f"{r.evaluations} | {r.steps} | {r.seconds:.0f}" if r.steps else "- | - | -"
-        lines.append(f"| {r.name} | {r.frechet:.3f} | {r.kernel:.4f} | {shares} | {work} |")
+        lines.append(
+            f"| {r.name} | {r.student_steps or '-'} | {r.frechet:.3f} ± {r.frechet_spread:.3f} "
+            f"| {r.frechet / teacher:.2f} | {1000 * r.kernel:.1f} ± {1000 * r.kernel_spread:.1f} | {shares} "
+            f"| {r.nearest_training:.2f}, {r.nearest_held_out:.2f} | {work} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def table_of_few(results: Sequence[Result]) -> str:
+    """A table in Markdown of the students that draw in one, two and four steps: FID, recall."""
+    by_name = {result.name: result for result in results}
+    lines = ["| method | 1 step | 2 steps | 4 steps |", "|---|---:|---:|---:|"]
+    for result in sorted(results, key=lambda result: result.frechet):
+        few = {int(steps): (frechet, recall) for steps, frechet, recall in result.few_steps}
+        for steps in FEW_STEPS:
+            trained = by_name.get(f"{result.name}, {steps} steps")
+            if trained is not None:
+                few[steps] = (trained.frechet, trained.recall)
+        if few:
+            few[result.student_steps] = (result.frechet, result.recall)
+            cells = [f"{few[n][0]:.3f}, {few[n][1]:.2f}" if n in few else "-" for n in (1, *FEW_STEPS)]
+            lines.append(f"| {result.name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -238,14 +215,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write; continued if it is there")
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="NAME")
     parser.add_argument("--teacher", type=Path, default=Path(__file__).parent / "teacher", help="its folder")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of each training (default: {STEPS})")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     teacher = load_diffusers_teacher(arguments.teacher)
-    results = compare_all(teacher, arguments.methods, arguments.out, arguments.seed)
-    (arguments.out / "table.md").write_text(table(results), encoding="utf-8")
-    draw_plane(results, arguments.out / "plane.png")
-    print(table(results))
+    results = compare_all(teacher, arguments.methods, arguments.out, arguments.steps, arguments.seed)
+    written = f"{table(results)}\n{table_of_few(results)}"
+    (arguments.out / "table.md").write_text(written, encoding="utf-8")
+    draw_page(results, arguments.out / "page.png")
+    print(written)
 
 
 if __name__ == "__main__":

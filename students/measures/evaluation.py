@@ -129,3 +129,28 @@ def _square_root(matrix: Tensor) -> Tensor:
     """The symmetric square root of a symmetric matrix without negative eigenvalues (but for rounding)."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def kernel_spread(a: Tensor, b: Tensor, rng: torch.Generator, parts: int = 20, share: float = 0.5) -> float:
+    """The standard deviation of `kernel_distance` over parts of both sets, without which a KID says little.
+
+    Args:
+        a, b: features, (images, width).
+        rng: of the parts.
+        parts: how many are drawn, without replacement within each.
+        share: of the images in each.
+    """
+
+    def part(features: Tensor) -> Tensor:
+        return features[torch.randperm(len(features), generator=rng)[: max(2, int(share * len(features)))]]
+
+    return float(torch.tensor([kernel_distance(part(a), part(b)) for _ in range(parts)]).std())
+
+
+def nearest_neighbours(drawn: Tensor, among: Tensor) -> Tensor:
+    """The distance from each of ``drawn`` to the nearest of ``among``, both (images, width); shape (images,).
+
+    Taken among images that were trained on and among as many that were not, it shows copies: by chance alone the two
+    are alike. (Numbers of images must be equal: among more of them the nearest is nearer.)
+    """
+    return torch.cdist(drawn.double(), among.double()).min(1).values

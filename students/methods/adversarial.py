@@ -228,7 +228,7 @@ class DenoisedAdversary:
             x_t = fitting_noise(self.fitting, batch.x0, t, batch.condition, learning.rng)
         x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
         loss = self.adversary.generator_loss(x, batch.condition, learning.rng, batch.x0)
-        if self.denoising and self.adversary.ready:
+        if self.denoising:
             weight = velocity_weight(learning.student.schedule, t).to(x)
             loss = loss + self.denoising * (weight * squared(x, batch.x0)).mean()
         return loss

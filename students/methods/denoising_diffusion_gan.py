@@ -23,10 +23,11 @@ from sds.ramps import Ramp, TimeRange
 from sds.schedule import NoiseSchedule, scale
 from sds.solvers import ancestral_step
 from students.features.discriminators import NetworkFeatures
+from students.features.distances import squared
 from students.flow_map import FlowMap, with_latent
 from students.methods.adversarial import Adversary
 from students.methods.bootstrap import Levels, neighbours
-from students.methods.targets import Learning
+from students.methods.targets import Learning, velocity_weight
 from students.training.batches import Batch, ImageSource
 
 START, END = "step_start", "step_end"
@@ -59,7 +60,13 @@ class Steps:
         noise = torch.randn(x_s.shape, generator=rng).to(x_s)
         x_t = scale(kept, x_s) * x_s + scale(added, x_s) * noise
         condition = Condition({**batch.condition.tensors, START: t.to(x_s.device), END: s.to(x_s.device)})
-        return replace(batch, condition=condition, image=torch.cat([x_s, x_t], dim=1))
+        return replace(batch, condition=condition, image=torch.cat([x_s, x_t], dim=1), states=batch.x0)
+
+    @staticmethod
+    def origin(batch: Batch) -> Tensor:
+        """The images of which the steps of a ``batch`` are, shape (batch, ...)."""
+        assert batch.states is not None
+        return batch.states
 
 
 class StepFeatures:
@@ -92,10 +99,13 @@ class DenoisingDiffusionGan:
         adversary: whose real images are ``steps``.
         steps: real steps.
         latent: how many numbers of noise the student is told.
+        reconstruction: weight of the loss of denoising on the same images. The paper has none: its student begins with
+            random weights. One that begins as a denoiser says the same at the first step, whatever noise it is told,
+            and until it has learned to listen a discriminator alone drives it from one place to the next.
     """
 
-    def __init__(self, adversary: Adversary, steps: Steps, latent: int) -> None:
-        self.adversary, self.steps, self.latent = adversary, steps, latent
+    def __init__(self, adversary: Adversary, steps: Steps, latent: int, reconstruction: float = 0.1) -> None:
+        self.adversary, self.steps, self.latent, self.reconstruction = adversary, steps, latent, reconstruction
 
     def __call__(self, learning: Learning, batch: Batch) -> Tensor:
         """The term for as many steps as the batch has images, after a step of the discriminator."""
@@ -105,7 +115,11 @@ class DenoisingDiffusionGan:
         x0 = learning.student(x_t, t, 0 * t, with_latent(real.condition, self.latent, learning.rng))
         noise = torch.randn(x_t.shape, generator=learning.rng).to(x_t)
         x_s = ancestral_step(self.steps.schedule, x_t, x0, noise, t, s)
-        return self.adversary.generator_loss(torch.cat([x_s, x_t], dim=1), real.condition, learning.rng)
+        loss = self.adversary.generator_loss(torch.cat([x_s, x_t], dim=1), real.condition, learning.rng)
+        if self.reconstruction and self.adversary.ready:
+            weight = velocity_weight(self.steps.schedule, t).to(x0)
+            loss = loss + self.reconstruction * (weight * squared(x0, self.steps.origin(real))).mean()
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """The adversary's."""

@@ -59,7 +59,7 @@ class UFOGen:
     """
 
     def __init__(
-        self, adversary: Adversary, levels: Levels, reconstruction: float = 1.0, fitting: Denoiser | None = None
+        self, adversary: Adversary, levels: Levels, reconstruction: float = 0.1, fitting: Denoiser | None = None
     ) -> None:
         self.adversary, self.levels, self.reconstruction, self.fitting = adversary, levels, reconstruction, fitting
 

@@ -43,7 +43,7 @@ from students.recipes.order import (
     steps_of_stages,
 )
 from students.recipes.paths import guidance_range
-from students.recipes.rates import chain_average, growing_average, growing_levels
+from students.recipes.rates import CONTINUOUS, chain_average, growing_average, growing_levels
 from students.teachers import GuidedTeacher, OnStraightPaths
 from students.training.balance import Balanced, last_weights
 from students.training.batches import noise_batches
@@ -87,7 +87,7 @@ def consistency_training_recipe(order: Order) -> StudentRun:
     schedule, count = order.teacher.schedule, growing_levels(order.steps)
     top = time_of(schedule, HIGHEST)
     objective = consistency_training(schedule, lambda progress: below(top, count(progress)))
-    return trained_on_images(order, Regression(objective), growing_average(count))
+    return trained_on_images(order, Regression(objective), growing_average(order.steps, count))
 
 
 def improved_consistency_training_recipe(order: Order) -> StudentRun:
@@ -122,7 +122,7 @@ def continuous_recipe(order: Order) -> StudentRun:
         objective = continuous_consistency(teacher, times=LognormalTimes(teacher.schedule))
         return Stage([LevelWeighted(objective, teacher.schedule)], data, order.steps)
 
-    return regression(order, [stage], result=card(order, same_path=False, free_steps=True))
+    return regression(order, [stage], result=card(order, same_path=False, free_steps=True), rate=CONTINUOUS)
 
 
 TRAJECTORY_STEPS = 2

@@ -23,6 +23,9 @@ MEASURED_WEIGHTS, MEASURED_BATCH = 704_000, 32
 REGRESSION = 1e-3
 """Measured rate of regressions: on paths of the teacher, or on the student's own predictions."""
 
+CONTINUOUS = 2e-4
+"""Measured rate of sCM: its targets hold the student's own derivative, which at 1e-3 runs away."""
+
 MATCHING = 3e-4
 """Measured rate where a critic has to follow."""
 
@@ -57,8 +60,7 @@ def growing_levels(steps: int, first: int = 2, last: int = 150) -> Callable[[flo
 
         N = ceil(sqrt(progress ((last + 1)^2 - first^2) + first^2)) - 1
 
-    The paper's 800,000 steps climb 150 levels at the pace of `growing_average`; shorter runs climb as many as they can
-    at the same pace, the root of the number of their steps.
+    The paper climbs 150 levels in 800,000 steps. Shorter runs climb as many as the root of the number of their steps.
     """
     last = max(first, min(last, round(sqrt(steps))))
 
@@ -68,6 +70,11 @@ def growing_levels(steps: int, first: int = 2, last: int = 150) -> Callable[[flo
     return count
 
 
-def growing_average(count: Callable[[float], int], first: int = 2, decay: float = 0.9) -> Callable[[float], float]:
-    """Consistency training's mu(k) = exp(first log decay / N(k)) (Song et al. 2023): slower with more levels."""
-    return lambda progress: exp(first * log(decay) / count(progress))
+def growing_average(
+    steps: int, count: Callable[[float], int], first: int = 2, decay: float = 0.9
+) -> Callable[[float], float]:
+    """Consistency training's mu(k) = exp(first log decay / N(k)) (Song et al. 2023): slower with more levels.
+
+    In a run of few steps it is `chain_average`, without which nothing would arrive at the highest level.
+    """
+    return lambda progress: min(exp(first * log(decay) / count(progress)), chain_average(steps, count(progress)))

@@ -24,6 +24,8 @@ from students.methods.bootstrap import (
     data_velocity,
     doubling_levels,
     even_levels,
+    inverse_gap,
+    lognormal_shares,
     mean_flow,
     shortcut,
     teacher_velocity,
@@ -142,12 +144,28 @@ def test_the_levels_of_improved_consistency_training_double():
     assert levels(0.3)[-1] == top == pytest.approx(2 / math.pi * math.atan(80))
     assert time_of(flow_schedule(), 3.0) == pytest.approx(0.75)
     t, u = full(0.6, 1), full(0.3, 1)
-    objective = consistency_training(schedule, lambda _: [0.0, 0.3, 0.6])
+    objective = consistency_training(schedule, lambda _: [0.0, 0.3, 0.6], inverse_gap)
     target = objective(
         Learning(TableStudent(gaussian()), TableStudent(gaussian()), 0.0, rng()), batch(gaussian(), 50, rng())
     )
     tangents = [math.tan(math.pi / 2 * float(time)) for time in (t, u)]
     assert target.weight[target.t == 0.6][0].item() == pytest.approx(1 / (tangents[0] - tangents[1]))
+
+
+def test_most_levels_of_improved_consistency_training_are_low():
+    """log(sigma / alpha) of what is visited is N(-1.1, 2), cut at the highest level."""
+    schedule = cosine_schedule()
+    levels = doubling_levels(schedule, 10, 640, 80.0)(1.0)
+    shares = lognormal_shares(schedule)(levels)
+    assert shares.shape == (640,)
+    assert float(shares.sum()) == pytest.approx(float(torch.special.ndtr(torch.tensor((math.log(80) + 1.1) / 2))))
+    objective = consistency_training(schedule, lambda _: levels, shares=lognormal_shares(schedule))
+    visited = objective(
+        Learning(TableStudent(gaussian()), TableStudent(gaussian()), 0.0, rng()), batch(gaussian(), 2000, rng())
+    )
+    below = [(math.log(math.tan(math.pi / 2 * float(time))) < -1.1) for time in visited.t if time < 1]
+    assert sum(below) / 2000 == pytest.approx(0.5, abs=0.05)
+    assert set(visited.weight.tolist()) == {1.0}
 
 
 @pytest.mark.parametrize(("decay", "sweeps"), [(0.0, 8), (0.5, 60)])

@@ -23,10 +23,14 @@ AT_HALF = TimeRange(Ramp(0.5, 0.5), Ramp(0.5, 0.5))
 LAYERS = ["conv_in"]
 
 
+def looks_of(teacher: ToyTeacher) -> LearningFeatures:
+    return LearningFeatures(teacher, lambda network: NetworkFeatures(teacher, network, LAYERS, NO_NOISE))
+
+
 def toy(head_start: int = 0, seed: int = 0) -> tuple[ToyTeacher, Adversary]:
     torch.manual_seed(seed)
     teacher = ToyTeacher()
-    discriminator = LearningDiscriminator(LearningFeatures(teacher, LAYERS, NO_NOISE), [8])
+    discriminator = LearningDiscriminator(looks_of(teacher), [8])
     real = Images(normals(64, 3, 4, 4), teacher.condition(["a"] * 64))
     adversary = Adversary(discriminator, real, loss=NON_SATURATING, r1=0.0, learning_rate=1e-2, head_start=head_start)
     return teacher, adversary
@@ -61,7 +65,7 @@ def test_a_pattern_that_is_the_same_everywhere_is_found():
 
 
 def test_the_logit_is_the_sum_of_the_means_of_linear_heads():
-    discriminator = LearningDiscriminator(LearningFeatures(ToyTeacher(), LAYERS, NO_NOISE), [8, 3])
+    discriminator = LearningDiscriminator(looks_of(ToyTeacher()), [8, 3])
     seen = [normals(5, 8, 4, 4), normals(5, 3, 2, 2)]
     by_hand = torch.zeros(5)
     for feature, head, channels in zip(seen, discriminator.heads, (2, 3), strict=True):  # in a group

@@ -96,7 +96,9 @@ def learning_features() -> dict[str, Tensor]:
     torch.manual_seed(0)
     student = Student(teacher)
     data = Images(normals(80, 3, 4, 4).double(), teacher.condition(["ab"] * 80, None))
-    features = LearningFeatures(teacher, ["conv_in"], TimeRange(Ramp(0.3, 0.3), Ramp(0.6, 0.6)))
+    features = LearningFeatures(
+        teacher, lambda copy: NetworkFeatures(teacher, copy, ["conv_in"], TimeRange(Ramp(0.3, 0.3), Ramp(0.6, 0.6)))
+    )
     discriminator = LearningDiscriminator(features, [8]).double()
     adversary = Adversary(discriminator, data, r1=0.0, steadiness=1.0)
     denoised = DenoisedAdversary(adversary, TimeRange(Ramp(0.5, 0.5), Ramp(0.9, 0.9)))
