@@ -20,16 +20,19 @@ def compare():
     sys.path.remove(str(FOLDER))
 
 
+STEPS = 30
+
+
 @pytest.fixture(scope="module")
 def comparison(compare, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, float]]]:
-    """Two students after 960 evaluations of the teacher each."""
+    """Three students of few steps."""
     out = tmp_path_factory.mktemp("comparison")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"BUDGET": 960, "MOST_STEPS": 30, "TRIAL_STEPS": 2}.items():
+        for name, value in {"PAIRS": 64, "DRAWS": 2, "LOOKS": 2, "BATCH_SIZE": 16}.items():
             patch.setattr(compare, name, value)
         patch.setattr(compare, "TEACHERS", {"teacher, 8 steps": 8, "teacher, 1 step": 1})
-        arguments = ["compare.py", "--out", str(out), "--methods", "one-pass", "diff-instruct"]
-        patch.setattr(sys, "argv", arguments)
+        arguments = ["compare.py", "--out", str(out), "--steps", str(STEPS), "--methods"]
+        patch.setattr(sys, "argv", [*arguments, "one-pass", "diff-instruct", "consistency"])
         compare.main()
         patch.setattr(compare, "train_student", lambda *_: pytest.fail("what is finished is not done again"))
         compare.main()
@@ -53,20 +56,46 @@ def test_students_draw_digits_where_their_teachers_one_step_draws_means(comparis
     assert results["real digits"]["recall"] > 0.7
 
 
-def test_budgets_are_kept_and_counted(comparison):
+def test_what_is_spent_is_counted_and_looks_are_free(comparison):
     _, results = comparison
-    for method in ("one-pass", "diff-instruct"):
-        assert 0.95 * 960 <= results[method]["evaluations"] <= 960
-    assert results["one-pass"]["evaluations"] == 16 * 59 + 1  # paths of sixteen steps, the mark of their teacher
-    assert results["diff-instruct"]["evaluations"] == 32 * 30
+    assert results["one-pass"]["evaluations"] == 16 * 64 + 1  # paths of sixteen steps, the mark of their teacher
+    assert results["diff-instruct"]["evaluations"] == 16 * STEPS
+    assert results["consistency"]["evaluations"] == 2 * 16 * STEPS  # Heun's steps
+    for method in ("one-pass", "diff-instruct", "consistency"):
+        curve = results[method]["curve"]
+        assert [point[0] for point in curve] == [STEPS // 2, STEPS]
+        assert curve[-1][1:3] == [results[method]["evaluations"], results[method]["seconds"]]
+        assert curve[0][2] < curve[1][2]
 
 
-def test_the_table_and_the_picture(comparison):
+def test_students_that_are_free_to_are_drawn_from_in_few_steps(comparison):
+    out, results = comparison
+    assert [row[0] for row in results["consistency"]["few_steps"]] == [2.0, 4.0]
+    assert results["one-pass"]["few_steps"] == []
+    assert "| consistency | " in (out / "table.md").read_text().split("2 steps | 4 steps")[1]
+
+
+def test_a_mean_and_a_copy_are_found_out(compare):
+    """Class means with a little noise have a kernel distance far above its spread; copies have no distance at all."""
+    from judging import judged
+
+    shown, labels = compare.digits(held_out=False)
+    means = torch.stack([shown[labels == digit].mean(0) for digit in range(10)])
+    noise = 0.02 * torch.randn(497, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    mean = judged("means", [means[compare.digits(held_out=True)[1]] + noise])
+    assert mean.kernel > 5 * mean.kernel_spread
+    assert mean.recall < 0.05
+    copies = judged("copies", [shown[:497]])
+    assert copies.nearest_training == 0
+    assert copies.nearest_held_out > 3
+
+
+def test_the_table_and_the_page(comparison):
     out, results = comparison
     lines = (out / "table.md").read_text().splitlines()
-    assert len(lines) == 2 + len(results)
-    distances = [float(line.split("|")[2]) for line in lines[2:]]
+    rows = lines[2 : 2 + len(results)]
+    distances = [float(line.split("|")[3].split()[0]) for line in rows]
     assert distances == sorted(distances)
-    picture = imageio.imread(out / "plane.png")
+    picture = imageio.imread(out / "page.png")
     assert picture.std() > 0
     assert imageio.imread(out / "sheets" / "one-pass.png").ndim == 3

@@ -12,6 +12,8 @@ from students.measures.evaluation import (
     distinctness,
     frechet_distance,
     kernel_distance,
+    kernel_spread,
+    nearest_neighbours,
 )
 from tests.students.toys import normals
 
@@ -96,3 +98,20 @@ def test_one_odd_image_fools_precision_but_not_density():
     drawn = torch.tensor([30.0, 0.0]) + normals(50, 2, seed=1)
     assert covered_share(drawn, real) == 1
     assert density(real, drawn) < 0.3
+
+
+def test_the_spread_of_a_kernel_distance_falls_with_the_number_of_images():
+    a, b = normals(400, 6), normals(400, 6, seed=1)
+    rng = torch.Generator().manual_seed(0)
+    few, many = (kernel_spread(a[:count], b[:count], rng) for count in (50, 400))
+    assert 0 < many < 0.5 * few
+    assert kernel_spread(a, b, rng, share=1.0) == pytest.approx(0, abs=1e-9)  # every part is the whole
+
+
+def test_nearest_neighbours_tell_copies_from_others():
+    shown, hidden = normals(200, 8), normals(200, 8, seed=1)
+    copies = shown[:50] + 0.01 * normals(50, 8, seed=2)
+    assert float(nearest_neighbours(copies, shown).median()) < 0.1 * float(nearest_neighbours(copies, hidden).median())
+    fresh = normals(200, 8, seed=3)
+    ratio = nearest_neighbours(fresh, shown).median() / nearest_neighbours(fresh, hidden).median()
+    assert float(ratio) == pytest.approx(1, abs=0.15)
