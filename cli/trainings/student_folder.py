@@ -76,8 +76,9 @@ class DistillRequest:
         if self.method not in RECIPES:
             raise ValueError(f"method must be one of {', '.join(RECIPES)}, not {self.method!r}")
         for name, lowest, highest in LIMITS:
-            if not lowest <= getattr(self, name) <= highest:
-                raise ValueError(f"{name} must lie between {lowest:g} and {highest:g}, not {getattr(self, name)}")
+            value = getattr(self, name)  # None leaves it to the recipe, where the type allows it
+            if value is not None and not lowest <= value <= highest:
+                raise ValueError(f"{name} must lie between {lowest:g} and {highest:g}, not {value}")
 
 
 @dataclass(frozen=True)
