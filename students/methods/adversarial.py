@@ -21,7 +21,7 @@ from sds.precision import Descent
 from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures
 from students.features.distances import squared
 from students.generator import LatentDraw
-from students.methods.targets import Learning, Times, velocity_weight
+from students.methods.targets import Learning, Times, straight_weight
 from students.training.batches import Batch, ImageSource
 
 TREMBLE = 0.05
@@ -229,7 +229,7 @@ class DenoisedAdversary:
         x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
         loss = self.adversary.generator_loss(x, batch.condition, learning.rng, batch.x0)
         if self.denoising:
-            weight = velocity_weight(learning.student.schedule, t).to(x)
+            weight = straight_weight(learning.student.schedule, t).to(x)
             loss = loss + self.denoising * (weight * squared(x, batch.x0)).mean()
         return loss
 
