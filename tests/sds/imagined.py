@@ -55,5 +55,5 @@ class TwoThings(nn.Module):
         self.norm = nn.Identity()
 
     def field(self, code: Tensor, side: int) -> Tensor:
-        number = round(float(code[0]))
+        number = round(float(code[0].detach()))
         return [ball(0.7, side), ball(0.85, side), ball(0.4, side), box((0.8, 0.3, 0.4), side)][number]

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -58,7 +59,10 @@ def test_left_and_right_top_and_bottom():
 
 
 def test_two_pass_gradient_equals_one_pass():
-    cameras = CameraSampler(size=9)(2, torch.Generator().manual_seed(4))
+    drawn = CameraSampler(size=9)(2, torch.Generator().manual_seed(4))
+    # In float64 throughout: in float32 the last digit of a ray may depend on how many are computed at once.
+    exact = {name: value.double() for name, value in vars(drawn).items() if isinstance(value, torch.Tensor)}
+    cameras = dataclasses.replace(drawn, **exact)
     results = []
     for rays_at_once in (10**6, 2 * 9 * 2):
         nerf = small_nerf(rays_at_once=rays_at_once).double()
