@@ -114,6 +114,8 @@ def test_a_teacher_draws_by_any_sampler(two_classes: Path, tmp_path: Path, capsy
         pictures[name] = (out / "0000.png").read_bytes()
     assert len(set(pictures.values())) == 4
     assert main(["sample", str(two_classes), "cat", "--sampler", "ddim", "--sampler-steps", "0"]) == 2
-    assert "from 1 to 1000 steps, not 0" in error_line(capsys)
+    assert "whole number from 1 to 10000: '0'" in error_line(capsys)
+    assert main(["sample", str(two_classes), "cat", "--sampler", "ddim", "--sampler-steps", "2000"]) == 2
+    assert "from 1 to 1000 steps, not 2000" in error_line(capsys)
     assert main(["sample", str(two_classes), "cat"]) == 2
     assert "holds no student" in error_line(capsys)
