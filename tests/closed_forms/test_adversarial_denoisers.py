@@ -66,12 +66,14 @@ class Frozen(Adversary):
 
 
 def spread_and_mean(adversarial: float, loss: AdversarialLoss) -> tuple[float, float]:
-    """Of the student's images, after descent on denoising and ``adversarial`` times the discriminator's judgement."""
+    """Of the student's images, descending on the error of v and ``adversarial`` times the discriminator's opinion."""
     teacher, student = gaussian(), AffineStudent()
     condition = teacher.condition([""] * len(IMAGE))
     batch = Batch(NOISE, condition, MEAN + SPREAD * IMAGE)
     real = Images(MEAN + SPREAD * IMAGE, condition)
-    adversary = Frozen(BestDiscriminator(student, loss), real, loss=loss, weight=adversarial)
+    # `denoising` counts (alpha + sigma)^2 times the squared error of v.
+    weight = adversarial * (ALPHA + SIGMA) ** 2
+    adversary = Frozen(BestDiscriminator(student, loss), real, loss=loss, weight=weight)
     terms = [
         Regression(denoising(teacher.schedule, StepTimes([T]))),
         DenoisedAdversary(adversary, StepTimes([T])),

@@ -73,7 +73,7 @@ def test_many_prompts_have_a_folder_each(tiny_teacher: Path, tmp_path: Path):
     options = ["--representation", "pixels", "--steps", "1", "--out", str(tmp_path / "out")]
     prompts = ["--prompts-file", str(tmp_path / "prompts.txt"), "--teacher", str(tiny_teacher)]
     assert main(["generate", *prompts, *options]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-cup", "a-red-cup"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-cup", "a-red-cup", "manifest.jsonl"}
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException, stage: str = "nerf") -> None:

@@ -86,7 +86,8 @@ def test_real_images_beside_the_teacher_are_the_reference(tiny_student: Path, mo
 
 def test_half_precision_sees_weights_change():
     """Autocast would keep the half of a weight that it has made once, for as long as its context is open."""
-    values = dict.fromkeys((field.name for field in fields(DistillRequest)), 0) | {"bfloat16": True}
+    numbers = dict.fromkeys((field.name for field in fields(DistillRequest)), 1)
+    values = numbers | {"bfloat16": True, "prompts": [], "method": "dmd"}
     layer, x = nn.Linear(4, 4, bias=False), torch.ones(1, 4)
     with precision(DistillRequest(**values), torch.device("cpu")):
         before = layer(x)
