@@ -11,20 +11,8 @@ import numpy as np
 from curation import Noun, Repaint
 from numpy.typing import NDArray
 
-COLOURS: dict[str, tuple[float, float, float]] = {
-    "red": (0.86, 0.08, 0.08),
-    "orange": (0.98, 0.50, 0.05),
-    "yellow": (0.96, 0.86, 0.10),
-    "green": (0.12, 0.62, 0.16),
-    "turquoise": (0.10, 0.78, 0.76),
-    "blue": (0.10, 0.22, 0.86),
-    "purple": (0.50, 0.12, 0.66),
-    "pink": (0.98, 0.50, 0.70),
-    "brown": (0.46, 0.27, 0.12),
-    "black": (0.07, 0.07, 0.07),
-    "gray": (0.50, 0.50, 0.50),
-    "white": (0.97, 0.97, 0.97),
-}
+from sds.teachers.materials import COLOURS
+
 COLOUR_SYNONYMS = {"grey": "gray", "cyan": "turquoise", "teal": "turquoise", "violet": "purple", "golden": "yellow"}
 
 _PAINT_CHANCE = {Repaint.OFTEN: 0.6, Repaint.RARELY: 0.2, Repaint.NEVER: 0.0}

@@ -77,15 +77,12 @@ def all_looks(layers: Tensor, paints: list[Paint | None], azimuth: Tensor, eleva
     opacity = layers[:, OPACITY]
     solid = opacity.clamp(min=1e-3)
     albedo = layers[:, FIXED] + layers[:, OWN]
-    rows = [row for row, paint in enumerate(paints) if paint is not None]
-    if rows:
-        position = (layers[rows, POSITION] / solid[rows]) * 2 - 1
-        painted = torch.stack(
-            [paints[row].colour_at(position[i].movedim(0, -1)).movedim(-1, 0) for i, row in enumerate(rows)]  # type: ignore[union-attr]
-        )
-        repainted = (layers[rows, PAINTED] * LUMINANCE_SCALE * painted).clamp(max=1)
-        albedo = albedo.clone()
-        albedo[rows] = layers[rows, FIXED] + torch.minimum(repainted, opacity[rows])
+    for row, paint in enumerate(paints):
+        if paint is not None:
+            position = (layers[row, POSITION] / solid[row]) * 2 - 1
+            cover = paint.colour_at(position.movedim(0, -1)).movedim(-1, 0)
+            repainted = (layers[row, PAINTED] * LUMINANCE_SCALE * cover).clamp(max=1)
+            albedo[row] = layers[row, FIXED] + torch.minimum(repainted, opacity[row])
     normal = F.normalize((layers[:, NORMAL] / solid) * 2 - 1, dim=1)
     in_world = torch.einsum("bij,bjhw->bihw", camera_rotation(azimuth, elevation).to(normal), normal)
     lit = albedo * irradiance(in_world)

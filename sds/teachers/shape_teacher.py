@@ -36,6 +36,7 @@ from sds.teachers.layers import LOOKS, Look, all_looks, picture
 from sds.teachers.materials import COLOURS, MATERIALS
 from sds.teachers.scene import PROPORTIONS, candidates_of, rows_of, scene_field
 from sds.teachers.shape_prior import ShapePrior
+from sds.teachers.view_prior import CAMERA_FEATURES, camera_features
 from sds.teachers.volume import DEFAULT_DISTANCE, DEFAULT_FIELD_OF_VIEW, Eyes, render_layers
 from sds.teachers.weights import load_network
 
@@ -47,9 +48,6 @@ TOKENS = 3
 """Things that the UNet is told of by attention; further ones it sees in the candidate only."""
 CANDIDATES = 6
 """Scenes that a prompt may mean at once."""
-
-_AZIMUTH_HARMONICS = 8
-CAMERA_FEATURES = 2 * _AZIMUTH_HARMONICS + 6 + 16
 
 _ONE_FIELD_SIDE = 96
 _MANY_FIELDS_SIDE = 64
@@ -90,18 +88,6 @@ def load_shape_teacher(folder: Path, device: torch.device | str = "cpu") -> Shap
         Lexicon.load(opened.path / "words").only(names) if (opened.path / "words").is_dir() else plain_lexicon(prior)
     )
     return ShapeTeacher(prior.to(device), unet.to(device), lexicon)
-
-
-def camera_features(azimuth: Tensor, elevation: Tensor) -> Tensor:
-    """Fourier features of camera angles (B,) in radians -> (B, `CAMERA_FEATURES`) in [-1, 1]."""
-    order = torch.arange(1, _AZIMUTH_HARMONICS + 1, device=azimuth.device, dtype=azimuth.dtype)
-    around = azimuth[:, None] * order
-    up = elevation[:, None] * torch.tensor([1.0, 2.0, 4.0], device=elevation.device, dtype=elevation.dtype)
-    circle = torch.cat([around.sin(), around.cos()], dim=1)
-    height = torch.cat([up.sin(), up.cos()], dim=1)
-    low = torch.cat([around[:, :4].sin(), around[:, :4].cos()], dim=1)
-    products = torch.cat([low * elevation.sin()[:, None], low * (2 * elevation).sin()[:, None]], dim=1)
-    return torch.cat([circle, height, products], dim=1)
 
 
 def condition_width(code_width: int) -> int:
