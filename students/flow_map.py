@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sds.denoiser import Condition, Denoiser, NeuralTeacher
-from sds.lora import full_copy
+from sds.lora import full_copy, lora_copy, merged_weights
 from sds.number_embedding import NumberEmbedding, last_layer_of_time
 from sds.precision import computing_type
 from sds.processes import in_shares
@@ -61,13 +61,32 @@ class Student(nn.Module):
         told_guidance: tell the network the guidance scale that the condition carries (Meng et al. 2023).
         latent: how many numbers of noise the network is told beside x_t, so that its x0 is a sample and no mean (Xiao
             et al. 2022); `with_latent` draws them.
+        lora: rank of the low-rank corrections that are all it learns (`sds.lora`); None trains a full copy.
+
+    Raises:
+        ValueError: for a student of low rank that shall be told more than the time: its file has no place for that.
     """
 
     def __init__(
-        self, teacher: NeuralTeacher, *, told_end: bool = False, told_guidance: bool = False, latent: int = 0
+        self,
+        teacher: NeuralTeacher,
+        *,
+        told_end: bool = False,
+        told_guidance: bool = False,
+        latent: int = 0,
+        lora: int | None = None,
     ) -> None:
         super().__init__()
-        self.network = full_copy(teacher.network)
+        if lora is not None and (told_end or told_guidance or latent):
+            raise ValueError(
+                "this method tells its student more than the time, for which the file of a LoRA has no place; train "
+                "all weights, or take a method that does without, such as lcm, consistency, dmd2, add or ufogen"
+            )
+        self.lora = lora
+        self.network = full_copy(teacher.network) if lora is None else lora_copy(teacher.network, lora)
+        if lora is not None:
+            self.register_state_dict_post_hook(_without_frozen)
+            self.register_load_state_dict_post_hook(_frozen_may_be_missing)
         self._teacher = (teacher,)  # in a tuple, so that it never becomes a submodule
         self._end = NumberEmbedding(self.network, 2, "student_end") if told_end else None
         self._guidance = NumberEmbedding(self.network, 1, "student_guidance") if told_guidance else None
@@ -122,7 +141,13 @@ class Student(nn.Module):
 
     def copied(self) -> Student:
         """Another student of the same teacher, told the same, with weights of its own (those of the teacher)."""
-        return Student(self._teacher[0], told_end=self.told_end, told_guidance=self.told_guidance, latent=self.latent)
+        return Student(
+            self._teacher[0],
+            told_end=self.told_end,
+            told_guidance=self.told_guidance,
+            latent=self.latent,
+            lora=self.lora,
+        )
 
     def plain_network(self, end: float = 0.0, guidance_scale: float = 1.0) -> nn.Module:
         """The network in its teacher's architecture, for one end, one guidance scale and no further noise.
@@ -132,7 +157,7 @@ class Student(nn.Module):
         another, and all that fits.
         """
         network = full_copy(self._teacher[0].network)
-        weights = self.network.state_dict()
+        weights = merged_weights(self.network)
         network.load_state_dict({name: weights[name] for name in network.state_dict()})
         bias = last_layer_of_time(network).bias
         with torch.no_grad():
@@ -144,6 +169,21 @@ class Student(nn.Module):
             if self._latent is not None:
                 bias.add_(self._latent.embed(bias.new_zeros(1, self.latent))[0])
         return network.eval().requires_grad_(False)
+
+
+def _without_frozen(student: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+    """What a student of low rank has not learned is its teacher's, and no part of its state."""
+    del metadata
+    learned = {f"{prefix}{name}" for name, parameter in student.named_parameters() if parameter.requires_grad}
+    for name in [name for name in state if name.startswith(prefix) and name not in learned]:
+        del state[name]
+
+
+def _frozen_may_be_missing(student: nn.Module, incompatible: Any) -> None:
+    learned = {name for name, parameter in student.named_parameters() if parameter.requires_grad}
+    incompatible.missing_keys[:] = [
+        name for name in incompatible.missing_keys if any(name.endswith(own) for own in learned)
+    ]
 
 
 def with_latent(condition: Condition, count: int, rng: torch.Generator) -> Condition:

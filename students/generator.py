@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sds.denoiser import Condition
 from sds.guidance import PromptConditions
+from sds.precision import learning_type
 from students.flow_map import Student, sample_again
 from students.prompts import Prompts
 
@@ -54,7 +55,8 @@ class FewStepGenerator(nn.Module):
         """Noise and prompts for ``count`` images."""
         steps = int(torch.randint(len(self.times), (), generator=rng)) + 1
         parameter = next(self.student.parameters())
-        noise = [torch.randn(count, *self.shape, generator=rng).to(parameter) for _ in range(steps)]
+        dtype = learning_type(parameter.dtype)  # the frozen weights of a student of low rank may have fewer digits
+        noise = [torch.randn(count, *self.shape, generator=rng).to(parameter.device, dtype) for _ in range(steps)]
         return LatentDraw(noise, self.prompts.conditions(count, rng))
 
     def forward(self, draw: LatentDraw) -> Tensor:

@@ -29,7 +29,8 @@ def save_inputs(student: Student, folder: Path) -> None:
     """Write the weights by which ``student`` is told more than the time; remove such a file if there are none."""
     own = student.network.state_dict()
     plain = student.plain_network().state_dict()
-    tensors = {name: own[name].contiguous() for name in own.keys() - plain.keys()}
+    told_more = own.keys() - plain.keys() if student.lora is None else ()
+    tensors = {name: own[name].contiguous() for name in told_more}
     if not tensors:
         (folder / INPUTS).unlink(missing_ok=True)
         return

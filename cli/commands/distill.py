@@ -110,6 +110,13 @@ def add_method(how: argparse._ArgumentGroup) -> None:
         help="of the critic before each of the student's (default: the method's)",
     )
     how.add_argument(
+        "--lora",
+        type=numbers.whole(1, 1024),
+        metavar="RANK",
+        help="student and critic learn corrections of this rank in place of all weights: a fraction of the memory, and "
+        "beside the student a small file of corrections that diffusers' load_lora_weights takes",
+    )
+    how.add_argument(
         "--pairs",
         type=numbers.whole(1, 10**9),
         default=512,
@@ -199,6 +206,7 @@ def run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         seed=options.seed,
+        lora=options.lora,
     )
     with joined_processes(options.device, options.processes) as device:
         distill(request, StudentFolder(options.out), device, overwrite=options.overwrite)

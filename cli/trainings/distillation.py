@@ -29,8 +29,10 @@ from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import first_process_says, is_first_process, process_count
 from sds.recognition import Recogniser
 from sds.teachers.embedded import EMBEDDED_FOLDER
+from sds.teachers.folder import open_teacher_folder
 from sds.teachers.hub import find_teacher_folder
-from students.folder import CARD, sample, save_student
+from students.corrections import save_corrections
+from students.folder import CARD, network_name, sample, save_student
 from students.inputs import save_inputs
 from students.measures.health import NoiseWatch
 from students.recipes.catalogue import RECIPES
@@ -252,6 +254,7 @@ def write_student(run: StudentRun, order: Order, folder: StudentFolder) -> None:
     source = EMBEDDED_FOLDER if request.teacher == EMBEDDED else find_teacher_folder(request.teacher).path
     save_student(source, network, run.card, folder.path)
     save_inputs(student, folder.path)
+    save_corrections(student, network_name(open_teacher_folder(source)), folder.path)
     write_sheet(folder.sheet, sample_rows(run, network, order))
 
 

@@ -32,6 +32,7 @@ LIMITS = (
     ("guidance_scale", 0, numbers.LARGEST_GUIDANCE),
     ("path_steps", 1, 10_000),
     ("critic_steps", 0, 1000),
+    ("lora", 1, 1024),
     ("pairs", 1, 10**9),
     ("batch_size", 1, 10**9),
     ("learning_rate", 0, 10),
@@ -67,6 +68,7 @@ class DistillRequest:
     batch_size: int
     learning_rate: float
     seed: int
+    lora: int | None = None
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:

@@ -66,16 +66,21 @@ def consistency_recipe(order: Order) -> StudentRun:
 
 
 def latent_consistency_recipe(order: Order) -> StudentRun:
-    """Latent consistency models: consistency distillation at every guidance scale, which the student is told."""
+    """Latent consistency models: consistency distillation at every guidance scale, which the student is told.
+
+    One of low rank (LCM-LoRA, Luo et al. 2023b) learns the order's scale alone: its file has no place for an input.
+    """
     need_pure_noise(order)
     data, distance = images(order), distance_for(order, pseudo_huber)
     lowest, highest = guidance_range(order)
 
     def stage(teacher: Teacher) -> Stage:
-        objective = at_random_guidance(consistency(teacher, even_levels(order.path_steps), ddim), lowest, highest)
+        objective = consistency(teacher, even_levels(order.path_steps), ddim)
+        if order.lora is None:
+            objective = at_random_guidance(objective, lowest, highest)
         return Stage([Regression(objective, distance)], data, order.steps, chain_average(order.steps, order.path_steps))
 
-    student = seeded_student(order, told_guidance=True)
+    student = seeded_student(order, told_guidance=order.lora is None)
     return regression(order, [stage], student, card(order, same_path=False, free_steps=True))
 
 

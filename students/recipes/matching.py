@@ -84,7 +84,7 @@ def sid_recipe(order: Order) -> StudentRun:
     """SiD: a critic, and a gradient that passes through teacher and critic. Data-free."""
     order = from_within(order)
     student = seeded_student(order)
-    critic = Critic(order.teacher, CriticSettings(rank=None, learning_rate=3 * order.rate(MATCHING)))
+    critic = Critic(order.teacher, CriticSettings(rank=order.lora, learning_rate=3 * order.rate(MATCHING)))
     teacher = GuidedTeacher(Differentiable(order.teacher), order.guidance_scale)
     term = ScoreIdentity(teacher, critic, order.times, critic_steps=order.critic_steps or 1)
     stage = Stage([term], noise_batches(order.guided), order.steps)

@@ -27,7 +27,7 @@ from students.measures.health import regression_signals, score_signals
 from students.methods.bootstrap import time_of
 from students.methods.distribution_matching import MatchingSettings
 from students.prompts import Asked, Prompts, ViewSource
-from students.recipes.rates import MATCHING, REGRESSION, scaled_rate
+from students.recipes.rates import LORA_FASTER, MATCHING, REGRESSION, scaled_rate
 from students.teachers import GuidedTeacher, answerable
 from students.training.batches import ImageSource, TeacherImages
 from students.training.loop import Distillation, DistillationSettings, StageBuilder
@@ -60,6 +60,7 @@ class Order:
         features: what discriminators look at; None is the recipe's.
         distance: between images in regressions on pairs; None is the recipe's. It is measured in the teacher's x.
         critic_steps: of the critic before each of the student's; 0 stands for the recipe's.
+        lora: rank of the corrections that student and critic learn in place of all weights; None trains all.
         report: called with how many of the teacher's pairs there are, and shall be, while they are made.
     """
 
@@ -82,6 +83,7 @@ class Order:
     features: FeatureSource | None = None
     distance: Distance | None = None
     critic_steps: int = 0
+    lora: int | None = None
     report: Callable[[int, int], None] | None = None
 
     def __post_init__(self) -> None:
@@ -107,7 +109,8 @@ class Order:
 
     def rate(self, measured: float) -> float:
         """The learning rate: the user's, or else what was ``measured`` scaled to this network and this batch."""
-        return self.learning_rate or scaled_rate(measured, self.teacher.network, self.batch_size)
+        scaled = scaled_rate(measured, self.teacher.network, self.batch_size)
+        return self.learning_rate or (scaled if self.lora is None else LORA_FASTER * scaled)
 
     def looks(self, default: FeatureSource, network: nn.Module | None = None) -> Features:
         """What discriminators look at: the user's choice, or else ``default``; ``network`` is that of a critic."""
@@ -260,13 +263,13 @@ def matching(
 ) -> StudentRun:
     """A student that is trained through the engine, at a ``rate`` as `Order.rate` takes it."""
     torch.manual_seed(order.seed)
-    student = Student(order.teacher)
+    student = Student(order.teacher, lora=order.lora)
     generator = FewStepGenerator(student, order.teacher.shape, order.prompts, order.times)
     settings = MatchingSettings(
         order.steps,
         batch_size=order.batch_size,
         learning_rate=order.rate(rate),
-        critic=CriticSettings(rank=None, learning_rate=3 * order.rate(rate)),
+        critic=CriticSettings(rank=order.lora, learning_rate=3 * order.rate(rate)),
         guidance=Guidance(order.guidance_scale),
         decay=Ramp(1.0, 0.1, begin=0.5),
         seed=order.seed,
@@ -295,7 +298,7 @@ def regression(
         result: its card; by default that of a student that starts anew from its image between steps.
         rate: learning rate as `Order.rate` takes it.
     """
-    student = student or Student(order.teacher)
+    student = student or seeded_student(order)
     settings = DistillationSettings(order.batch_size, order.rate(rate), smoothing=order.smoothing, seed=order.seed)
     run = Distillation(student, order.guided.teacher, stages, settings)
     return StudentRun(
@@ -310,7 +313,7 @@ def regression(
 def seeded_student(order: Order, teacher: NeuralTeacher | None = None, **told: Any) -> Student:
     """A student whose new weights, those by which it is told more, are drawn from the order's seed."""
     torch.manual_seed(order.seed)
-    return Student(teacher or order.teacher, **told)
+    return Student(teacher or order.teacher, lora=order.lora, **told)
 
 
 def steps_of_stages(order: Order, stages: int) -> list[int]:

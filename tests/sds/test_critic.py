@@ -6,7 +6,7 @@ from torch import nn
 
 from sds.critic import VIEW_FEATURES, Critic, CriticSettings, view_features
 from sds.denoiser import Condition
-from sds.lora import LowRank, full_copy, lora_copy
+from sds.lora import corrections, full_copy, lora_copy, merged_weights
 from sds.number_embedding import NumberEmbedding
 from tests.sds.toys import ToyTeacher, views
 
@@ -20,12 +20,12 @@ def test_a_lora_copy_starts_equal_and_shares_the_frozen_weights():
     copied = lora_copy(teacher.network, rank=2)
     x, text = torch.randn(2, 3, 4, 4), torch.zeros(2)
     torch.testing.assert_close(copied(x, half(2), text), teacher.network(x, half(2), text), rtol=0, atol=0)
-    layer = copied.conv_in
-    assert isinstance(layer, LowRank)
-    assert layer.base.weight.data_ptr() == teacher.network.conv_in.weight.data_ptr()
+    frozen = copied.conv_in.get_base_layer()
+    assert frozen.weight.data_ptr() == teacher.network.conv_in.weight.data_ptr()
     trainable = {name for name, p in copied.named_parameters() if p.requires_grad}
     assert trainable
-    assert all(".down." in name or ".up." in name for name in trainable)
+    assert all(".lora_A." in name or ".lora_B." in name for name in trainable)
+    assert not any("lora" in name for name in teacher.network.state_dict())
 
 
 def test_a_full_copy_starts_equal_and_shares_nothing():
@@ -38,24 +38,37 @@ def test_a_full_copy_starts_equal_and_shares_nothing():
     assert copied.conv_in.weight.data_ptr() != teacher.network.conv_in.weight.data_ptr()
 
 
-def test_low_rank_is_the_sum_of_its_parts():
-    base = nn.Conv2d(3, 5, 3, stride=2, padding=1)
-    layer = LowRank(base, rank=2)
-    nn.init.normal_(layer.up.weight)
-    x = torch.randn(1, 3, 8, 8)
-    merged = torch.einsum("or,rihw->oihw", layer.up.weight[:, :, 0, 0], layer.down.weight) + base.weight
-    expected = nn.functional.conv2d(x, merged, base.bias, stride=2, padding=1)
-    torch.testing.assert_close(layer(x), expected)
+def test_a_low_rank_copy_is_the_sum_of_its_parts_and_can_be_merged():
+    teacher = ToyTeacher()
+    copied = lora_copy(teacher.network, rank=2)
+    for parameter in copied.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(parameter.numel()))
+    parts = corrections(copied)
+    down, up = parts["conv_in.lora_A.weight"], parts["conv_in.lora_B.weight"]
+    assert down.shape == (2, 3, 3, 3)
+    assert up.shape == (8, 2, 1, 1)
+    merged = merged_weights(copied)
+    assert merged.keys() == teacher.network.state_dict().keys()
+    expected = teacher.network.conv_in.weight + torch.einsum("or,rihw->oihw", up[:, :, 0, 0], down)
+    torch.testing.assert_close(merged["conv_in.weight"], expected)
+    plain = full_copy(teacher.network)
+    plain.load_state_dict(merged)
+    x, text = torch.randn(2, 3, 4, 4), torch.zeros(2)
+    torch.testing.assert_close(copied(x, half(2), text), plain(x, half(2), text))
+    assert corrections(plain) == {}
 
 
 def test_corrections_of_half_precision_weights_keep_their_digits():
-    layer = LowRank(nn.Linear(4, 4).half(), rank=1)
-    assert layer.down.weight.dtype == layer.up.weight.dtype == torch.float32
-    nn.init.ones_(layer.up.weight)
-    nn.init.constant_(layer.down.weight, 1e-4)
+    network = nn.Sequential(nn.Linear(4, 4).half())
+    copied = lora_copy(network, rank=1)
+    down, up = corrections(copied).values()
+    assert down.dtype == up.dtype == torch.float32
+    nn.init.ones_(up)
+    nn.init.constant_(down, 1e-4)
     x = torch.ones(1, 4).half()
-    assert layer(x).dtype == torch.float16
-    torch.testing.assert_close(layer(x), layer.base(x) + torch.full((1, 4), 4e-4).half())
+    assert copied(x).dtype == torch.float16
+    torch.testing.assert_close(copied(x), network(x) + torch.full((1, 4), 4e-4).half())
 
 
 def test_bad_adaptations_are_refused():

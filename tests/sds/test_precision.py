@@ -53,7 +53,7 @@ def test_three_steps_of_every_method_in_every_type(folder: Path, method: str, dt
     if critic is not None:
         learned = critic.state_dict()["network"]
         assert all(bool(torch.isfinite(weight).all()) for weight in learned.values())
-        assert max(float(weight.abs().max()) for name, weight in learned.items() if ".up." in name) > 1e-4
+        assert max(float(weight.abs().max()) for name, weight in learned.items() if ".lora_B." in name) > 1e-4
 
 
 @pytest.mark.parametrize("dtype", HALVES)
