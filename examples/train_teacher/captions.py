@@ -11,19 +11,31 @@ import numpy as np
 from curation import Noun, Repaint
 from numpy.typing import NDArray
 
-from sds.teachers.materials import COLOURS
+from sds.teachers.materials import COLOURS, MATERIALS, Colour, Paint, paint_of
 
 COLOUR_SYNONYMS = {"grey": "gray", "cyan": "turquoise", "teal": "turquoise", "violet": "purple", "golden": "yellow"}
 
-_PAINT_CHANCE = {Repaint.OFTEN: 0.6, Repaint.RARELY: 0.2, Repaint.NEVER: 0.0}
+_PAINT_CHANCE = {Repaint.OFTEN: 0.65, Repaint.RARELY: 0.2, Repaint.NEVER: 0.0}
+_MATERIAL_CHANCE = 0.35
+"""Of painted things; most of these are of the material's own colour."""
+_MATERIAL_ALONE = 0.6
 
 
 @dataclass(frozen=True)
 class Caption:
-    """Words for one object; `colour` is a key of `COLOURS` if it is to be repainted, else None."""
+    """Words for one object.
+
+    Attributes:
+        text: the words.
+        colour: a key of `COLOURS` if they name one, else None.
+        paint: what the object's paintable parts are covered with, a shade of that colour; None leaves them as they are.
+        material: a key of `MATERIALS` if they name one, else None.
+    """
 
     text: str
     colour: str | None
+    paint: Paint | None = None
+    material: str | None = None
 
 
 def read_held_out(path: Path) -> frozenset[tuple[str, str]]:
@@ -55,15 +67,25 @@ class CaptionWriter:
             name = fine_name
         elif kind.synonyms and generator.random() < 0.35:
             name = str(generator.choice(kind.synonyms))
-        colour = None
-        if generator.random() < _PAINT_CHANCE[kind.repaint]:
-            drawn = str(generator.choice(list(COLOURS)))
-            colour = None if (drawn, noun) in self._held_out else drawn
-        if colour is None:
-            return Caption(name, None)
-        words = self._colour_words[colour]
-        word = words[0] if len(words) == 1 or generator.random() < 0.7 else str(generator.choice(words[1:]))
-        return Caption(f"{word} {name}", colour)
+        colour, material = self._painted(noun, kind.repaint, generator)
+        words = []
+        if colour is not None:
+            known = self._colour_words[colour]
+            words.append(known[0] if len(known) == 1 or generator.random() < 0.7 else str(generator.choice(known[1:])))
+        if material is not None:
+            words.append(material)
+        return Caption(" ".join([*words, name]), colour, shade_of(paint_of(colour, material), generator), material)
+
+    def _painted(self, noun: str, repaint: Repaint, generator: np.random.Generator) -> tuple[str | None, str | None]:
+        """A colour and a material, or None; pairs that are held out become neither."""
+        if generator.random() >= _PAINT_CHANCE[repaint]:
+            return None, None
+        material = str(generator.choice(list(MATERIALS))) if generator.random() < _MATERIAL_CHANCE else None
+        alone = material is not None and generator.random() < _MATERIAL_ALONE
+        colour = None if alone else str(generator.choice(list(COLOURS)))
+        if (colour, noun) in self._held_out or (material, noun) in self._held_out:
+            return None, None
+        return colour, material
 
     def all_words(self, fine_names: list[str]) -> Iterator[str]:
         """Every text whose words a caption may use, for building a vocabulary."""
@@ -75,7 +97,15 @@ class CaptionWriter:
             yield from noun.synonyms
 
 
-def jittered(colour: str, generator: np.random.Generator) -> NDArray[np.float32]:
-    """A shade of a named colour: (3,) in [0, 1]."""
-    base = np.array(COLOURS[colour]) * generator.uniform(0.88, 1.1) + generator.normal(0, 0.03, 3)
+def shade_of(paint: Paint | None, generator: np.random.Generator) -> Paint | None:
+    """The same paint in a random shade of its colour."""
+    if paint is None:
+        return None
+    red, green, blue = jittered(paint.colour, generator).tolist()
+    return Paint((red, green, blue), paint.material)
+
+
+def jittered(colour: Colour, generator: np.random.Generator) -> NDArray[np.float32]:
+    """A shade of a colour: (3,) in [0, 1]."""
+    base = np.array(colour) * generator.uniform(0.88, 1.1) + generator.normal(0, 0.03, 3)
     return np.clip(base, 0, 1).astype(np.float32)

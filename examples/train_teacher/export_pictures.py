@@ -1,6 +1,6 @@
 """Writes pictures of the training views, or of those held out, as ``scoresmith distill --images`` reads them.
 
-Captions, colours and backgrounds are drawn as in the training of the teacher: a folder for each caption, and views.csv
+Captions, paints and backgrounds are drawn as in the training of the teacher: a folder for each caption, and views.csv
 says from where each picture sees its object.
 """
 
@@ -14,25 +14,31 @@ from pathlib import Path
 
 import numpy as np
 from captions import CaptionWriter, read_held_out
-from dataset import Batch, ViewDataset
+from look_data import LookDataset, Pictures
+from objects import read_held_out_models, read_objects, trained_on
 from PIL import Image
 from tqdm import tqdm
 
-_AT_ONCE = 500
+from sds.teachers.layers import LOOKS, Look
+
+_AT_ONCE = 250
+_HERE = Path(__file__).parent
 
 
-def pictures(
-    data: Path, size: int, count: int, seed: int, held_out_views: bool, held_out_pairs: Path
-) -> Iterator[Batch]:
-    """``count`` pictures of single views in groups of at most 500, each with its caption, camera and background."""
-    views = ViewDataset(data, size, held_out=held_out_views)
-    writer = CaptionWriter(views.nouns, read_held_out(held_out_pairs))
+def lit_pictures(data: Path, count: int, seed: int, held_out_views: bool, held_out_pairs: Path) -> Iterator[Pictures]:
+    """``count`` lit pictures in groups of at most 250, each with its caption, camera and background."""
+    objects, nouns = read_objects(data)
+    variants = trained_on(objects, read_held_out_models(_HERE / "held_out_models.csv"))
+    views = LookDataset(data, variants, 20, held_out=held_out_views)
+    writer = CaptionWriter(nouns, read_held_out(held_out_pairs))
     generator = np.random.default_rng(seed)
     for start in range(0, count, _AT_ONCE):
-        yield views.sample(min(_AT_ONCE, count - start), 1, writer, generator)
+        drawn = views.sample(min(_AT_ONCE, count - start), writer, generator)
+        lit = np.full(len(drawn.objects), LOOKS.index(Look.LIT))
+        yield views.compose(drawn.objects, drawn.views, drawn.captions, lit, drawn.background.numpy())
 
 
-def export(batches: Iterator[Batch], out: Path) -> int:
+def export(batches: Iterator[Pictures], out: Path) -> int:
     """Writes the pictures and views.csv below ``out``; returns how many there are."""
     out.mkdir(parents=True, exist_ok=True)
     number = 0
@@ -40,13 +46,13 @@ def export(batches: Iterator[Batch], out: Path) -> int:
         table = csv.writer(file)
         table.writerow(["file", "azimuth", "elevation", "background"])
         for batch in batches:
-            pixels = (batch.picture[:, 0].permute(0, 2, 3, 1) * 255).round().byte().numpy()
+            pixels = (batch.picture.permute(0, 2, 3, 1) * 255).round().byte().numpy()
             for i, caption in enumerate(batch.captions):
-                name = f"{caption}/{number:06}.png"
-                (out / caption).mkdir(exist_ok=True)
+                name = f"{caption.text}/{number:06}.png"
+                (out / caption.text).mkdir(exist_ok=True)
                 Image.fromarray(pixels[i]).save(out / name)
-                azimuth, elevation = (math.degrees(float(angle[i, 0])) for angle in (batch.azimuth, batch.elevation))
-                background = bytes((batch.background[i, 0] * 255).round().byte().tolist()).hex()
+                azimuth, elevation = (math.degrees(float(angle[i])) for angle in (batch.azimuth, batch.elevation))
+                background = bytes((batch.background[i] * 255).round().byte().tolist()).hex()
                 table.writerow([name, f"{azimuth:.3f}", f"{elevation:.3f}", background])
                 number += 1
     return number
@@ -55,22 +61,14 @@ def export(batches: Iterator[Batch], out: Path) -> int:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="what build_dataset.py wrote")
+    parser.add_argument("--data", type=Path, required=True, help="what build_fields.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--count", type=int, default=24000, help="number of pictures")
-    parser.add_argument("--size", type=int, default=32, help="their side in pixels")
+    parser.add_argument("--count", type=int, default=12000, help="number of pictures")
     parser.add_argument("--held-out-views", action="store_true", help="of the views that nothing is trained on")
-    parser.add_argument("--held-out", type=Path, default=Path(__file__).parent / "held_out.csv")
+    parser.add_argument("--held-out", type=Path, default=_HERE / "held_out.csv")
     parser.add_argument("--seed", type=int, default=11)
     arguments = parser.parse_args()
-    drawn = pictures(
-        arguments.data,
-        arguments.size,
-        arguments.count,
-        arguments.seed,
-        arguments.held_out_views,
-        arguments.held_out,
-    )
+    drawn = lit_pictures(arguments.data, arguments.count, arguments.seed, arguments.held_out_views, arguments.held_out)
     print(export(tqdm(drawn, total=-(-arguments.count // _AT_ONCE)), arguments.out))
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from build_dataset import nouns_of
-from curation import Noun
+from curation import Noun, Repaint
 from numpy.typing import NDArray
 
 
@@ -39,6 +38,14 @@ def read_objects(folder: Path) -> tuple[list[Variant], list[Noun]]:
         for item in described["objects"]
     ]
     return objects, nouns_of(described)
+
+
+def nouns_of(described: dict[str, list[dict[str, object]]]) -> list[Noun]:
+    """The nouns of a data set's ``objects.json``."""
+    return [
+        Noun(str(noun["name"]), tuple(map(str, noun["synonyms"])), Repaint(noun["repaint"]))  # type: ignore[call-overload]
+        for noun in described["nouns"]
+    ]
 
 
 def read_held_out_models(path: Path) -> frozenset[str]:

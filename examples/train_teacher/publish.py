@@ -11,15 +11,16 @@ import torch
 from diffusers import UNet2DConditionModel
 from training import averaged
 
-from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
-from sds.teachers.view_prior import ViewPrior
+from sds.teachers.embedded_pipeline import cosine_scheduler
+from sds.teachers.shape_pipeline import ShapePipeline
+from sds.teachers.shape_prior import ShapePrior
 
 
 def publish(run: Path, out: Path) -> None:
     """Writes the averaged weights in half precision as a diffusers folder, weights last."""
-    prior = averaged(run / "prior.pt", ViewPrior)
+    prior = averaged(run / "shapes.pt", ShapePrior)
     unet = averaged(run / "unet.pt", UNet2DConditionModel)
-    EmbeddedPipeline(prior, unet, cosine_scheduler()).to(torch.float16).save_pretrained(out)
+    ShapePipeline(prior, unet, cosine_scheduler()).to(torch.float16).save_pretrained(out)
     size = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
     print(f"{out}: {size / 1e6:.1f} MB")
 
@@ -27,19 +28,20 @@ def publish(run: Path, out: Path) -> None:
 def write_credits(data: Path, out: Path) -> None:
     """Writes ``models.csv``: every model that taught the teacher, its creator, as licences ask for, and its size."""
     described = json.loads((data / "objects.json").read_text(encoding="utf-8"))
+    names = ("library", "key", "noun", "fine_name", "creator", "longest_side_m")
     with (out / "models.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(
-            file, ("library", "key", "noun", "fine_name", "creator", "longest_side_m"), lineterminator="\n"
-        )
+        rows = csv.DictWriter(file, names, lineterminator="\n", extrasaction="ignore")
         rows.writeheader()
-        rows.writerows({name: item[name] for name in rows.fieldnames} for item in described["objects"])
+        rows.writerows(
+            item | {"longest_side_m": max(item["size_m"]) if item["size_m"] else None} for item in described["objects"]
+        )
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True, help="where prior.pt and unet.pt are")
-    parser.add_argument("--data", type=Path, required=True, help="what build_dataset.py wrote")
+    parser.add_argument("--run", type=Path, required=True, help="where shapes.pt and unet.pt are")
+    parser.add_argument("--data", type=Path, required=True, help="what build_fields.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="the teacher's folder")
     arguments = parser.parse_args()
     publish(arguments.run, arguments.out)

@@ -1,8 +1,4 @@
-"""Renders models into *layered views*, from which training pictures of any colour over any background are composed.
-
-A layered view has eight channels: colour of the parts that keep their colour (3), colour of the dominant parts (3),
-shade of the dominant parts (1, multiply by a colour to repaint them) and opacity (1). All are premultiplied by opacity.
-"""
+"""Finds what a camera sees of a model, its colours there, and which of its materials a colour word repaints."""
 
 from __future__ import annotations
 
@@ -15,11 +11,9 @@ from numpy.typing import NDArray
 
 from representations.geometry.rasterizer import Cutout, Visibility, rasterize
 
-CHANNELS = 8
 CAMERA_DISTANCE = 2.8
 FIELD_OF_VIEW = math.radians(38)
 _DOMINANT_SHARE = 0.6
-_LIGHT = np.array([0.35, 0.8, 0.5]) / np.linalg.norm([0.35, 0.8, 0.5])
 LUMINANCE = np.array([0.3, 0.59, 0.11], np.float32)
 
 
@@ -47,8 +41,8 @@ def sample_views(count: int, generator: np.random.Generator) -> list[ViewAngles]
     return views
 
 
-class LayeredRenderer:
-    """Renders one mesh from many cameras.
+class Viewer:
+    """Looks at one mesh from many cameras.
 
     Args:
         mesh: what to render.
@@ -65,30 +59,7 @@ class LayeredRenderer:
         texture_of_face = mesh.texture[mesh.material]
         pierced = (texture_of_face >= 0) & holes[np.maximum(texture_of_face, 0)] if len(holes) else texture_of_face >= 0
         self._cutout = Cutout(mesh.uv, masks, np.where(pierced, texture_of_face, -1)) if pierced.any() else None
-        self._normal = _face_normals(mesh)
         self.dominant = self._find_dominant_materials()
-
-    def render(self, view: ViewAngles) -> NDArray[np.uint8]:
-        """Returns the layered view, (8, size, size) uint8."""
-        seen = self.visibility(view, self.size * self.supersampling)
-        mask = seen.face >= 0
-        face = seen.face[mask]
-        colour = self.surface_colour(face, seen.barycentric[mask])
-        shade = self._shade(face, view)
-        dominant = self.dominant[self.mesh.material[face]]
-        layers = np.zeros((*seen.face.shape, CHANNELS), np.float32)
-        values = np.zeros((len(face), CHANNELS), np.float32)
-        lit = colour * shade[:, None]
-        values[~dominant, 0:3] = lit[~dominant]
-        values[dominant, 3:6] = lit[dominant]
-        # Relative luminance under a square root: dark textures become paintable, yet their pattern stays visible.
-        relative = np.sqrt((colour @ LUMINANCE) / max(self.dominant_luminance, 0.02))
-        values[dominant, 6] = np.clip(np.clip(relative, 0.5, 1.2) * shade, 0, 1)[dominant]
-        values[:, 7] = 1
-        layers[mask] = values
-        s, k = self.size, self.supersampling
-        averaged = layers.reshape(s, k, s, k, CHANNELS).mean(axis=(1, 3))
-        return np.ascontiguousarray((averaged * 255 + 0.5).astype(np.uint8).transpose(2, 0, 1))
 
     def visibility(self, view: ViewAngles, size: int) -> Visibility:
         """Which face each pixel of a picture of this size sees."""
@@ -110,14 +81,6 @@ class LayeredRenderer:
             colour[textured] = mesh.textures[texture[textured], y, x, :3].astype(np.float32) / 255
         return colour
 
-    def _shade(self, face: NDArray[np.int32], view: ViewAngles) -> NDArray[np.float32]:
-        """Ambient light from the sky and one lamp fixed in the world; faces are lit on the side that is seen."""
-        normal = self._normal[face]
-        towards = camera_position(view) - self.mesh.vertices[self.mesh.faces[face, 0]]
-        normal = normal * np.where((normal * towards).sum(1) < 0, -1, 1)[:, None]
-        shade = 0.45 + 0.125 * (1 + normal[:, 1]) + 0.4 * np.maximum(normal @ _LIGHT, 0)
-        return np.minimum(shade, 1).astype(np.float32)
-
     def _find_dominant_materials(self) -> NDArray[np.bool_]:
         """The materials that show most, until they make up 60 % of what is seen: those a colour word repaints."""
         visible = np.zeros(len(self.mesh.colour))
@@ -133,12 +96,6 @@ class LayeredRenderer:
         self.dominant_luminance = float(mean @ LUMINANCE)
         self.dominant_colour = mean.astype(np.float32)
         return dominant
-
-
-def _face_normals(mesh: TexturedMesh) -> NDArray[np.float32]:
-    a, b, c = (mesh.vertices[mesh.faces[:, i]] for i in range(3))
-    normal = np.cross(b - a, c - a)
-    return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-20)).astype(np.float32)
 
 
 def camera_position(view: ViewAngles) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from render import LUMINANCE, LayeredRenderer, ViewAngles, camera_position
+from render import LUMINANCE, ViewAngles, Viewer, camera_position
 
 from sds.teachers import layers
 
@@ -33,8 +33,8 @@ class Seen:
     luminance: NDArray[np.float32]
 
 
-class LookRenderer(LayeredRenderer):
-    """Renders one mesh from many cameras; see `render.LayeredRenderer`."""
+class LookRenderer(Viewer):
+    """Renders one mesh from many cameras; see `render.Viewer`."""
 
     def render(self, view: ViewAngles) -> NDArray[np.uint8]:
         """Returns the layers of a view, (`layers.CHANNELS`, size, size) uint8."""

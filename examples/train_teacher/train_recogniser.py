@@ -10,23 +10,46 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from captions import CaptionWriter
-from dataset import Batch, ViewDataset
+from curation import Noun
+from look_data import LookDataset, Pictures
+from objects import Variant, read_objects
 from torch import Tensor
 from training import Report, Trainer, averaged
 
 from sds.recognition import Recogniser
+from sds.teachers.layers import LOOKS, Light, Look, all_looks, picture
+
+_ALBEDO = 0.2
+"""The share of pictures without light; all others are lit, each by a light of its own."""
 
 
-def names_of_nouns(data: ViewDataset) -> dict[str, list[str]]:
+def names_of_nouns(nouns: list[Noun], variants: list[Variant]) -> dict[str, list[str]]:
     """For every noun its name, synonyms and the finer names of its models that no other noun has taken."""
-    names = {noun.name: [noun.name, *noun.synonyms] for noun in data.nouns}
+    names = {noun.name: [noun.name, *noun.synonyms] for noun in nouns}
     taken = {name for known in names.values() for name in known}
-    for item in data.objects:
-        fine = item["fine_name"]
-        if fine and fine not in taken:
-            names[item["noun"]].append(fine)
-            taken.add(fine)
+    for variant in variants:
+        if variant.fine_name and variant.fine_name not in taken:
+            names[variant.noun].append(variant.fine_name)
+            taken.add(variant.fine_name)
     return names
+
+
+def random_light(generator: np.random.Generator) -> Light:
+    """A lamp somewhere above, of some strength beside that of the sky."""
+    around, height = generator.uniform(0, 2 * np.pi), generator.uniform(0.2, 1.3)
+    towards = (np.sin(around) * np.cos(height), np.sin(height), np.cos(around) * np.cos(height))
+    lamp = generator.uniform(0.1, 0.6)
+    return Light(generator.uniform(0.3, 0.9 - lamp / 2), generator.uniform(0, 0.15), lamp, towards)
+
+
+def relit(data: LookDataset, shown: Pictures, generator: np.random.Generator) -> Tensor:
+    """The pictures (B, 3, S, S) of a batch under another light, or without any."""
+    layers = torch.from_numpy(data.layers[shown.objects, shown.views]).float() / 255
+    paints = [caption.paint for caption in shown.captions]
+    looks = all_looks(layers, paints, shown.azimuth, shown.elevation, random_light(generator))
+    unlit = torch.from_numpy(generator.random(len(layers)) < _ALBEDO)
+    look = torch.where(unlit, LOOKS.index(Look.ALBEDO), LOOKS.index(Look.LIT))
+    return picture(looks, look, shown.background)
 
 
 def degraded(pictures: Tensor, generator: np.random.Generator) -> Tensor:
@@ -41,31 +64,30 @@ def degraded(pictures: Tensor, generator: np.random.Generator) -> Tensor:
     affine = torch.zeros(batch, 2, 3)
     affine[:, 0, 0] = affine[:, 1, 1] = zoom
     affine[:, :, 2] = shift
-    grid = F.affine_grid(affine, [batch, 3, 48, 48], align_corners=False)
+    grid = F.affine_grid(affine, [batch, 3, size, size], align_corners=False)
     pictures = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
     gain = torch.from_numpy(generator.uniform(0.85, 1.15, (batch, 1, 1, 1))).float()
     noise = torch.from_numpy(generator.uniform(0, 0.05, (batch, 1, 1, 1))).float()
     return (pictures * gain + noise * torch.randn_like(pictures)).clamp(0, 1)
 
 
-def pictures_and_labels(data: ViewDataset, batch: Batch, index: dict[str, int]) -> tuple[Tensor, Tensor]:
-    """The pictures (G * V, 3, S, S) of a batch and their nouns' numbers (G * V,)."""
-    views = batch.azimuth.shape[1]
-    labels = torch.tensor([index[data.objects[i]["noun"]] for i in batch.objects]).repeat_interleave(views)
-    return batch.picture.flatten(0, 1), labels
+def labels_of(data: LookDataset, shown: Pictures, index: dict[str, int]) -> Tensor:
+    """The numbers (B,) of the nouns of a batch."""
+    return torch.tensor([index[data.variants[i].noun] for i in shown.objects])
 
 
 @torch.no_grad()
-def ceiling(recogniser: Recogniser, data: ViewDataset, size: int, count: int) -> dict[str, float]:
+def ceiling(recogniser: Recogniser, data: LookDataset, nouns: list[Noun], size: int, count: int) -> dict[str, float]:
     """How often `count` real renders of unseen views are recognised, at `size` pixels: first, among the first five."""
     generator = np.random.default_rng(1)
-    writer = CaptionWriter(data.nouns)
+    writer = CaptionWriter(nouns)
     index = {noun: i for i, noun in enumerate(recogniser.nouns)}
     ranks = []
     for _ in range(0, count, 128):
-        pictures, labels = pictures_and_labels(data, data.sample(min(count, 128), 1, writer, generator), index)
-        pictures = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
-        logits = recogniser.logits(pictures)
+        shown = data.sample(min(count, 128), writer, generator)
+        labels = labels_of(data, shown, index)
+        pictures = relit(data, shown, generator)
+        logits = recogniser.logits(F.interpolate(pictures, (size, size), mode="bilinear", antialias=True))
         ranks.append((logits > logits.gather(1, labels[:, None])).sum(1))
     rank = torch.cat(ranks)
     return {"top1": float((rank == 0).float().mean()), "top5": float((rank < 5).float().mean())}
@@ -75,32 +97,37 @@ def train(arguments: argparse.Namespace) -> None:
     """Trains, writes ``recogniser/`` into the teacher's folder and prints the ceiling."""
     torch.manual_seed(arguments.seed)
     generator = np.random.default_rng(arguments.seed)
-    data = ViewDataset(arguments.data, 64)
-    writer = CaptionWriter(data.nouns)
-    recogniser = Recogniser(names=names_of_nouns(data)).to(memory_format=torch.channels_last)
+    variants, nouns = read_objects(arguments.data)
+    data = LookDataset(arguments.data, variants, arguments.views)
+    writer = CaptionWriter(nouns)
+    names = names_of_nouns(nouns, variants)
+    recogniser = Recogniser(names=names, size=data.layers.shape[-1]).to(memory_format=torch.channels_last)
     index = {noun: i for i, noun in enumerate(recogniser.nouns)}
     arguments.out.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.checkpoint or arguments.out.with_name(arguments.out.name + "-recogniser.pt")
     trainer = Trainer(recogniser, checkpoint, arguments.steps, arguments.rate, 0.998, generator)
     report = Report()
     while trainer.unfinished:
-        pictures, labels = pictures_and_labels(data, data.sample(arguments.batch, 1, writer, generator), index)
-        pictures = degraded(pictures, generator).to(memory_format=torch.channels_last)
+        shown = data.sample(arguments.batch, writer, generator)
+        labels = labels_of(data, shown, index)
+        pictures = degraded(relit(data, shown, generator), generator).to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
             logits = recogniser.logits(pictures)
         loss = F.cross_entropy(logits, labels, label_smoothing=0.05)
         trainer.learn(loss)
         report.add(trainer.step, arguments.batch, loss=loss.detach())
     best = averaged(checkpoint, Recogniser)
-    held_out = ViewDataset(arguments.data, 64, held_out=True)
-    print(json.dumps({f"{size}px": ceiling(best, held_out, size, arguments.measured) for size in (32, 48, 64)}))
+    held_out = LookDataset(arguments.data, variants, 0, held_out=True)
+    sizes = {f"{size}px": ceiling(best, held_out, nouns, size, arguments.measured) for size in (32, 48, 64)}
+    print(json.dumps(sizes))
     best.to(torch.float16).save_pretrained(arguments.out / "recogniser")
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="what build_dataset.py wrote")
+    parser.add_argument("--data", type=Path, required=True, help="what build_fields.py wrote")
+    parser.add_argument("--views", type=int, default=40, help="of each object")
     parser.add_argument("--out", type=Path, required=True, help="the teacher's folder")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=96)

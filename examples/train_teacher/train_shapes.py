@@ -21,7 +21,7 @@ from sds.teachers.shape_prior import TRUNCATION, ShapePrior
 
 _ANYTHING = 0.03
 """The share of groups that teach the null prompt: anything at all."""
-_JITTER = 0.02
+_JITTER = 0.01
 """Noise on codes: what lies near a code looks like it."""
 
 
@@ -121,13 +121,13 @@ def train(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="what build_dataset.py wrote")
+    parser.add_argument("--data", type=Path, required=True, help="what build_fields.py wrote")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--held-out-models", type=Path, default=Path(__file__).parent / "held_out_models.csv")
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--groups", type=int, default=16, help="objects a step")
-    parser.add_argument("--points", type=int, default=4096, help="points of each")
-    parser.add_argument("--channels", default="256,160,112", help="of the planes, from coarse to fine")
+    parser.add_argument("--steps", type=int, default=10000)
+    parser.add_argument("--groups", type=int, default=12, help="objects a step")
+    parser.add_argument("--points", type=int, default=3072, help="points of each")
+    parser.add_argument("--channels", default="128,144,96", help="of the planes, from coarse to fine")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument(
         "--warm-start", type=Path, help="the folder of an earlier run, of these models or of some of them"

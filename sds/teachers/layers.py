@@ -5,6 +5,7 @@ All layers are multiplied by opacity, so that they can be averaged over a pixel 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
@@ -28,11 +29,24 @@ CHANNELS = 14
 
 LUMINANCE_SCALE = 1.2
 
-_SKY = 0.125
-_AMBIENT = 0.45
-_LAMP = 0.4
-_TOWARDS_LAMP = (0.3480, 0.7954, 0.4971)
-"""A unit vector of the world, (0.35, 0.8, 0.5) normalised."""
+
+@dataclass(frozen=True)
+class Light:
+    """What falls on a surface: ambient light, the sky's from above, and one lamp's.
+
+    Attributes:
+        ambient, sky, lamp: how strong; the sky's counts fully for what faces up and not at all for what faces down.
+        towards_lamp: a unit vector of the world.
+    """
+
+    ambient: float = 0.45
+    sky: float = 0.125
+    lamp: float = 0.4
+    towards_lamp: tuple[float, float, float] = (0.3480, 0.7954, 0.4971)
+
+
+DEFAULT_LIGHT = Light()
+"""The light of lit pictures."""
 
 
 class Look(Enum):
@@ -56,20 +70,27 @@ def camera_rotation(azimuth: Tensor, elevation: Tensor) -> Tensor:
     return torch.stack([right, up, backward], dim=-1)
 
 
-def irradiance(normal: Tensor) -> Tensor:
-    """Light of the sky and one lamp on world normals (B, 3, H, W): (B, 1, H, W) in [0.45, 1]."""
-    lamp = torch.tensor(_TOWARDS_LAMP, dtype=normal.dtype, device=normal.device)
+def irradiance(normal: Tensor, light: Light = DEFAULT_LIGHT) -> Tensor:
+    """The light on world normals (B, 3, H, W): (B, 1, H, W), at most 1."""
+    lamp = torch.tensor(light.towards_lamp, dtype=normal.dtype, device=normal.device)
     cosine = torch.einsum("bchw,c->bhw", normal, lamp)[:, None].clamp(min=0)
-    return (_AMBIENT + _SKY * (1 + normal[:, 1:2]) + _LAMP * cosine).clamp(max=1)
+    return (light.ambient + light.sky * (1 + normal[:, 1:2]) + light.lamp * cosine).clamp(max=1)
 
 
-def all_looks(layers: Tensor, paints: list[Paint | None], azimuth: Tensor, elevation: Tensor) -> Tensor:
+def all_looks(
+    layers: Tensor,
+    paints: list[Paint | None],
+    azimuth: Tensor,
+    elevation: Tensor,
+    light: Light = DEFAULT_LIGHT,
+) -> Tensor:
     """Every look of views, over nothing.
 
     Args:
         layers: (B, `CHANNELS`, H, W).
         paints: what the paintable parts of each view are painted with; None leaves them as they are.
         azimuth, elevation: (B,) of the cameras, radians.
+        light: what lit pictures are lit by.
 
     Returns:
         (B, 10, H, W): the looks in the order of `LOOKS`, 3 channels each, multiplied by opacity; and opacity.
@@ -85,7 +106,7 @@ def all_looks(layers: Tensor, paints: list[Paint | None], azimuth: Tensor, eleva
             albedo[row] = layers[row, FIXED] + torch.minimum(repainted, opacity[row])
     normal = F.normalize((layers[:, NORMAL] / solid) * 2 - 1, dim=1)
     in_world = torch.einsum("bij,bjhw->bihw", camera_rotation(azimuth, elevation).to(normal), normal)
-    lit = albedo * irradiance(in_world)
+    lit = albedo * irradiance(in_world, light)
     return torch.cat([lit, albedo, (normal / 2 + 0.5) * opacity, opacity], dim=1)
 
 

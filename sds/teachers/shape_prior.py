@@ -38,7 +38,7 @@ class _Grow(nn.Module):
         self.modulation = nn.Linear(code_width, 2 * outside)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
-        self.enter = nn.Conv2d(inside, 4 * outside, 3, padding=1)
+        self.enter = nn.Conv2d(inside, 4 * outside, 1)
         self.norm = nn.GroupNorm(8, outside)
         self.leave = nn.Conv2d(outside, outside, 3, padding=1)
 
@@ -69,9 +69,9 @@ class ShapePrior(ModelMixin, ConfigMixin):
         variants: Sequence[str],
         fine_names: Sequence[str],
         sizes: Sequence[float],
-        code_width: int = 256,
-        channels: Sequence[int] = (256, 160, 112),
-        features: int = 40,
+        code_width: int = 512,
+        channels: Sequence[int] = (128, 144, 96),
+        features: int = 32,
         hidden: int = 128,
         layers: int = 3,
     ) -> None:
@@ -79,7 +79,8 @@ class ShapePrior(ModelMixin, ConfigMixin):
         if not len(variants) == len(fine_names) == len(sizes):
             raise ValueError("a shape prior needs a finer name and a size for each of its variants")
         self.code = nn.Embedding(len(variants) + 1, code_width)
-        nn.init.normal_(self.code.weight, std=0.5)
+        # Small at first: what is normalised afterwards learns at a rate relative to its size.
+        nn.init.normal_(self.code.weight, std=0.15)
         self.norm = nn.LayerNorm(code_width)
         self.seed = nn.Linear(code_width, 3 * channels[0] * _SEED_SIDE**2)
         self.grow = nn.ModuleList(

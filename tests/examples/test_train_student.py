@@ -49,11 +49,11 @@ def test_a_reference_holds_what_the_classifier_sees(data: Path, tmp_path: Path):
     table = tmp_path / "held_out.csv"
     table.write_text("colour,noun\nblue,ball\n")
     recogniser = Recogniser.load()
-    reference = make_reference(data, recogniser, 32, 24, table)
+    reference = make_reference(data, recogniser, 24, table)
     assert reference.features.shape == (24, recogniser.config["channels"][-1])
     assert len(reference.prompts) == len(reference.view.azimuth) == 24
     assert "blue ball" not in reference.prompts
-    again = make_reference(data, recogniser, 32, 24, table)
+    again = make_reference(data, recogniser, 24, table)
     assert torch.equal(again.features, reference.features)
 
 

@@ -17,17 +17,21 @@ from PIL import Image
 PROGRAM = Path(__file__).parents[2] / "examples" / "train_teacher"
 sys.path.insert(0, str(PROGRAM))
 
-from build_dataset import HELD_OUT_VIEWS  # noqa: E402 - the programs of an example import each other as scripts do
-from captions import COLOURS, CaptionWriter, jittered, read_held_out  # noqa: E402
+from build_fields import HELD_OUT_VIEWS  # noqa: E402 - the programs of an example import each other as scripts do
+from captions import COLOURS, Caption, CaptionWriter, jittered, read_held_out  # noqa: E402
 from catalogue import CatalogueEntry, read_catalogues, read_mesh_folder  # noqa: E402
 from curation import Noun, Repaint, curate, read_nouns  # noqa: E402
-from dataset import ViewDataset, random_backgrounds, without_some_words  # noqa: E402
-from evaluate import colour_of  # noqa: E402
+from look_data import LookDataset, random_backgrounds  # noqa: E402
 from meshes import OBJECT_RADIUS, load_mesh  # noqa: E402
-from render import LayeredRenderer, ViewAngles, sample_views  # noqa: E402
+from objects import read_objects  # noqa: E402
+from pairs import Pair, colour_of, related_pairs  # noqa: E402
+from render import ViewAngles, sample_views  # noqa: E402
+from render_looks import LookRenderer  # noqa: E402
 from training import Average, Trainer, cosine_rate, load_checkpoint, save_checkpoint  # noqa: E402
 
-from tests.sds.tiny_embedded import tiny_prior  # noqa: E402
+from sds.teachers.layers import LOOKS, OPACITY, Look  # noqa: E402
+from sds.teachers.materials import MATERIALS, Paint  # noqa: E402
+from sds.teachers.shape_prior import ShapePrior  # noqa: E402
 
 
 def entry(path: Path, size: tuple[float, float, float] | None = None) -> CatalogueEntry:
@@ -56,7 +60,8 @@ def mesh_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(mesh_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("data")
-    run("build_dataset.py", "--meshes", mesh_folder, "--out", out, "--size", 16, "--views", 6, "--workers", 1)
+    small = ("--size", 16, "--views", 4, "--cameras", 8, "--workers", 1)
+    run("build_fields.py", "--meshes", mesh_folder, "--out", out, *small)
     return out
 
 
@@ -79,29 +84,22 @@ def test_meshes_are_centred_in_the_sphere_and_keep_the_catalogues_proportions(tm
     np.testing.assert_allclose(mesh.vertices.mean(0), 0, atol=1e-6)
 
 
-def test_a_layered_view_of_a_red_box(tmp_path: Path) -> None:
-    renderer = LayeredRenderer(load_mesh(entry(red_box(tmp_path / "box.glb"))), size=32)
-    fixed, dominant, shade, opacity = np.split(renderer.render(ViewAngles(0.0, 0.0)) / 255, [3, 6, 7])
-    assert (fixed == 0).all(), "one material: all of it is dominant"
-    assert (dominant[1:] == 0).all()
-    middle = (slice(None), 16, 16)
-    # The front face looks at +Z: ambient 0.45 + 0.125, lamp 0.4 * 0.5 / |(0.35, 0.8, 0.5)|.
-    lit = 0.575 + 0.4 * 0.5 / np.linalg.norm([0.35, 0.8, 0.5])
-    assert dominant[middle][0] == pytest.approx(lit, abs=0.01)
-    assert shade[middle][0] == pytest.approx(lit, abs=0.01)
+def test_a_box_is_as_wide_as_perspective_makes_it(tmp_path: Path) -> None:
+    renderer = LookRenderer(load_mesh(entry(red_box(tmp_path / "box.glb"))), size=32)
+    opacity = renderer.render(ViewAngles(0.0, 0.0))[OPACITY][0] / 255
     # Seen from 2.8 the front face, side 2 * 0.9 / sqrt(3), stands half a side nearer.
     half = 0.9 / np.sqrt(3)
     width = half / (2.8 - half) / np.tan(np.radians(19)) * 32
-    assert opacity[0, 16].sum() == pytest.approx(width, abs=0.2)
-    assert opacity[0, 0, 0] == 0
+    assert opacity[16].sum() == pytest.approx(width, abs=0.2)
+    assert opacity[0, 0] == 0
 
 
 def test_azimuth_grows_counter_clockwise_seen_from_above(tmp_path: Path) -> None:
     """A small ball before (+Z) a big one: a camera at +X, a quarter turn counter-clockwise, sees it on the left."""
     small = trimesh.creation.icosphere(1, 0.1).apply_translation((0, 0, 1))
     trimesh.util.concatenate([trimesh.creation.icosphere(1, 0.3), small]).export(tmp_path / "balls.ply")
-    renderer = LayeredRenderer(load_mesh(entry(tmp_path / "balls.ply")), size=32)
-    opacity = renderer.render(ViewAngles(np.pi / 2, 0.0))[7].astype(float)
+    renderer = LookRenderer(load_mesh(entry(tmp_path / "balls.ply")), size=32)
+    opacity = renderer.render(ViewAngles(np.pi / 2, 0.0))[OPACITY][0].astype(float)
     left, right = opacity[:, :16].sum(), opacity[:, 16:].sum()
     assert 0 < left < right / 2
 
@@ -117,14 +115,24 @@ def test_views_cover_the_circle() -> None:
 
 def test_captions_say_what_is_painted_and_keep_held_out_pairs_out() -> None:
     nouns = [Noun("sofa", ("couch",)), Noun("man", (), Repaint.NEVER)]
-    writer = CaptionWriter(nouns, frozenset({("red", "sofa")}))
+    writer = CaptionWriter(nouns, frozenset({("red", "sofa"), ("wooden", "sofa")}))
     generator = np.random.default_rng(0)
-    captions = [writer.write("sofa", "leather sofa", generator) for _ in range(500)]
-    names = {caption.text.split(" ", 1)[-1] if caption.colour else caption.text for caption in captions}
-    assert names == {"sofa", "couch", "leather sofa"}
+    captions = [writer.write("sofa", "leather sofa", generator) for _ in range(1000)]
     assert {caption.colour for caption in captions} == set(COLOURS) - {"red"} | {None}
-    assert all(writer.write("man", "", generator).colour is None for _ in range(50))
-    assert np.abs(jittered("blue", generator) - COLOURS["blue"]).max() < 0.25
+    assert {caption.material for caption in captions} == set(MATERIALS) - {"wooden"} | {None}
+    names = set()
+    for caption in captions:
+        said = (caption.colour is not None) + (caption.material is not None)
+        names.add(caption.text.split(" ", said)[-1])
+        assert caption.material is None or caption.material in caption.text
+        if caption.colour is not None:
+            assert caption.paint is not None
+            assert np.abs(np.subtract(caption.paint.colour, COLOURS[caption.colour])).max() < 0.3
+        elif caption.material is None:
+            assert caption.paint is None
+    assert names == {"sofa", "couch", "leather sofa"}
+    assert all(writer.write("man", "", generator).paint is None for _ in range(50))
+    assert np.abs(jittered(COLOURS["blue"], generator) - COLOURS["blue"]).max() < 0.25
 
 
 def test_the_tables_of_the_shipped_teacher_fit_together() -> None:
@@ -138,19 +146,31 @@ def test_the_tables_of_the_shipped_teacher_fit_together() -> None:
 
 
 def test_the_data_set(data: Path) -> None:
-    training, measuring = ViewDataset(data, 16), ViewDataset(data, 8, held_out=True)
-    assert [item["noun"] for item in training.objects] == ["ball", "ball", "red box"]
-    batch = training.sample(8, 2, CaptionWriter(training.nouns), np.random.default_rng(0))
-    assert batch.picture.shape == (8, 2, 3, 16, 16)
+    objects, nouns = read_objects(data)
+    training, measuring = LookDataset(data, objects, 2), LookDataset(data, objects, 2, held_out=True)
+    assert [variant.noun for variant in objects] == ["ball", "ball", "red box"]
+    assert (training.layers.shape[1], measuring.layers.shape[1]) == (2, HELD_OUT_VIEWS)
+    shown = training.sample(8, CaptionWriter(nouns), np.random.default_rng(0))
+    assert shown.picture.shape == (8, 3, 16, 16)
     # Outside the object the picture is the background that the teacher is told.
-    corner = batch.picture[..., 0, 0]
-    torch.testing.assert_close(corner, batch.background)
-    white = np.ones((1, HELD_OUT_VIEWS, 3), np.float32)
-    blue = np.array([0, 0, 1], np.float32)
-    painted = measuring.compose(np.array([2]), np.arange(HELD_OUT_VIEWS)[None], ["blue red box"], [blue], white)
-    middle = painted.picture[0, :, :, 4, 4]
-    assert float(middle[:, 2].min()) > 0.4
-    assert float(middle[:, :2].max()) < 0.02
+    torch.testing.assert_close(shown.picture[..., 0, 0], shown.background)
+    count = len(LOOKS)
+    blue = [Caption("blue red box", "blue", Paint((0.0, 0.0, 1.0)))] * count
+    box, white = np.full(count, 2), np.ones((count, 3), np.float32)
+    looks = measuring.compose(box, np.zeros(count, int), blue, np.arange(count), white).picture[:, :, 8, 8]
+    assert looks[LOOKS.index(Look.ALBEDO)].tolist() == pytest.approx([0, 0, 1], abs=0.02)
+    lit = looks[LOOKS.index(Look.LIT)]
+    assert lit[:2].tolist() == pytest.approx([0, 0], abs=0.02)
+    assert 0.4 < float(lit[2]) <= 1
+    assert float((looks[LOOKS.index(Look.NORMALS)] * 2 - 1).norm()) == pytest.approx(1, abs=0.05)
+
+
+def test_pairs_are_of_known_things_and_say_how_they_stand() -> None:
+    assert [pair.prompt for pair in related_pairs(["chair", "table", "cat"])] == [
+        "a chair beside a table",
+        "a cat on a chair",
+    ]
+    assert Pair("vase", "sofa", on=False).prompt == "a vase beside a sofa"
 
 
 def test_backgrounds_are_white_gray_or_coloured() -> None:
@@ -200,8 +220,13 @@ def train_a_little(checkpoint: Path, until: int) -> tuple[torch.Tensor, torch.Te
     trainer = Trainer(prior, checkpoint, steps=4, peak_rate=0.01, decay=0.9, generator=generator)
     while trainer.unfinished and trainer.step < until:
         target = torch.randn(()) + generator.random()
-        trainer.learn((prior.slots_of(prior.read(["red chair"]).pooled).code.mean() - target).square())
-    return prior.slot.detach().clone(), trainer.average.values["slot"].clone()
+        trainer.learn((prior.planes(prior.code.weight[:1]).mean() - target).square())
+    return prior.code.weight.detach().clone(), trainer.average.values["code.weight"].clone()
+
+
+def tiny_prior() -> ShapePrior:
+    torch.manual_seed(0)
+    return ShapePrior(["ball"], [""], [0.0], code_width=8, channels=(8, 8), features=4, hidden=8, layers=1)
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,45 +236,41 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, monkeypatch
     resumed = train_a_little(tmp_path / "two.pt", until=4)
     for a, b in zip(resumed, never_stopped, strict=True):
         assert torch.equal(a, b)
-    assert not torch.equal(never_stopped[0], tiny_prior().slot)
-
-
-def test_empty_captions_are_a_share_of_all(data: Path) -> None:
-    dataset = ViewDataset(data, 16)
-    generator = np.random.default_rng(0)
-    batch = dataset.sample(200, 1, CaptionWriter(dataset.nouns), generator)
-    thinned = without_some_words(batch, 0.25, generator)
-    assert np.mean([caption == "" for caption in thinned.captions]) == pytest.approx(0.25, abs=0.1)
-    assert {a for a, b in zip(thinned.captions, batch.captions, strict=True) if a != b} == {""}
+    assert not torch.equal(never_stopped[0], tiny_prior().code.weight)
 
 
 def test_training_stops_resumes_and_publishes(data: Path, tmp_path: Path) -> None:
-    small = ("--data", data, "--out", tmp_path / "run", "--size", 16)
-    prior = (*small, "--groups", 4, "--width", 32, "--slots", 2)
-    run("train_prior.py", *prior, "--steps", 4)
-    assert "from step 4" in run("train_prior.py", *prior, "--steps", 6)
-    run("train_unet.py", *small, "--groups", 2, "--channels", "16,16", "--steps", 2)
+    trained = ("--data", data, "--out", tmp_path / "run")
+    shapes = (*trained, "--groups", 2, "--points", 64, "--channels", "8,8")
+    run("train_shapes.py", *shapes, "--steps", 2)
+    assert "from step 2" in run("train_shapes.py", *shapes, "--steps", 3)
+    run("imagine.py", "--data", data, "--run", tmp_path / "run", "--views", 2)
+    run("train_denoiser.py", *trained, "--pictures", 2, "--channels", "16,16", "--steps", 2)
     teacher = tmp_path / "teacher"
     run("publish.py", "--run", tmp_path / "run", "--data", data, "--out", teacher)
     assert (teacher / "models.csv").read_text().splitlines()[1].split(",")[1:3] == ["ball-1.ply", "ball"]
     run("train_recogniser.py", "--data", data, "--out", teacher, "--steps", 2, "--batch", 4, "--measured", 32)
     held_out = tmp_path / "held_out.csv"
     held_out.write_text("colour,noun\nblue,ball\n")
-    measured = ("--held-out", held_out, "--measured", 32, "--steps", 2)
+    measured = ("--held-out", held_out, "--measured", 32, "--steps", 2, "--most", 2)
     run("evaluate.py", "--data", data, "--teacher", teacher, "--sheets", tmp_path, *measured)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert 0 <= metrics["samples"]["top1"] <= metrics["samples"]["top5"] <= 1
     assert 0 <= metrics["coloured prompts held out of training"]["colour"] <= 1
-    assert Image.open(tmp_path / "nouns.jpg").size == (8 * (4 * 32 + 8), 32 + 12)
+    assert metrics["error of x0 at t = 0.5"]["models seen"] > 0
+    assert Image.open(tmp_path / "nouns.jpg").size == (8 * (4 * 16 + 8), 16 + 12)
     from sds.recognition import Recogniser
-    from sds.teachers.embedded import load_embedded_teacher
+    from sds.teachers.shape_pipeline import ShapePipeline
+    from sds.teachers.shape_teacher import load_shape_teacher
 
-    loaded = load_embedded_teacher(teacher)
+    loaded = load_shape_teacher(teacher)
     assert loaded.shape == (3, 16, 16)
-    assert loaded.unknown_words("a red ball, a dragon") == [("dragon", [])]
+    assert loaded.understand("a red ball, a dragon").sentence().endswith("not known and left out: dragon")
     x0 = loaded(torch.randn(1, 3, 16, 16), torch.ones(1, dtype=torch.float64), loaded.condition(["ball"], None))
     assert bool(x0.isfinite().all())
     assert Recogniser.load(teacher).nouns == ("ball", "red box")
+    drawn = ShapePipeline.from_pretrained(teacher)("red ball", look="normals", num_inference_steps=1, output_type="pt")
+    assert drawn.images.shape == (1, 3, 16, 16)
 
 
 CATALOGUE = """
