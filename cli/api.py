@@ -11,10 +11,9 @@ Everything below is made of the rooms `sds`, `representations` and `students`, w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from cli.errors import UserError
+from cli.last_teacher import last_teacher
 from cli.pictures import sheet, to_bytes
 from cli.scenes.initial_mesh import placement_in
 from cli.scenes.judging import ELEVATION, Judge, asset_statistics, judge_asset, judge_for
@@ -32,20 +32,15 @@ from cli.scenes.making import Making, Moment
 from cli.scenes.progress import ProgressBar
 from cli.scenes.results import delivered, finished
 from cli.scenes.run_folder import RunFolder
-from cli.scenes.scene import COARSE_TO_FINE, Request
-from cli.teachers import EMBEDDED, choose_device, load_teacher
+from cli.scenes.scene import COARSE_TO_FINE, Request, release_text_encoders
+from cli.teachers import EMBEDDED, choose_device, load_teacher, small_teacher_folder
 from representations.assets.asset import Asset
 from representations.assets.finishing import RESOLUTION, prepared
 from representations.assets.pictures import render_asset
 from representations.assets.writing import Convention, write_asset
 from representations.cameras import turntable
 from representations.solid import Solid
-from sds.denoiser import Denoiser, NeuralTeacher
-from students import shipped
-from students.flow_map import Student
-from students.folder import StudentCard, read_card, sample
-from students.inputs import load_student
-from students.prompts import StoredView
+from sds.denoiser import NeuralTeacher
 
 WITHOUT_TEXTURE = (".ply", ".stl")
 """Formats that can hold no image."""
@@ -93,8 +88,7 @@ class GeneratedObject:
         Raises as `representations.assets.writing.write_asset`.
         """
         path = Path(path)
-        if texture is None and path.suffix.lower() in WITHOUT_TEXTURE:
-            texture = 0
+        texture = texture_for(path, texture)
         asset = self.asset if faces is None and texture is None else self.mended(faces, texture)[0]
         return write_asset(asset, path, convention)
 
@@ -186,7 +180,7 @@ def text_to_3d(
     if request.representation == "pixels":
         raise UserError("text_to_3d makes meshes; examples/fourier_image.py draws a flat picture")
     place = choose_device(device)
-    making, look = Making(request, loaded_teacher(request.teacher, place), place), on_step or ProgressBar()
+    making, look = Making(request, teacher_for(request, place), place), on_step or ProgressBar()
     for moment in making:
         look(moment)
     scene = making.scene
@@ -202,71 +196,15 @@ def open_run(folder: str | PathLike[str], device: str = "cpu") -> GeneratedObjec
     return GeneratedObject(loaded.request, loaded.solid, loaded.teacher, judge_for(loaded.request))
 
 
-def sample_student(
-    prompt: str,
-    student: str | PathLike[str] | None = None,
-    *,
-    count: int = 4,
-    seed: int = 0,
-    azimuth: float | None = None,
-    elevation: float = 15.0,
-    steps: int | None = None,
-    guidance_scale: float | None = None,
-    device: str = "auto",
-) -> Tensor:
-    """Draw (count, 3, H, W) pictures in [0, 1] with a student.
-
-    Args:
-        prompt: what to draw.
-        student: a folder that `scoresmith distill` wrote; by default the student that is shipped.
-        count: of pictures.
-        seed: of the noise.
-        azimuth, elevation: of the camera in degrees, for students that know views; without an azimuth from anywhere.
-        steps: evaluations for a picture, for students that leave it open.
-        guidance_scale: for students that are told it.
-        device: as of `text_to_3d`.
-
-    Raises:
-        ValueError: if the student cannot do what is asked for, or the folder holds none.
-    """
-    folder = Path(student) if student is not None else shipped.SHIPPED_STUDENT
-    if count < 1:
-        raise UserError(f"count must be positive, not {count}")
-    card = read_card(folder)
-    card = card if steps is None else card.with_steps(steps)
-    teacher = loaded_teacher(str(folder), choose_device(device))
-    network = load_student(folder, teacher)
-    if guidance_scale is not None:
-        card = with_guidance_scale(card, network, guidance_scale)
-    if azimuth is not None and not teacher.knows_views:
-        raise UserError("this student knows no views, so it takes no azimuth; say the view in the prompt")
-    # All pictures are of one prompt and view: what depends on these alone is computed once.
-    condition = teacher.condition([prompt], view_from(azimuth, elevation))[torch.zeros(count, dtype=torch.long)]
-    x = sample(network, card, teacher.shape, condition, torch.Generator().manual_seed(seed))
-    return teacher.decode(x).clamp(0, 1)
+def texture_for(path: Path, texture: int | None) -> int | None:
+    """The texels that were asked for; 0 if nobody asked and the format holds no image."""
+    return 0 if texture is None and path.suffix.lower() in WITHOUT_TEXTURE else texture
 
 
-def with_guidance_scale(card: StudentCard, student: Student | Denoiser, guidance_scale: float) -> StudentCard:
-    """The card with another guidance scale. Raises UserError if the student is not told one."""
-    if not isinstance(student, Student) or not student.told_guidance:
-        raise UserError(
-            f"guidance scale: this student has learned the scale {card.guidance_scale:g} and no other; "
-            "distil by guidance or lcm for a student that is told it"
-        )
-    if not 0 < guidance_scale < math.inf:
-        raise UserError(f"the guidance scale must be positive, not {guidance_scale}")
-    return replace(card, guidance_scale=guidance_scale)
-
-
-def view_from(azimuth: float | None, elevation: float) -> StoredView | None:
-    """One view over white, from degrees; None without an azimuth."""
-    if azimuth is None:
-        return None
-    angles = torch.tensor([[azimuth, elevation]]) * (math.pi / 180)
-    return StoredView(angles[:, 0], angles[:, 1], torch.ones(1, 3))
-
-
-@lru_cache(maxsize=1)
-def loaded_teacher(name: str, device: torch.device) -> NeuralTeacher:
-    """As `load_teacher`; the last one stays in memory, so that a second call begins at once."""
-    return load_teacher(name, device)
+def teacher_for(request: Request, device: torch.device) -> NeuralTeacher:
+    """The teacher of a run. Small ones stay in memory for the next; of big ones the text encoders are let go."""
+    if small_teacher_folder(request.teacher) is not None:
+        return last_teacher(request.teacher, device)
+    teacher = load_teacher(request.teacher, device)
+    release_text_encoders(teacher, [request])
+    return teacher

@@ -42,10 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate each run; returns the exit code."""
+    from cli.api import open_run
     from cli.errors import UserError
-    from cli.scenes.judging import asset_statistics, judge_asset, judge_for
-    from cli.scenes.loading import load_object
-    from cli.scenes.results import delivered, finished
     from cli.scenes.run_folder import RunFolder, write_json
     from cli.teachers import choose_device
     from cli.trainings.student_folder import StudentFolder
@@ -64,14 +62,10 @@ def run(options: argparse.Namespace) -> int:
                 write_json(StudentFolder(path).metrics, metrics)
             print_metrics(str(path), metrics)
             continue
-        folder = RunFolder(path)
-        loaded = load_object(folder, device)
-        judge = judge_for(loaded.request)
-        asset = finished(loaded.solid)
-        metrics = judge_asset(asset, loaded.request, loaded.teacher(), judge)
-        metrics["mesh"] = asset_statistics(delivered(asset, loaded.request, judge))
-        write_json(folder.metrics, metrics)
-        print_metrics(f"{path}: {loaded.request.prompt}", metrics)
+        made = open_run(path, options.device)
+        metrics = made.metrics()
+        write_json(RunFolder(path).metrics, metrics)
+        print_metrics(f"{path}: {made.request.prompt}", metrics)
     return 0
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from representations.assets.writing import Convention
 
 FORMATS = ("glb", "obj", "ply", "stl", "usdz")
-WITHOUT_TEXTURE = (".ply", ".stl")
 
 SUMMARY = "write a run's object, or any mesh, in another format"
 DESCRIPTION = """Writes the object of a run, or a mesh file of any origin (glb, gltf, obj, ply, stl, off), as a file
@@ -128,22 +127,10 @@ def convention_for(options: argparse.Namespace, path: Path) -> Convention:
 
 def asset_of_run(options: argparse.Namespace, path: Path) -> tuple[Asset, list[str]]:
     """A run's object in metres, as it was asked for; and what was done to it."""
-    import torch
+    from cli.api import open_run, texture_for
 
-    from cli.scenes.judging import judge_for
-    from cli.scenes.loading import load_object
-    from cli.scenes.results import delivered, finished
-    from cli.scenes.run_folder import RunFolder
-    from representations.assets.finishing import RESOLUTION, prepared
-
-    loaded = load_object(RunFolder(options.source), torch.device("cpu"))
-    texture = 0 if options.texture is None and path.suffix.lower() in WITHOUT_TEXTURE else options.texture
-    if options.quads:  # from the surface with all its details, which a new texture then shows
-        asset = delivered(finished(loaded.solid, resolution=0), loaded.request, judge_for(loaded.request))
-        resolution = RESOLUTION if texture is None else texture
-        return prepared(asset, options.faces, resolution, options.watertight, quads=True)
-    asset = delivered(finished(loaded.solid, options.faces, texture), loaded.request, judge_for(loaded.request))
-    return prepared(asset, watertight=options.watertight)
+    texture = texture_for(path, options.texture)
+    return open_run(options.source).mended(options.faces, texture, options.watertight, options.quads)
 
 
 def asset_of_file(options: argparse.Namespace) -> tuple[Asset, list[str]]:

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING
 from cli import numbers
 
 if TYPE_CHECKING:  # loads torch
-    import torch
     from torch import Tensor
 
-    from sds.denoiser import Condition, NeuralTeacher
-    from students.folder import StudentCard
-    from students.prompts import StoredView
+    from sds.denoiser import NeuralTeacher
 
 SUMMARY = "draw images with a student"
 DESCRIPTION = """Draws images with a student that `scoresmith distill` made, in as many evaluations as it was made for.
@@ -103,67 +100,31 @@ def run(options: argparse.Namespace) -> int:
     """Draw what was asked for; returns the exit code."""
     import sys
 
-    import torch
-
-    from cli.errors import UserError
+    from cli.last_teacher import last_teacher
+    from cli.sampling import sample_student, sample_teacher
     from cli.scenes.understanding import understood
-    from cli.teachers import choose_device, load_teacher, warnings_about
-    from students.folder import read_card, sample
-    from students.inputs import load_student
-    from students.teachers import can_be_guided
+    from cli.teachers import choose_device, warnings_about
+    from students.folder import read_card
 
     folder, asked = folder_and_prompt(options.words)
-    card = None if options.sampler else with_steps(read_card(folder), options.student_steps)
-    teacher = load_teacher(str(folder), choose_device(options.device))
+    if not options.sampler:
+        read_card(folder)  # whether there is a student at all, before anything is loaded
+    teacher = last_teacher(str(folder), choose_device(options.device))
     prompt = prompt_for(folder, asked, teacher)
     if understanding := understood(prompt, teacher):
         print(f"scoresmith: {understanding.sentence()}", file=sys.stderr)
     for warning in warnings_about(prompt, teacher):
         print(f"scoresmith: warning: {warning}", file=sys.stderr)
-    if options.azimuth is not None and not teacher.knows_views:
-        raise UserError("--azimuth: this student knows no views; say the view in the prompt")
-    values = math.prod(teacher.shape)
-    numbers.require_memory(options.count * (40 * values + 2**15), f"--count {options.count}")
-    # All images are of one prompt and view: what depends on these alone is computed once.
-    view = view_from(options.azimuth, options.elevation)
-    condition = teacher.condition([prompt], view)[torch.zeros(options.count, dtype=torch.long)]
-    rng = torch.Generator().manual_seed(options.seed)
-    if card is None:
-        null = teacher.condition([""], view) if can_be_guided(teacher) else condition[:1]
-        x = drawn_by_teacher(teacher, condition, null, options, rng)
+    common = {name: getattr(options, name) for name in ("count", "seed", "azimuth", "elevation", "device")}
+    if options.sampler:
+        scale = 1.0 if options.guidance_scale is None else options.guidance_scale
+        how = {"sampler": options.sampler, "steps": options.sampler_steps, "guidance_scale": scale}
+        images = sample_teacher(prompt, folder, **how, **common)
     else:
-        student = load_student(folder, teacher)
-        card = with_guidance_scale(card, student, options.guidance_scale)
-        x = sample(student, card, teacher.shape, condition, rng)
-    write_images(teacher.decode(x).clamp(0, 1), prompt, options.out, options.grid)
+        how = {"steps": options.student_steps, "guidance_scale": options.guidance_scale}
+        images = sample_student(prompt, folder, **how, **common)
+    write_images(images, prompt, options.out, options.grid)
     return 0
-
-
-def drawn_by_teacher(
-    teacher: NeuralTeacher, condition: Condition, null: Condition, options: argparse.Namespace, rng: torch.Generator
-) -> Tensor:
-    """x0 (rows of ``condition``, ...) by the sampler, steps and guidance scale of the options; ``null`` has one row.
-
-    Raises UserError for impossible numbers.
-    """
-    import torch
-
-    from cli.errors import UserError
-    from sds.denoiser import Condition
-    from sds.guidance import Guidance
-    from sds.samplers import SAMPLERS, sample_with
-    from sds.sampling import Guided
-
-    scale = 1.0 if options.guidance_scale is None else options.guidance_scale
-    rows = len(condition)
-    told = Condition.concatenate([condition, null[torch.zeros(rows, dtype=torch.long)]])
-    device = next(iter(told.tensors.values())).device
-    noise = torch.randn(rows, *teacher.shape, generator=rng).to(device)
-    try:
-        denoiser, told = (teacher, condition) if scale == 1 else (Guided(teacher, Guidance(scale)), told)
-        return sample_with(SAMPLERS[options.sampler], denoiser, noise, told, options.sampler_steps, rng=rng)
-    except ValueError as error:
-        raise UserError(f"--sampler-steps: {error}") from None
 
 
 def prompt_for(folder: Path, asked: str | None, teacher: NeuralTeacher) -> str:
@@ -190,43 +151,6 @@ def folder_and_prompt(words: list[str]) -> tuple[Path, str | None]:
     if len(words) == 1 and Path(words[0]).is_dir():
         return Path(words[0]), None
     return Path(words[0]) if len(words) == 2 else SHIPPED_STUDENT, numbers.checked_prompt(words[-1])
-
-
-def with_steps(card: StudentCard, steps: int | None) -> StudentCard:
-    """The card with the number of steps that the user wishes. Raises UserError or StudentFolderError if it cannot."""
-
-    if steps is None:
-        return card
-    return card.with_steps(steps)
-
-
-def with_guidance_scale(card: StudentCard, student: object, guidance_scale: float | None) -> StudentCard:
-    """The card with the guidance scale that the user wishes. Raises UserError if the student is not told one."""
-    from dataclasses import replace
-
-    from cli.errors import UserError
-    from students.flow_map import Student
-
-    if guidance_scale is None:
-        return card
-    if not isinstance(student, Student) or not student.told_guidance:
-        raise UserError(
-            f"--guidance-scale: this student has learned the scale {card.guidance_scale:g} and no other; "
-            "distil by guidance or lcm for a student that is told it"
-        )
-    return replace(card, guidance_scale=guidance_scale)
-
-
-def view_from(azimuth: float | None, elevation: float) -> StoredView | None:
-    """One view over white, from degrees; None without an azimuth."""
-    import torch
-
-    from students.prompts import StoredView
-
-    if azimuth is None:
-        return None
-    angles = torch.tensor([[azimuth, elevation]]) * (math.pi / 180)
-    return StoredView(angles[:, 0], angles[:, 1], torch.ones(1, 3))
 
 
 def write_images(images: Tensor, prompt: str, out: Path | None, grid: bool) -> None:

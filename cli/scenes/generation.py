@@ -1,4 +1,4 @@
-"""The course of one run: begin or continue, optimise with a progress bar and checkpoints, write the results."""
+"""The course of one run in its folder: begin or continue, with a progress bar and checkpoints, write the results."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 import torch
-from tqdm import tqdm
 
 from cli.configuration import toml_of
 from cli.errors import UserError
 from cli.scenes.curves import CurveLog, CurvePoint
-from cli.scenes.judging import Judge, judge_for
+from cli.scenes.making import Making
+from cli.scenes.progress import ProgressBar
 from cli.scenes.results import delivered, write_results
 from cli.scenes.run_folder import RunFolder, write_text
 from cli.scenes.scene import Request, Scene, build_scene, release_text_encoders, stages_of
@@ -24,16 +24,12 @@ from cli.teachers import load_teacher
 from representations.assets.asset import Asset
 from sds.checkpoint import CheckpointError, save_checkpoint
 from sds.denoiser import NeuralTeacher
-from sds.engine import Step, image_of
 
 CHECKPOINT_SECONDS = 15.0
 """A run that is killed loses at most about this much work."""
 
 SHARE_OF_WRITING = 20
 """Of a run at most a twentieth is spent on writing checkpoints, however large a texture is."""
-
-JUDGED_EVERY = 10
-"""Steps between two looks at how well the object is recognised."""
 
 PACKAGES = ("scoresmith", "torch", "diffusers", "numpy", "numba")
 
@@ -123,113 +119,64 @@ def finish(
         checkpoint: what to continue with, or None.
         live: shows it to browsers meanwhile.
         begun: the first stage, if it has been put together already.
+
+    Raises UserError if the checkpoint is of another run.
     """
-    judge = judge_for(request)
-    stages = stages_of(request, teacher)
-    first = request.stages.index(checkpoint["stage"]) if checkpoint is not None else 0
+    try:
+        making = Making(request, teacher, device, checkpoint, begun)
+    except CheckpointError as error:
+        raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
     if live is not None:
-        steps = sum(stage.recipe.steps for stage in stages)
-        live.begin(request.prompt, folder, steps, partial(delivered, request=request, judge=judge))
-    scene: Scene | None = None
-    for number, stage in enumerate(stages[first:], start=first):
-        continued = checkpoint if number == first else None
-        if begun is not None and number == 0:
-            scene = begun
-        else:
-            scene = build_scene(request, stage, device, scene, restored=continued is not None)
-        if continued is not None:
-            restore(scene, continued, folder)
-        optimise(scene, request, folder, judge, sum(stage.recipe.steps for stage in stages[:number]), live)
-    assert scene is not None
-    write_results(scene, request, folder, judge)
+        live.begin(request.prompt, folder, making.steps, partial(delivered, request=request, judge=making.judge))
+    take_steps(making, folder, live)
+    write_results(making.scene, request, folder, making.judge)
     if live is not None:
         live.finish()
 
 
-def restore(scene: Scene, checkpoint: dict[str, Any], folder: RunFolder) -> None:
-    """Continue a stage from a checkpoint. Raises UserError if it is of another run."""
+def take_steps(making: Making, folder: RunFolder, live: Watcher | None = None) -> None:
+    """Run the loop to its end, with a bar, curves and checkpoints in the folder; ``live`` is shown every step."""
+    curves, saving, bar = CurveLog(folder.curves, making.done), Saving(making, folder), ProgressBar()
+    if making.request.init and not making.done:
+        saving.save()  # a run that is resumed never has to look for the user's mesh again
     try:
-        scene.distillation.load_state_dict(checkpoint)
-    except (CheckpointError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
+        for moment in making:
+            curves.add(moment.point)
+            bar(moment)
+            if live is not None:
+                live.look(moment.scene, moment.point)
+            if moment.ends_a_stage or saving.is_due:
+                saving.save()
+    finally:
+        bar.close()
 
 
-def optimise(
-    scene: Scene,
-    request: Request,
-    folder: RunFolder,
-    judge: Judge | None,
-    steps_before: int = 0,
-    live: Watcher | None = None,
-) -> None:
-    """Run the loop of a stage to its end, with checkpoints; the bar shows how well the object is recognised.
+class Saving:
+    """When a run is written into its folder, and how long it took so far.
 
     Args:
-        scene: the stage.
-        request: what the user asked for.
-        folder: of the run.
-        judge: knows the object by name.
-        steps_before: of the stages before this one.
-        live: is shown every step, and looks when it is time.
+        making: the run.
+        folder: of the run; what run.json says of its time is counted on.
     """
-    distillation = scene.distillation
-    started, saved = time.monotonic(), time.monotonic()
-    before = float(folder.read_configuration().get("seconds", {}).get("optimisation", 0.0))
-    curves = CurveLog(folder.curves, steps_before + distillation.done)
-    bar = tqdm(
-        total=scene.recipe.steps,
-        initial=distillation.done,
-        desc=f"{request.prompt[:40]} ({scene.stage})",
-        unit="step",
-        dynamic_ncols=True,
-        mininterval=0.5,
-    )
 
-    def save() -> None:
-        save_checkpoint(folder.checkpoint, distillation.state_dict() | {"stage": scene.stage})
-        folder.note_seconds("optimisation", before + time.monotonic() - started)
+    def __init__(self, making: Making, folder: RunFolder) -> None:
+        self._making, self._folder = making, folder
+        self._before = float(folder.read_configuration().get("seconds", {}).get("optimisation", 0.0))
+        self._started = self._saved = time.monotonic()
+        self._cost = 0.0
 
-    writing = 0.0
-    if request.init and not distillation.done:
-        save()  # a run that is resumed never has to look for the user's mesh again
-    with bar:
-        while distillation.done < scene.recipe.steps:
-            step = scene.step()
-            bar.update()
-            point = curve_point(scene, judge, step, steps_before)
-            curves.add(point)
-            if live is not None:
-                live.look(scene, point)
-            if distillation.done % JUDGED_EVERY == 0:
-                bar.set_postfix_str(progress_note(point))
-            if time.monotonic() - saved > max(CHECKPOINT_SECONDS, SHARE_OF_WRITING * writing):
-                begun = time.monotonic()
-                save()
-                saved = time.monotonic()
-                writing = saved - begun
-    save()
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is old enough, seen from what it takes to write one."""
+        return time.monotonic() - self._saved > max(CHECKPOINT_SECONDS, SHARE_OF_WRITING * self._cost)
 
-
-def curve_point(scene: Scene, judge: Judge | None, step: Step, steps_before: int) -> CurvePoint:
-    """What is noted of a step; every `JUDGED_EVERY` steps also how surely the noun is recognised."""
-    done = scene.distillation.done
-    judged = judge if done % JUDGED_EVERY == 0 else None
-    return CurvePoint(
-        step=steps_before + done,
-        stage=scene.stage,
-        gradient_size=step.gradient_size,
-        distance=step.distance,
-        learning_rate=step.learning_rate,
-        critic_loss=step.critic_loss,
-        recognition=judged.recognition(image_of(step.rendering).detach()) if judged else None,
-    )
-
-
-def progress_note(point: CurvePoint) -> str:
-    """A number that means something: how well the noun is recognised, or how near the picture is to the teacher's."""
-    if point.recognition is not None:
-        return f"recognised {100 * point.recognition:.0f}%"
-    return f"differs from the teacher's wish by {point.distance:.3f}"
+    def save(self) -> None:
+        """Write a checkpoint, and into run.json the seconds so far."""
+        begun = time.monotonic()
+        save_checkpoint(self._folder.checkpoint, self._making.state_dict())
+        self._folder.note_seconds("optimisation", self._before + time.monotonic() - self._started)
+        self._saved = time.monotonic()
+        self._cost = self._saved - begun
 
 
 def describe(request: Request, device: torch.device) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cli.scenes.judging import ELEVATION, Judge, judge_for
 from cli.scenes.scene import Request, Scene, build_scene, stages_of
 from representations.cameras import turntable
 from representations.images.pixels import PixelImage
+from sds.checkpoint import CheckpointError
 from sds.denoiser import NeuralTeacher
 from sds.engine import Step, image_of
 
@@ -42,6 +43,11 @@ class Moment:
         """Whether this is one of the steps at which the judge looks, `JUDGED_EVERY` apart."""
         return self.scene.distillation.done % JUDGED_EVERY == 0
 
+    @property
+    def ends_a_stage(self) -> bool:
+        """Whether the next step, if there is one, is of another stage."""
+        return self.scene.distillation.done == self.scene.recipe.steps
+
     @torch.no_grad()
     def pictures(self, count: int = 4, size: int = 128) -> Tensor:
         """(count, 3, size, size) in [0, 1]: the object as it is now, from all round; (1, 3, H, W) of a flat image."""
@@ -55,10 +61,13 @@ class Making:
 
     Args:
         request: what is asked for.
-        teacher: judges all stages.
+        teacher: judges all stages. Whoever knows all that it will be asked may let its text encoders go before
+            (`cli.scenes.scene.release_text_encoders`).
         device: where to work.
-        checkpoint: what to continue with; None begins.
+        checkpoint: what to continue with, as `state_dict` gave it; None begins.
         begun: the first stage, if it has been put together already.
+
+    Raises `sds.checkpoint.CheckpointError` for a checkpoint of another run.
 
     Attributes:
         scene: the stage that the run is in.
@@ -78,11 +87,11 @@ class Making:
         self.judge: Judge | None = judge_for(request)
         self.stages = stages_of(request, teacher)
         self.steps = sum(stage.recipe.steps for stage in self.stages)
-        self._number = request.stages.index(checkpoint["stage"]) if checkpoint is not None else 0
-        restored = checkpoint is not None
-        self.scene = begun or build_scene(request, self.stages[self._number], device, restored=restored)
+        self._number = 0 if checkpoint is None else self._stage_of(checkpoint)
+        stage, restored = self.stages[self._number], checkpoint is not None
+        self.scene = begun or build_scene(request, stage, device, restored=restored)
         if checkpoint is not None:
-            self.scene.distillation.load_state_dict(checkpoint)
+            self._restore(checkpoint)
 
     @property
     def done(self) -> int:
@@ -99,6 +108,21 @@ class Making:
                 return
             self._number += 1
             self.scene = build_scene(self.request, self.stages[self._number], self.device, self.scene)
+
+    def _stage_of(self, checkpoint: dict[str, Any]) -> int:
+        if checkpoint.get("stage") not in self.request.stages:
+            raise CheckpointError("of no stage of it")
+        return self.request.stages.index(checkpoint["stage"])
+
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
+        try:
+            self.scene.distillation.load_state_dict(checkpoint)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise CheckpointError(str(error)) from error
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the run is continued with."""
+        return self.scene.distillation.state_dict() | {"stage": self.scene.stage}
 
     def _measured(self, step: Step) -> CurvePoint:
         """What is noted of a step; every `JUDGED_EVERY` steps also how surely the noun is recognised."""

@@ -7,9 +7,10 @@ import imageio.v3 as imageio
 import pytest
 import torch
 
-from cli.api import open_run, sample_student, text_to_3d
+from cli.api import open_run, text_to_3d
 from cli.main import main
 from cli.pictures import to_bytes
+from cli.sampling import sample_student
 from cli.scenes.making import Moment
 from representations.assets.reading import load_mesh
 
