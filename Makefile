@@ -38,7 +38,7 @@ benchmark: install
 install: $(INSTALLED)
 
 # torch first and by its pinned version: the newest release that another package would pull in may be far larger.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt torch
 	$(PIP) --constraint constraints.txt --editable ".[dev]"

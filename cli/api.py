@@ -1,6 +1,6 @@
 """The toolkit in a few calls: what the command does, for programs.
 
-    from cli.api import text_to_3d
+    from scoresmith import text_to_3d
 
     asset = text_to_3d("a red armchair", seed=1)
     asset.save("chair.glb")

@@ -1,6 +1,7 @@
 """Imports point downwards only: which room, and which wing of a room, may know of which; and nobody in a circle."""
 
 import ast
+import runpy
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -29,14 +30,19 @@ MAY_IMPORT = {
 @cache
 def imported(path: Path) -> set[str]:
     """The modules of this project that a file imports, wherever in it and for whatever reason."""
+    return {name for name in modules_in(ast.parse(path.read_text(encoding="utf-8"))) if name.split(".")[0] in ROOMS}
+
+
+def modules_in(program: ast.Module) -> set[str]:
+    """Whatever a program imports."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(program):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
+            assert node.level == 0, "an import is relative"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] in ROOMS}
+    return names
 
 
 @pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
@@ -66,3 +72,18 @@ def test_no_file_imports_itself_in_a_circle():
         for module, ones in known.items()
     }
     assert len(list(TopologicalSorter(knows).static_order())) == len(files)
+
+
+def test_what_may_stand_at_the_top():
+    """The user asked for these folders; a package of a wheel is inside of `scoresmith` (setup.py)."""
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert folders == {*ROOMS, "tests"}
+    assert [path.name for path in ROOT.glob("*.py")] == ["setup.py"]
+
+
+def test_no_import_in_a_wheel_needs_a_room_at_the_top():
+    inside_the_package = runpy.run_path(str(ROOT / "setup.py"))["inside_the_package"]
+    for room in ROOMS:
+        for file in (ROOT / room).rglob("*.py"):
+            inside = ast.parse(inside_the_package(file.read_text(encoding="utf-8")))
+            assert not {name for name in modules_in(inside) if name.split(".")[0] in ROOMS}, file

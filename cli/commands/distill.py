@@ -50,7 +50,7 @@ examples:
   scoresmith distill --out outputs/student --method consistency --student-steps 2
   scoresmith distill --resume outputs/student                     continues an interrupted run exactly
   scoresmith sample outputs/student "a blue mug" --count 16 --grid
-  ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m cli.main distill --processes 2 --out outputs/student
+  ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m scoresmith distill --processes 2 --out outputs/student
                                                                   two processes share each batch"""
 
 

@@ -31,7 +31,7 @@ def joined_processes(device_name: str, wanted: int) -> Iterator[torch.device]:
     if wanted and wanted != started:
         raise UserError(
             f"--processes {wanted}, but {started} {'was' if started == 1 else 'were'} started: begin with `torchrun "
-            f"--nproc_per_node {wanted} -m cli.main distill ...` (`accelerate launch --cpu` may start one only)"
+            f"--nproc_per_node {wanted} -m scoresmith distill ...` (`accelerate launch --cpu` may start one only)"
         )
     device = choose_device(device_name)
     if started == 1:
