@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # loads torch
 LARGEST_FILE = 2**20
 """Bytes; a file of options has a few hundred."""
 
-NOT_IN_FILES = ("help", "config")
+NOT_IN_FILES = ("help", "config", "json")
 
 
 def with_configuration(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import NoReturn
 from cli.commands import completion, distill, doctor, evaluate, export, generate, inspect, sample, teacher, view
 from cli.configuration import with_configuration
 from cli.errors import UserError
+from cli.output import LOG, add_output_options, output_as_asked, tell
 
 COMMANDS = {
     "generate": generate,
@@ -46,6 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from representations.threads import choose_threads
 
     choose_threads()  # before anything loads torch
+    with output_as_asked(options):
+        return carried_out(options)
+
+
+def carried_out(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code, and says in one line what is the user's to mend."""
     try:
         code = COMMANDS[options.command].run(options)
         sys.stdout.flush()  # what does not reach a full disk is an error here, not a traceback at the end
@@ -53,14 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        print("scoresmith: stopped", file=sys.stderr)
+        LOG.error("stopped")
         return 130
     except Exception as error:
         from cli.errors import expected, one_line
 
         if not isinstance(error, expected()):
             raise
-        print(f"scoresmith: {one_line(error, options.command)}", file=sys.stderr)
+        line = one_line(error, options.command)
+        LOG.error("%s", line)
+        LOG.debug("it came from here:", exc_info=error)
+        tell(options, {"error": line})
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             os._exit(2)  # the rest of standard output cannot be written either, and Python would say so at length
         return 2
@@ -81,6 +91,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     if words and words[0] in COMMANDS:
         parser = Parser(prog=f"scoresmith {words[0]}")
         COMMANDS[words[0]].add_arguments(parser)
+        add_output_options(parser)
         words[1:] = with_configuration(parser, words[1:])
     return build_parser().parse_args(words)
 
@@ -103,6 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
+        add_output_options(command)
     parser.set_defaults(whole_parser=parser)
     return parser
 

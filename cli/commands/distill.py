@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from cli import numbers
+from cli.output import add_json_option, tell
 
 SUMMARY = "a diffusion teacher becomes a one-step generator"
 DESCRIPTION = """Trains a student that draws in one step (or a few) what its teacher draws in fifty.
@@ -61,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the student that --out holds")
     add_method(parser.add_argument_group("how"))
     add_training(parser.add_argument_group("training"))
+    add_json_option(parser)
 
 
 def add_method(how: argparse._ArgumentGroup) -> None:
@@ -175,12 +178,15 @@ def run(options: argparse.Namespace) -> int:
     from cli.trainings.distillation import distill, resume
     from cli.trainings.processes import joined_processes
     from cli.trainings.student_folder import DistillRequest, StudentFolder
+    from sds.processes import is_first_process
 
     if options.resume is not None:
         if options.out or options.prompt or options.prompts_file:
             raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
         with joined_processes(options.device, options.processes) as device:
             resume(StudentFolder(options.resume), device)
+            if is_first_process():
+                tell(options, {"student": options.resume})
         return 0
     if options.out is None:
         raise UserError("say where to write the student: --out DIR")
@@ -210,4 +216,6 @@ def run(options: argparse.Namespace) -> int:
     )
     with joined_processes(options.device, options.processes) as device:
         distill(request, StudentFolder(options.out), device, overwrite=options.overwrite)
+        if is_first_process():
+            tell(options, {"student": options.out, "request": asdict(request)})
     return 0

@@ -9,6 +9,8 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from cli.output import add_json_option, tell
+
 SUMMARY = "which device and back ends are in use, and why"
 DESCRIPTION = """Says which device, back ends and teacher are in use and why, and whether there is room on the disk.
 Ends with exit code 2 if something that is needed is missing."""
@@ -28,14 +30,18 @@ OPTIONAL = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--words", action="store_true", help="list the words that the embedded teacher knows")
+    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Report; returns the exit code."""
     lines, missing = report()
+    words = words_known() if options.words else {}
     print("\n".join(lines))
-    if options.words:
-        print("\n".join(words_known()))
+    for noun, names in words.items():
+        print("knows        " + ", ".join([noun, *(name for name in names if name != noun)]))
+    facts = [dict(zip(("about", "fact"), line.split(maxsplit=1), strict=True)) for line in lines]
+    tell(options, {"complete": not missing, "facts": facts} | ({"words": words} if options.words else {}))
     return 2 if missing else 0
 
 
@@ -124,11 +130,8 @@ def teacher_line() -> tuple[str, bool]:
     return f"teacher      embedded: {teacher.shape[-1]} px, UNet of {parameters / 1e6:.1f} million parameters", False
 
 
-def words_known() -> list[str]:
+def words_known() -> dict[str, list[str]]:
     """The embedded teacher's nouns with their synonyms."""
     from sds.recognition import Recogniser
 
-    names = Recogniser.load().config["names"]
-    return [
-        "knows        " + noun + "".join(f", {name}" for name in known if name != noun) for noun, known in names.items()
-    ]
+    return {noun: list(names) for noun, names in Recogniser.load().config["names"].items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cli import numbers
+from cli.output import add_json_option, tell
 
 SUMMARY = "measure a run or a student"
 DESCRIPTION = """Measures what a run made, prints a table and writes metrics.json.
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="that student and teacher draw each (default: 512)",
     )
+    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,17 +57,21 @@ def run(options: argparse.Namespace) -> int:
     if options.images < FEWEST_IMAGES:
         raise UserError(f"--images must be at least {FEWEST_IMAGES}, not {options.images}: fewer say nothing")
     device = choose_device(options.device)
+    measured = []
     for path in options.run_folders or [SHIPPED_STUDENT]:
         if (path / CARD).exists():
             metrics = measure_student(path, device, options.images)
             if path != SHIPPED_STUDENT:
                 write_json(StudentFolder(path).metrics, metrics)
             print_metrics(str(path), metrics)
+            measured.append({"folder": path, "metrics": metrics})
             continue
         made = open_run(path, options.device)
         metrics = made.metrics()
         write_json(RunFolder(path).metrics, metrics)
         print_metrics(f"{path}: {made.request.prompt}", metrics)
+        measured.append({"folder": path, "prompt": made.request.prompt, "metrics": metrics})
+    tell(options, {"measured": measured})
     return 0
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import numbers
+from cli.output import LOG, add_json_option, tell
 
 if TYPE_CHECKING:
     from representations.assets.asset import Asset
@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="default: mesh.<format> in a run, else beside the mesh"
     )
+    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,15 +80,18 @@ def run(options: argparse.Namespace) -> int:
         asset = replace(asset, mesh=standing(asset.mesh, options.size))
     if options.watertight and not asset.mesh.is_watertight:
         raise UserError(f"{options.source} could not be made watertight; nothing was written")
-    for note in [*notes, *losses(asset, path, convention)]:
-        print(f"note: {note}", file=sys.stderr)
+    notes = [*notes, *losses(asset, path, convention)]
     if not asset.mesh.is_watertight:
-        print("note: the mesh is not watertight (--watertight closes it)", file=sys.stderr)
+        notes.append("the mesh is not watertight (--watertight closes it)")
     of_others = not options.source.is_dir()
     if of_others and faces_inwards(asset.mesh):
-        print("note: its front is inside all over, as that of a room: left as it is", file=sys.stderr)
-    for written in write_asset(asset, path, convention, may_face_inwards=of_others):
-        print(written)
+        notes.append("its front is inside all over, as that of a room: left as it is")
+    for note in notes:
+        LOG.info("note: %s", note)
+    written = write_asset(asset, path, convention, may_face_inwards=of_others)
+    for file in written:
+        print(file)
+    tell(options, {"files": written, "notes": notes, "watertight": asset.mesh.is_watertight})
     return 0
 
 

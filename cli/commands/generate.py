@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cli import numbers
 from cli.configuration import add_config_option
+from cli.output import LOG, add_json_option, tell
 
 if TYPE_CHECKING:  # loads torch
     from cli.scenes.batch import Job, Outcome
@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--live", action="store_true", help="show the object in a browser as it forms")
     add_config_option(parser)
+    add_json_option(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--method",
@@ -128,7 +129,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Generate everything that was asked for; returns the exit code."""
     from cli.errors import UserError
-    from cli.scenes.batch import is_finished, write_manifest
+    from cli.scenes.batch import Job, entry, is_finished, write_manifest
     from cli.scenes.generation import resume
     from cli.scenes.run_folder import RunFolder, read_json
     from cli.scenes.tries import verdict_line
@@ -141,21 +142,24 @@ def run(options: argparse.Namespace) -> int:
         with watched(options.live) as live:
             resume(resumed, choose_device(options.device), live)
         if recognition := read_json(resumed.metrics).get("recognition"):
-            print(f"scoresmith: {verdict_line(recognition)}", file=sys.stderr)
+            LOG.info("%s", verdict_line(recognition))
+        tell(options, {"runs": [entry(Job(resumed.read_request(), resumed.path))]})
         return 0
 
     jobs = jobs_of(options)
     left = jobs if options.overwrite else [job for job in jobs if not is_finished(job)]
     if len(jobs) > 1 and len(left) < len(jobs):
-        print(f"scoresmith: {len(jobs) - len(left)} of {len(jobs)} are finished already", file=sys.stderr)
+        LOG.info("%d of %d are finished already", len(jobs) - len(left), len(jobs))
     outcomes = make_all(options, left)
     if len(jobs) > 1:
         print(write_manifest(options.out or Path("outputs"), jobs, outcomes))
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed and len(jobs) > 1:
-        print(f"scoresmith: {len(failed)} of {len(jobs)} failed; the same command tries them again", file=sys.stderr)
+        LOG.error("%d of %d failed; the same command tries them again", len(failed), len(jobs))
         for outcome in failed:
-            print(f"  '{outcome.prompt}': {outcome.error}", file=sys.stderr)
+            LOG.error("'%s': %s", outcome.prompt, outcome.error)
+    errors = {outcome.folder: outcome.error for outcome in failed}
+    tell(options, {"runs": [entry(job, error=errors.get(job.path, "")) for job in jobs]})
     return 2 if failed else 0
 
 
@@ -211,7 +215,7 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
         if len(jobs) == 1 and not outcomes:
             make_best(jobs[0])
             return []
-        told = make_one_after_the_other(jobs, make_best, lambda line: print(f"scoresmith: {line}", file=sys.stderr))
+        told = make_one_after_the_other(jobs, make_best, lambda line: LOG.error("%s", line))
         return [*outcomes, *told]
 
 
@@ -276,7 +280,7 @@ def watched(live: bool) -> Iterator[LiveView | None]:
     from cli.scenes.live import LiveView
 
     with LiveView() as view:
-        print(f"scoresmith: watch it at {view.address}", file=sys.stderr, flush=True)
+        LOG.info("watch it at %s", view.address)
         yield view
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import numbers
+from cli.output import LOG, add_json_option, tell
 
 if TYPE_CHECKING:  # loads torch
     from torch import Tensor
@@ -81,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
     )
+    add_json_option(parser)
 
 
 def add_teacher_options(how: argparse._ArgumentGroup) -> None:
@@ -98,8 +100,6 @@ def add_teacher_options(how: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw what was asked for; returns the exit code."""
-    import sys
-
     from cli.last_teacher import last_teacher
     from cli.sampling import sample_student, sample_teacher
     from cli.scenes.understanding import understood
@@ -112,9 +112,9 @@ def run(options: argparse.Namespace) -> int:
     teacher = last_teacher(str(folder), choose_device(options.device))
     prompt = prompt_for(folder, asked, teacher)
     if understanding := understood(prompt, teacher):
-        print(f"scoresmith: {understanding.sentence()}", file=sys.stderr)
+        LOG.info("%s", understanding.sentence())
     for warning in warnings_about(prompt, teacher):
-        print(f"scoresmith: warning: {warning}", file=sys.stderr)
+        LOG.warning("%s", warning)
     common = {name: getattr(options, name) for name in ("count", "seed", "azimuth", "elevation", "device")}
     if options.sampler:
         scale = 1.0 if options.guidance_scale is None else options.guidance_scale
@@ -123,7 +123,10 @@ def run(options: argparse.Namespace) -> int:
     else:
         how = {"steps": options.student_steps, "guidance_scale": options.guidance_scale}
         images = sample_student(prompt, folder, **how, **common)
-    write_images(images, prompt, options.out, options.grid)
+    written = write_images(images, prompt, options.out, options.grid)
+    for path in written:
+        print(path)
+    tell(options, {"prompt": prompt, "seed": options.seed, "files": written})
     return 0
 
 
@@ -153,8 +156,8 @@ def folder_and_prompt(words: list[str]) -> tuple[Path, str | None]:
     return Path(words[0]) if len(words) == 2 else SHIPPED_STUDENT, numbers.checked_prompt(words[-1])
 
 
-def write_images(images: Tensor, prompt: str, out: Path | None, grid: bool) -> None:
-    """Write images (count, 3, height, width) in [0, 1], each or all on one sheet, and print where they are."""
+def write_images(images: Tensor, prompt: str, out: Path | None, grid: bool) -> list[Path]:
+    """Write images (count, 3, height, width) in [0, 1], each or all on one sheet; returns where they are."""
     import imageio.v3 as imageio
 
     from cli.pictures import to_bytes, write_sheet
@@ -165,9 +168,9 @@ def write_images(images: Tensor, prompt: str, out: Path | None, grid: bool) -> N
     if grid:
         columns = math.ceil(math.sqrt(len(images)))
         write_sheet(out / "grid.png", list(images.split(columns)), size=max(96, images.shape[-1]))
-        print(out / "grid.png")
-        return
-    for number, image in enumerate(images):
-        with written_whole(out / f"{number:04}.png") as temporary:
+        return [out / "grid.png"]
+    paths = [out / f"{number:04}.png" for number in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        with written_whole(path) as temporary:
             imageio.imwrite(temporary, to_bytes(image))
-        print(out / f"{number:04}.png")
+    return paths

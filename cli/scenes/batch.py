@@ -126,8 +126,8 @@ def write_manifest(root: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome])
     return root / MANIFEST
 
 
-def entry(job: Job, root: Path, error: str) -> dict[str, Any]:
-    """What the manifest says about an object."""
+def entry(job: Job, root: Path = Path(), error: str = "") -> dict[str, Any]:
+    """What the manifest says about an object, its folder as seen from ``root``."""
     place = job.path.relative_to(root) if job.path.is_relative_to(root) else job.path
     state = "failed" if error else "finished"
     try:

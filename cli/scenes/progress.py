@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tqdm import tqdm
 
+from cli.output import bar
 from cli.scenes.curves import CurvePoint
 from cli.scenes.making import Moment
 
@@ -22,13 +23,11 @@ class ProgressBar:
         if self._bar is None or self._stage != scene.stage:
             self.close()
             self._stage = scene.stage
-            self._bar = tqdm(
+            self._bar = bar(
                 total=scene.recipe.steps,
                 initial=done - 1,
                 desc=f"{scene.prompts.prompt[:40]} ({scene.stage})",
                 unit="step",
-                dynamic_ncols=True,
-                mininterval=0.5,
             )
         self._bar.update()
         if moment.is_looked_at:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cli.errors import expected, one_line
+from cli.output import LOG
 from cli.scenes.batch import Job
 from cli.scenes.run_folder import read_json
 
@@ -68,19 +68,19 @@ def best_of(job: Job, make: Callable[[Job], None]) -> Try:
         except expected() as error:
             if best is None:
                 raise
-            print(f"scoresmith: seed {one.request.seed}: {one_line(error)}", file=sys.stderr)
+            LOG.warning("seed %d: %s", one.request.seed, one_line(error))
             shutil.rmtree(one.path, ignore_errors=True)
             continue
         tried = Try(one, read_json(one.folder.metrics).get("recognition") or {})
         if tried.recognition:
             counted = f"try {number} of {job.tries}, seed {one.request.seed}: " if job.tries > 1 else ""
-            print(f"scoresmith: {counted}{verdict_line(tried.recognition)}", file=sys.stderr)
+            LOG.info("%s%s", counted, verdict_line(tried.recognition))
         best = _better(best, tried, job)
         if tried.good_enough:
             break
     assert best is not None
     if best.job.request.seed != job.request.seed:
-        print(f"scoresmith: kept seed {best.job.request.seed} in {job.path}", file=sys.stderr)
+        LOG.info("kept seed %d in %s", best.job.request.seed, job.path)
     return best
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from cli.errors import UserError
+from cli.output import LOG
 from cli.scenes.batch import Job, Outcome
 from cli.teachers import warnings_about
 from sds.denoiser import NeuralTeacher
@@ -56,9 +56,9 @@ def refused_among(jobs: Sequence[Job], teacher: NeuralTeacher, anyway: bool) -> 
             continue
         begun.append(job)
         if understanding is not None:
-            print(f"scoresmith: {understanding.sentence()}", file=sys.stderr)
+            LOG.info("%s", understanding.sentence())
         for warning in warnings_about(job.request.prompt, teacher):
-            print(f"scoresmith: warning: {warning}", file=sys.stderr)
+            LOG.warning("%s", warning)
     if refused and len(jobs) == 1:
         raise UserError(refused[0].error)
     return refused, begun

@@ -17,9 +17,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from tqdm import tqdm
-
 from cli.errors import expected, one_line
+from cli.output import bar
 from cli.scenes.batch import TRIES, Job, Outcome
 
 TOLD_EVERY = 0.5
@@ -161,7 +160,7 @@ def make_with_workers(
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the processes, before they load torch
     try:
-        with tqdm(total=len(jobs), unit="object", dynamic_ncols=True) as bar:
+        with bar(total=len(jobs), unit="object") as shown:
             for _ in range(min(count, len(jobs))):
                 crew.hire()
             while crew.workers:
@@ -169,9 +168,9 @@ def make_with_workers(
                 for worker in [worker for worker in crew.workers if worker.pipe in ready]:
                     line = crew.hear(worker)
                     if line:
-                        bar.write(line, file=sys.stdout if not line.count(": ") else sys.stderr)
-                bar.update(len(crew.outcomes) - bar.n)
-                bar.set_postfix_str(shares(crew))
+                        shown.write(line, file=sys.stdout if not line.count(": ") else sys.stderr)
+                shown.update(len(crew.outcomes) - shown.n)
+                shown.set_postfix_str(shares(crew))
     finally:
         crew.dismiss()
         os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from diffusers import ModelMixin
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from cli.errors import UserError
 from cli.numbers import require_memory
 from cli.occupied import working_in
+from cli.output import bar
 from cli.pictures import write_sheet
 from cli.teachers import EMBEDDED, load_teacher
 from cli.trainings.looks import distance_named, features_named
@@ -140,19 +140,17 @@ def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> No
     saved, writes, watch = time.monotonic(), is_first_process(), NoiseWatch()
     if writes:
         forget_later_lines(folder.log, done)
-    with tqdm(
-        total=order.steps, initial=done, desc=order.method, unit="step", dynamic_ncols=True, disable=not writes
-    ) as bar:
+    with bar(total=order.steps, initial=done, desc=order.method, unit="step", disable=not writes) as shown:
         while done < order.steps:
             step = run.trainer.step()
             done += 1
-            bar.update()
+            shown.update()
             if done % LOGGED_EVERY == 0:
                 signals = run.signals(step)
                 if writes:
                     log(folder.log, {"step": done, **signals})
                 watch.look(drawn_now(run, order))
-                bar.set_postfix({name: f"{value:.3g}" for name, value in signals.items()})
+                shown.set_postfix({name: f"{value:.3g}" for name, value in signals.items()})
             if writes and time.monotonic() - saved > CHECKPOINT_SECONDS and done < order.steps:
                 save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
                 write_sheet(folder.sheet, sample_rows(run, run.network(), order))
@@ -175,13 +173,13 @@ def drawn_now(run: StudentRun, order: Order) -> Tensor:
 
 def pairs_bar() -> Callable[[int, int], None]:
     """Shows how the teacher's pairs become more, for `students.recipes.order.Order.report`."""
-    bar = tqdm(desc="the teacher draws", unit="picture", dynamic_ncols=True, disable=not is_first_process(), delay=1)
+    shown = bar(desc="the teacher draws", unit="picture", disable=not is_first_process(), delay=1)
 
     def report(done: int, count: int) -> None:
-        bar.total = count
-        bar.update(done - bar.n)
+        shown.total = count
+        shown.update(done - shown.n)
         if done == count:
-            bar.close()
+            shown.close()
 
     return report
 

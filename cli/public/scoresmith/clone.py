@@ -40,4 +40,4 @@ class RoomsBeside(MetaPathFinder, Loader):
 def find_rooms_beside() -> None:
     """Let imports find the rooms; a second call changes nothing."""
     if not any(isinstance(finder, RoomsBeside) for finder in sys.meta_path):
-        sys.meta_path.append(RoomsBeside())
+        sys.meta_path.insert(0, RoomsBeside())  # before the finder of files, which would load them a second time

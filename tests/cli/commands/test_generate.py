@@ -68,12 +68,16 @@ def test_a_flat_picture(tiny_teacher: Path, tmp_path: Path):
     assert not (tmp_path / "out" / "mesh.glb").exists()
 
 
-def test_many_prompts_have_a_folder_each(tiny_teacher: Path, tmp_path: Path):
+def test_many_prompts_have_a_folder_each(tiny_teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "prompts.txt").write_text("a cup  # the first\n\n# only a comment\na Red cup!\n")
     options = ["--representation", "pixels", "--steps", "1", "--out", str(tmp_path / "out")]
     prompts = ["--prompts-file", str(tmp_path / "prompts.txt"), "--teacher", str(tiny_teacher)]
-    assert main(["generate", *prompts, *options]) == 0
+    assert main(["generate", *prompts, *options, "--json"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-cup", "a-red-cup", "manifest.jsonl"}
+    told = json.loads(capsys.readouterr().out)["runs"]
+    assert [(run["prompt"], run["state"]) for run in told] == [("a cup", "finished"), ("a Red cup!", "finished")]
+    assert [run["folder"] for run in told] == [str(tmp_path / "out" / name) for name in ("a-cup", "a-red-cup")]
+    assert told[0]["request"]["steps"] == 1
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException, stage: str = "nerf") -> None:

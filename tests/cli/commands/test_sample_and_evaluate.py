@@ -41,7 +41,10 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
 def test_without_a_folder_the_shipped_student_draws(tiny_student: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(shipped, "SHIPPED_STUDENT", tiny_student)
     for name, words in (("shipped", ["a cat"]), ("named", [str(tiny_student), "a cat"])):
-        assert main(["sample", *words, "--count", "2", "--out", str(tmp_path / name)]) == 0
+        capsys.readouterr()
+        assert main(["sample", *words, "--count", "2", "--json", "--out", str(tmp_path / name)]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["files"] == [str(tmp_path / name / number) for number in ("0000.png", "0001.png")]
     for number in ("0000.png", "0001.png"):
         assert (tmp_path / "shipped" / number).read_bytes() == (tmp_path / "named" / number).read_bytes()
     first, second = (imageio.imread(tmp_path / "named" / number) for number in ("0000.png", "0001.png"))

@@ -62,10 +62,13 @@ def test_export_refuses_what_cannot_be(finished: Path, tmp_path: Path, capsys: p
 
 def test_evaluate_prints_and_writes(finished: Path, capsys: pytest.CaptureFixture[str]):
     (finished / "metrics.json").unlink()
-    assert main(["evaluate", str(finished)]) == 0
-    out = capsys.readouterr().out
-    assert "janus score" in out
-    assert json.loads((finished / "metrics.json").read_text())["mesh"]["watertight"] is True
+    assert main(["evaluate", str(finished), "--json"]) == 0
+    told = capsys.readouterr()
+    assert "janus score" in told.err  # the table for people, which is not in the way of scripts
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["mesh"]["watertight"] is True
+    measured = {"folder": str(finished), "prompt": "a blue mug", "metrics": metrics}
+    assert json.loads(told.out) == {"measured": [measured]}
 
 
 def test_what_was_understood_is_said_and_the_run_ends_with_a_verdict(
@@ -102,7 +105,7 @@ def test_of_several_prompts_those_that_are_known_are_made(tmp_path: Path, capsys
     assert not (tmp_path / "a-dragon").exists()
     said = capsys.readouterr().err
     assert "1 of 2 failed" in said
-    assert "  'a dragon': the teacher knows nothing" in said
+    assert "'a dragon': the teacher knows nothing" in said
 
 
 def test_unknown_words_leave_the_pictures_as_they_were():
