@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from representations.assets.asset import Image, MapName, Material, Sampling
+from representations.assets.asset import Image, MapName, Material
 from representations.assets.colour_space import srgb_to_linear
-from representations.assets.formats.looks import Look, MapUse, Place, look_of
+from representations.assets.formats.looks import Look, MapUse, look_of
+from representations.assets.formats.mtl_maps import MapLine, map_line, quoted_words, ramped, sampling_of
 from representations.assets.formats.obj_text import ObjError, lines_of, number
 from representations.assets.textures import ImageError, Images, ImageSizeError
 
@@ -41,39 +41,7 @@ _NOT_KEPT = {
     "decal": "decals",
     "refl": "reflection maps",
 }
-_OPTIONS = {
-    "-blendu": 1,
-    "-blendv": 1,
-    "-bm": 1,
-    "-boost": 1,
-    "-cc": 1,
-    "-clamp": 1,
-    "-imfchan": 1,
-    "-mm": 2,
-    "-o": 3,
-    "-s": 3,
-    "-t": 3,
-    "-texres": 1,
-    "-type": 1,
-}
 _USUAL_ROUGHNESS = 0.9
-
-
-@dataclass(frozen=True)
-class MapLine:
-    """What follows a map's keyword: options and the name of a file."""
-
-    name: str
-    scale: tuple[float, float] = (1.0, 1.0)
-    offset: tuple[float, float] = (0.0, 0.0)
-    clamp: bool = False
-    strength: float = 1.0
-    ramp: tuple[float, float] = (0.0, 1.0)
-
-    @property
-    def place(self) -> Place:
-        """Where it lies."""
-        return Place(0, ((self.scale[0], 0.0, self.offset[0]), (0.0, self.scale[1], self.offset[1])))
 
 
 @dataclass
@@ -108,7 +76,7 @@ class Library:
         try:
             self.resolve(whole)
         except FileNotFoundError:
-            return _words(name)
+            return quoted_words(name)
         return [whole]
 
     def note(self, text: str) -> None:
@@ -188,7 +156,7 @@ class _Entry:
     def _add(self, maps: dict[MapName, MapUse], name: MapName, line: MapLine | None) -> None:
         image = self.library.image(line.name, self.folder) if line is not None else None
         if line is not None and image is not None:
-            maps[name] = MapUse(_ramped(image, line), _sampling(line), line.place)
+            maps[name] = MapUse(ramped(image, line), sampling_of(line), line.place)
 
     def _add_bump(self, maps: dict[MapName, MapUse], line: MapLine | None) -> None:
         """Heights are not kept; many programs write normals under the same keyword, which are told by their blue."""
@@ -197,7 +165,7 @@ class _Entry:
             return
         red, green, blue = image[::4, ::4, :3].reshape(-1, 3).mean(axis=0) if image.size else (0, 0, 0)
         if blue > 180 and abs(red - 128) < 40 and abs(green - 128) < 40:
-            maps["normal"] = MapUse(image, _sampling(line), line.place)
+            maps["normal"] = MapUse(image, sampling_of(line), line.place)
         else:
             self.library.note("bump maps that hold heights are not kept")
 
@@ -217,7 +185,7 @@ class _Entry:
         opacity = image[:, :, 3] if image.shape[2] == 4 else image[:, :, :3].max(axis=2)
         if base is None:
             white = np.full((*opacity.shape, 3), 255, np.uint8)
-            maps["base_colour"] = MapUse(np.dstack([white, opacity]), _sampling(line), line.place)
+            maps["base_colour"] = MapUse(np.dstack([white, opacity]), sampling_of(line), line.place)
         elif base.place == line.place and base.image.shape[:2] == opacity.shape:
             maps["base_colour"] = replace(base, image=np.dstack([base.image[:, :, :3], opacity]))
         else:
@@ -240,7 +208,7 @@ class _Entry:
             return material
         full = np.full(first.shape[:2], 255, np.uint8)
         channels = [found[kind][1][:, :, 0] if kind in found else full for kind in ("roughness", "metallic")]
-        maps["metallic_roughness"] = MapUse(np.dstack([full, *channels]), _sampling(line), line.place)
+        maps["metallic_roughness"] = MapUse(np.dstack([full, *channels]), sampling_of(line), line.place)
         given: dict[str, Any] = {
             kind: 1.0
             for kind, key in (("roughness", "pr"), ("metallic", "pm"))
@@ -272,61 +240,6 @@ class _Entry:
         return float((2 / (max(number(words[0], "Ns"), 0.0) + 2)) ** 0.25)
 
 
-def map_line(text: str) -> MapLine:
-    """A map's options and the name of its file, which may have blanks and quotes. Raises ObjError."""
-    words, values = text.split(), MapLine("")
-    while words and words[0].lower() in _OPTIONS:
-        option = words.pop(0).lower()
-        given: list[str] = []
-        while words and len(given) < _OPTIONS[option] and (not given or _is_number(words[0])):
-            given.append(words.pop(0))
-        values = _with_option(values, option, given)
-    return replace(values, name=_rest(text, words).strip().strip('"'))
-
-
-def _rest(text: str, words: list[str]) -> str:
-    """The end of a text that has exactly these words, with the blanks between them."""
-    end = len(text)
-    for word in reversed(words):
-        end = text.rindex(word, 0, end)
-    return text[end:]
-
-
-def _with_option(line: MapLine, option: str, given: list[str]) -> MapLine:
-    if option in ("-s", "-o"):
-        numbers = [number(word, option) for word in given] or [1.0 if option == "-s" else 0.0]
-        usual = 1.0 if option == "-s" else 0.0
-        pair = (numbers[0], numbers[1] if len(numbers) > 1 else usual)
-        return replace(line, scale=pair) if option == "-s" else replace(line, offset=pair)
-    if option == "-bm" and given:
-        return replace(line, strength=number(given[0], option))
-    if option == "-mm" and len(given) == 2:
-        return replace(line, ramp=(number(given[0], option), number(given[1], option)))
-    if option == "-clamp" and given:
-        return replace(line, clamp=given[0].lower() == "on")
-    return line
-
-
-def _is_number(word: str) -> bool:
-    try:
-        return math.isfinite(float(word))
-    except ValueError:
-        return False
-
-
-def _ramped(image: Image, line: MapLine) -> Image:
-    """The picture with -mm base gain: base + gain x."""
-    base, gain = line.ramp
-    if (base, gain) == (0.0, 1.0):
-        return image
-    colours = np.clip(base + gain * (image[:, :, :3] / 255), 0, 1)
-    return np.concatenate([np.round(colours * 255).astype(np.uint8), image[:, :, 3:]], axis=2)
-
-
-def _sampling(line: MapLine) -> Sampling:
-    return Sampling(("clamp", "clamp")) if line.clamp else Sampling()
-
-
 def _share(word: str, key: str) -> float:
     return min(max(number(word, key), 0.0), 1.0)
 
@@ -334,17 +247,3 @@ def _share(word: str, key: str) -> float:
 def _linear(colour: tuple[float, float, float]) -> tuple[float, float, float]:
     red, green, blue = srgb_to_linear(np.array(colour))
     return float(red), float(green), float(blue)
-
-
-def _words(text: str) -> list[str]:
-    """Names apart by blanks; those in quotes may have some."""
-    found, rest = [], text.strip()
-    while rest:
-        if rest[0] == '"' and '"' in rest[1:]:
-            word, _, rest = rest[1:].partition('"')
-        else:
-            word, *more = rest.split(None, 1)
-            rest = more[0] if more else ""
-        found.append(word)
-        rest = rest.strip()
-    return found
