@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test test-cuda lint unit benchmark install clean
+.PHONY: demo test test-cuda lint unit benchmark docs install clean
 
 demo: install
 	$(BIN)/scoresmith generate "$(PROMPT)" --out outputs/demo --overwrite
@@ -34,6 +34,11 @@ test-cuda: install
 
 benchmark: install
 	$(BIN)/python -m tests.benchmarks
+
+# Pages by hand and the reference from the docstrings, in outputs/docs; warnings are errors.
+docs: install
+	$(PIP) --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/mkdocs build --quiet --config-file examples/docs/mkdocs.yml
 
 install: $(INSTALLED)
 
