@@ -23,7 +23,7 @@ PACKAGES = ("torch", "diffusers", "transformers", "numba", "scikit-image", "trim
 
 OPTIONAL = {
     "xatlas": "textures; without it meshes have colours at their vertices",
-    "usd-core": "export to USDZ; pip install 'scoresmith[usd]'",
+    "usd-core": "export to USDZ; pip install usd-core",
 }
 
 

@@ -24,7 +24,7 @@ glb   metres, +Y up by definition; texture, normal map, material
 obj   with .mtl and images beside it
 ply   colours at the vertices
 stl   shape only; millimetres and +Z up unless you say otherwise, since that is what printing programs take it for
-usdz  for Apple's and Pixar's programs; needs `pip install "scoresmith[usd]"`
+usdz  for Apple's and Pixar's programs; needs `pip install usd-core`
 
 The front of a run's object looks towards +Z (-Y where +Z is up), and it stands on the origin."""
 EXAMPLES = """examples:
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quads",
         action="store_true",
-        help='build the surface of even quadrilaterals, easy to edit; needs `pip install "scoresmith[quads]"`',
+        help="build the surface of even quadrilaterals, easy to edit; needs `pip install pynanoinstantmeshes`",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="default: mesh.<format> in a run, else beside the mesh"

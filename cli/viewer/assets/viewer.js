@@ -296,6 +296,7 @@ const modelViewer = (() => {
   const root = document.querySelector(".viewer");
   if (!root) return null;
   let viewer = null;
+  say(root, "The object is being loaded.");
   try {
     viewer = new ModelViewer(root);
   } catch (error) {

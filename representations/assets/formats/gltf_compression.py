@@ -11,7 +11,7 @@ from representations.geometry.mesh import Integers
 
 DRACO = "KHR_draco_mesh_compression"
 MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
-HELP = 'install it with `pip install "scoresmith[meshes]"`, or export the file without compression'
+HELP = "install it with `pip install DracoPy meshoptimizer`, or export the file without compression"
 
 
 def decoded_view(source: bytes, entry: dict[str, Any]) -> bytes:

@@ -46,9 +46,7 @@ def _modules() -> dict[str, ModuleType]:
     try:
         from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, UsdUtils, Vt
     except ImportError:
-        raise UsdUnavailableError(
-            'USDZ needs the package usd-core; install it with `pip install "scoresmith[usd]"`.'
-        ) from None
+        raise UsdUnavailableError("USDZ needs the package usd-core; install it with `pip install usd-core`.") from None
     modules = (Gf, Sdf, Usd, UsdGeom, UsdShade, UsdUtils, Vt)
     return {module.__name__.rpartition(".")[2]: module for module in modules}
 
