@@ -38,7 +38,7 @@ benchmark: install
 # Pages by hand and the reference from the docstrings, in outputs/docs; warnings are errors.
 docs: install
 	$(PIP) --constraint constraints.txt --editable ".[docs]"
-	$(BIN)/mkdocs build --quiet --config-file examples/docs/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file examples/docs/mkdocs.yml
 
 install: $(INSTALLED)
 

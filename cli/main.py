@@ -30,6 +30,8 @@ COMMANDS = {
 }
 """Each module has SUMMARY, DESCRIPTION, EXAMPLES, `add_arguments(parser)` and `run(options) -> exit code`.
 
+A default of its parser named `check` is called with the options first of all, before anything is loaded.
+
 They import torch and diffusers only when they run, so that `--help` and misspelled options answer at once.
 """
 
@@ -86,14 +88,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for, and the file that its `--config` names. Raises UserError about that file."""
+    """What the command line asks for, and the file that its `--config` names.
+
+    Raises UserError about that file, and for options that make no sense together.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in COMMANDS:
         parser = Parser(prog=f"scoresmith {words[0]}")
         COMMANDS[words[0]].add_arguments(parser)
         add_output_options(parser)
         words[1:] = with_configuration(parser, words[1:])
-    return build_parser().parse_args(words)
+    options = build_parser().parse_args(words)
+    if "check" in options:
+        options.check(options)
+    return options
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_method(parser.add_argument_group("how"))
     add_training(parser.add_argument_group("training"))
     add_json_option(parser)
+    parser.set_defaults(check=require_words)
 
 
 def add_method(how: argparse._ArgumentGroup) -> None:
@@ -171,25 +172,31 @@ def add_training(how: argparse._ArgumentGroup) -> None:
     )
 
 
+def require_words(options: argparse.Namespace) -> None:
+    """Raises UserError for options that make no sense together, before anything heavy is loaded."""
+    from cli.errors import UserError
+
+    if options.resume is not None:
+        if options.out or options.prompt or options.prompts_file:
+            raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
+    elif options.out is None:
+        raise UserError("say where to write the student: --out DIR")
+
+
 def run(options: argparse.Namespace) -> int:
     """Train the student that was asked for; returns the exit code."""
     from cli.commands.generate import prompts_of
-    from cli.errors import UserError
     from cli.trainings.distillation import distill, resume
     from cli.trainings.processes import joined_processes
     from cli.trainings.student_folder import DistillRequest, StudentFolder
     from sds.processes import is_first_process
 
     if options.resume is not None:
-        if options.out or options.prompt or options.prompts_file:
-            raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
         with joined_processes(options.device, options.processes) as device:
             resume(StudentFolder(options.resume), device)
             if is_first_process():
                 tell(options, {"student": options.resume})
         return 0
-    if options.out is None:
-        raise UserError("say where to write the student: --out DIR")
     from students.recipes.catalogue import usual_steps
 
     if options.student_steps is None:

@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live", action="store_true", help="show the object in a browser as it forms")
     add_config_option(parser)
     add_json_option(parser)
+    parser.set_defaults(check=require_words)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--method",
@@ -126,9 +127,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
 
 
+def require_words(options: argparse.Namespace) -> None:
+    """Raises UserError for options that make no sense together, before anything heavy is loaded."""
+    from cli.errors import UserError
+
+    if options.resume is not None:
+        if options.prompts or options.prompts_file or options.out:
+            raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
+    elif not options.prompts and options.prompts_file is None:
+        raise UserError('give a prompt: scoresmith generate "a red armchair"')
+    for prompt in options.prompts:
+        numbers.checked_prompt(prompt)
+
+
 def run(options: argparse.Namespace) -> int:
     """Generate everything that was asked for; returns the exit code."""
-    from cli.errors import UserError
     from cli.scenes.batch import Job, entry, is_finished, write_manifest
     from cli.scenes.generation import resume
     from cli.scenes.run_folder import RunFolder, read_json
@@ -136,8 +149,6 @@ def run(options: argparse.Namespace) -> int:
     from cli.teachers import choose_device
 
     if options.resume is not None:
-        if options.prompts or options.prompts_file or options.out:
-            raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
         resumed = RunFolder(options.resume)
         with watched(options.live) as live:
             resume(resumed, choose_device(options.device), live)
@@ -221,14 +232,11 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
 
 def requests_of(options: argparse.Namespace) -> list[Request]:
     """What the options ask for, one request a prompt. Raises UserError if they cannot be met."""
-    from cli.errors import UserError
     from cli.scenes.initial_mesh import placement_of, require_inside
     from cli.scenes.scene import Request
     from representations.assets.reading import load_mesh
 
     prompts = [numbers.checked_prompt(prompt) for prompt in (*options.prompts, *prompts_of(options.prompts_file))]
-    if not prompts:
-        raise UserError('give a prompt: scoresmith generate "a red armchair"')
     stages = stages_asked_for(options)
     initial = load_mesh(options.init) if options.init is not None else None
     if initial is not None and not options.retexture:

@@ -117,6 +117,8 @@ class Asset:
         more_materials: beside the first one.
         material_of: (F,) which of `materials` each face has; None: the first.
         more_uv: further texture coordinates, which some maps use (`Sampling.uv_set`).
+        name: of the object, as programs list it; "" stands for that of its file.
+        about: where it comes from, such as a prompt and a seed; kept by formats that have a place for it (GLB, OBJ).
     """
 
     mesh: Mesh
@@ -127,6 +129,8 @@ class Asset:
     more_materials: tuple[Material, ...] = ()
     material_of: Integers | None = None
     more_uv: tuple[Floats, ...] = ()
+    name: str = ""
+    about: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
     def corner_normals(self) -> Floats:

@@ -148,7 +148,8 @@ def _glb(asset: Asset, stem: str, _: Convention) -> dict[str, bytes]:
 
 
 def _obj(asset: Asset, stem: str, convention: Convention) -> dict[str, bytes]:
-    return obj_files(asset, stem, f"units: {convention.units}, up: +{convention.up.upper()}")
+    about = "".join(f", {key}: {' '.join(str(value).split())}" for key, value in asset.about.items())
+    return obj_files(asset, stem, f"units: {convention.units}, up: +{convention.up.upper()}{about}")
 
 
 def _usdz(asset: Asset, stem: str, convention: Convention) -> dict[str, bytes]:

@@ -51,7 +51,6 @@ def test_a_run_on_the_card(
         return result
 
     monkeypatch.setattr(Scene, "step", counted)
-    monkeypatch.setattr(results, "FRAMES", 4)
     assert generate(teachers["stable-diffusion"], tmp_path / "out", *more) == 0
     assert (tmp_path / "out" / "preview.png").exists()
     assert max(waits) <= MOST_WAITS, card.listed("synchronisations")
@@ -86,7 +85,6 @@ def test_a_student_is_made_drawn_from_and_measured_on_the_card(
 
 
 def test_a_run_is_measured_on_the_card(teachers, card: Counts, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(results, "FRAMES", 4)
     out = tmp_path / "out"
     assert generate(teachers["deepfloyd-if"], out, "--stages", "nerf") == 0
     before = (out / "metrics.json").read_text()
@@ -134,7 +132,11 @@ def test_text_encoders_are_let_go_after_the_last_prompt_is_read(teachers: dict[s
 @pytest.mark.parametrize(
     ("seconds", "views", "expected"), [(0.01, 8, (20, 8)), (0.5, 8, (15, 8)), (2.0, 8, (8, 3)), (57.0, 8, (8, 0))]
 )
-def test_the_teachers_own_sheet_takes_no_longer_than_a_minute(seconds: float, views: int, expected) -> None:
+def test_the_teachers_own_sheet_takes_no_longer_than_a_minute(
+    seconds: float, views: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "SHEET_STEPS", 20)
+    monkeypatch.setattr(results, "FEWEST_STEPS", 8)
     steps, drawn = results.affordable(seconds, views)
     assert (steps, drawn) == expected
     assert steps * drawn * seconds <= results.SHEET_SECONDS
@@ -173,7 +175,6 @@ def test_hash_grids_have_the_rows_that_tiny_cuda_nn_gives_them() -> None:
 
 def test_the_shipped_teacher_makes_a_mesh_on_the_card(card: Counts, tmp_path: Path, monkeypatch) -> None:
     """What anybody with an NVIDIA card does first: `make demo` takes the card by itself."""
-    monkeypatch.setattr(results, "FRAMES", 4)
     waits: list[int] = []
     step = Scene.step
 

@@ -29,4 +29,8 @@ def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "LARGE_TEACHER_MESH", small_mesh)
     monkeypatch.setattr(results, "PICTURE_SIZE", 32)
     monkeypatch.setattr(results, "TEXTURE_SIZE", 64)
+    monkeypatch.setattr(results, "FACES", 1000)
+    monkeypatch.setattr(results, "FRAMES", 8)
+    monkeypatch.setattr(results, "SHEET_STEPS", 2)
+    monkeypatch.setattr(results, "FEWEST_STEPS", 1)
     monkeypatch.setattr(nerf, "SURFACE_RESOLUTION", 33)

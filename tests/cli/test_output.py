@@ -3,6 +3,8 @@
 import argparse
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ import trimesh
 from cli import output
 from cli.main import main
 from cli.output import LOG, bar, output_as_asked, tell
+
+ROOT = Path(__file__).parents[2]
 
 
 def options(**more: bool) -> argparse.Namespace:
@@ -82,6 +86,14 @@ def test_an_error_is_told_to_scripts_too(tmp_path: Path, capsys: pytest.CaptureF
     assert told.err.startswith("scoresmith: ")
     assert main(["inspect", str(tmp_path / "none.glb"), "--verbose"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["generate"], ["generate", "   "], ["generate", "a\x00b"], ["distill"], ["inspect"]])
+def test_what_is_wrong_with_the_words_is_said_before_anything_heavy_is_loaded(words: list[str]):
+    program = f"import sys; from cli.main import main; code = main({words}); print(code, 'torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout == "2 False\n"
+    assert told.stderr.startswith("scoresmith: ")
 
 
 def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]):

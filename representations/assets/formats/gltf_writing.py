@@ -39,9 +39,9 @@ def glb_bytes(asset: Asset, name: str = "object") -> bytes:
 
     Args:
         asset: see `representations.assets.asset`; sound (`representations.assets.inspection.asset_problems`).
-        name: of the object, as programs list it.
+        name: of the object, as programs list it, if the asset has no name of its own.
     """
-    file = _File()
+    file, name = _File(), asset.name or name
     offset = offset_for_floats(asset.mesh.vertices)
     asset = replace(asset, mesh=replace(asset.mesh, vertices=asset.mesh.vertices - offset))
     two_sided = not asset.mesh.is_watertight
@@ -51,7 +51,7 @@ def glb_bytes(asset: Asset, name: str = "object") -> bytes:
         primitives.append(_primitive(file, part, len(file.materials) - 1))
     node = {"mesh": 0, "name": name} | ({"translation": offset.tolist()} if offset.any() else {})
     document = {
-        "asset": {"version": "2.0", "generator": "scoresmith"},
+        "asset": {"version": "2.0", "generator": "scoresmith"} | ({"extras": dict(asset.about)} if asset.about else {}),
         **({"extensionsUsed": sorted(file.extensions)} if file.extensions else {}),
         "scene": 0,
         "scenes": [{"nodes": [0]}],

@@ -17,7 +17,7 @@ import trimesh
 
 from cli.commands import generate
 from cli.main import main
-from cli.scenes import generation
+from cli.scenes import generation, results
 from cli.scenes.curves import read_curves
 from cli.scenes.run_folder import folder_name
 from cli.scenes.scene import Scene
@@ -45,7 +45,7 @@ def test_a_run_leaves_everything_it_promises(tiny_teacher: Path, tmp_path: Path)
     assert mesh.volume > 0
     assert mesh.bounds[0][1] == pytest.approx(0, abs=1e-6)
     assert max(mesh.extents) == pytest.approx(1, abs=1e-5)
-    assert imageio.imread(out / "turntable.gif", index=None).shape[0] == 24
+    assert imageio.imread(out / "turntable.gif", index=None).shape[0] == results.FRAMES // 2
     assert imageio.imread(out / "preview.png").shape[0] > 100
     configuration = json.loads((out / "run.json").read_text())
     assert configuration["prompt"] == "a ball"

@@ -75,6 +75,21 @@ def test_glb_is_well_formed():
     assert document["accessors"][0]["min"] == pytest.approx([-0.4, 0.0, -0.3])
 
 
+def test_files_say_what_they_are_and_where_they_come_from(tmp_path):
+    about = {"prompt": "a red\nbox", "seed": 7}
+    asset = Asset(coloured_box(), name="a red box", about=about)
+    write_asset(asset, tmp_path / "mesh.glb")
+    document, _ = parts((tmp_path / "mesh.glb").read_bytes())
+    assert document["asset"]["extras"] == about
+    assert [document[kind][0]["name"] for kind in ("nodes", "meshes")] == ["a red box"] * 2
+    write_asset(asset, tmp_path / "mesh.obj")
+    assert "prompt: a red box, seed: 7\n" in (tmp_path / "mesh.obj").read_text()
+    write_asset(Asset(coloured_box()), tmp_path / "mesh.glb")
+    document, _ = parts((tmp_path / "mesh.glb").read_bytes())
+    assert "extras" not in document["asset"]
+    assert document["nodes"][0]["name"] == "mesh"
+
+
 def test_srgb_curve():
     np.testing.assert_allclose(
         srgb_to_linear(np.array([0.0, 0.04045, 0.5, 1.0])), [0, 0.0031308, 0.2140411, 1], atol=1e-7
