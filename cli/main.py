@@ -14,7 +14,7 @@ from typing import NoReturn
 from cli.commands import completion, distill, doctor, evaluate, export, generate, inspect, sample, teacher, view
 from cli.configuration import with_configuration
 from cli.errors import UserError
-from cli.output import LOG, add_output_options, output_as_asked, tell
+from cli.output import LOG, add_output_options, output_as_asked, tell, timed
 
 COMMANDS = {
     "generate": generate,
@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def carried_out(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code, and says in one line what is the user's to mend."""
     try:
-        code = COMMANDS[options.command].run(options)
+        with timed(f"{options.command} in all"):
+            code = COMMANDS[options.command].run(options)
         sys.stdout.flush()  # what does not reach a full disk is an error here, not a traceback at the end
     except BrokenPipeError:  # as of `scoresmith doctor | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

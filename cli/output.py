@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -44,7 +45,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     how_much.add_argument(
         "--quiet", action="store_true", help="no bars and no notes: only results, warnings and errors"
     )
-    how_much.add_argument("--verbose", action="store_true", help="where time goes, and where an error came from")
+    how_much.add_argument("--verbose", action="store_true", help="how long things take, and where an error came from")
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +70,14 @@ def output_as_asked(options: argparse.Namespace) -> Iterator[None]:
     finally:
         LOG.setLevel(before)
         LOG.removeHandler(HANDLER)
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Says, to those who want to hear much, how long the block took."""
+    began = time.monotonic()
+    yield
+    LOG.debug("%s: %.1f s", what, time.monotonic() - began)
 
 
 def tell(options: argparse.Namespace, document: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import numbers
-from cli.output import LOG, add_json_option, tell
+from cli.output import LOG, add_json_option, tell, timed
 
 if TYPE_CHECKING:
     from representations.assets.asset import Asset
@@ -22,7 +22,7 @@ that an artist's program, a game engine or a printer wants. It is checked first,
 
 glb   metres, +Y up by definition; texture, normal map, material
 obj   with .mtl and images beside it
-ply   colours at the vertices
+ply   colours at the vertices; +Y up, where Blender takes +Z for up: --up z for it
 stl   shape only; millimetres and +Z up unless you say otherwise, since that is what printing programs take it for
 usdz  for Apple's and Pixar's programs; needs `pip install usd-core`
 
@@ -35,6 +35,7 @@ EXAMPLES = """examples:
   scoresmith export chair.glb --format obj --units cm --up z"""
 
 SMALLEST_TEXTURE, LARGEST_TEXTURE = 16, 8192
+SLOW_TEXTURE = 2048
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,10 +73,10 @@ def run(options: argparse.Namespace) -> int:
 
     path = checked_target(options)
     convention = convention_for(options, path)
-    if options.source.is_dir():
-        asset, notes = asset_of_run(options, path)
-    else:
-        asset, notes = asset_of_file(options)
+    if options.texture and options.texture >= SLOW_TEXTURE:
+        LOG.info("painting %d x %d texels, which takes a while", options.texture, options.texture)
+    with timed("reading, mending and painting"):
+        asset, notes = asset_of_run(options, path) if options.source.is_dir() else asset_of_file(options)
     if options.size is not None:
         asset = replace(asset, mesh=standing(asset.mesh, options.size))
     if options.watertight and not asset.mesh.is_watertight:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cli import numbers
 from cli.configuration import add_config_option
-from cli.output import LOG, add_json_option, tell
+from cli.output import LOG, add_json_option, tell, timed
 
 if TYPE_CHECKING:  # loads torch
     from cli.scenes.batch import Job, Outcome
@@ -207,7 +207,8 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
     if not jobs:
         return []
     device = choose_device(options.device)
-    teacher = load_teacher(options.teacher, device)
+    with timed("loading the teacher"):
+        teacher = load_teacher(options.teacher, device)
     if options.perp_neg and (teacher.knows_views or jobs[0].request.representation == "pixels"):
         raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
     outcomes, jobs = refused_among(jobs, teacher, options.anyway)

@@ -12,7 +12,7 @@ import trimesh
 
 from cli import output
 from cli.main import main
-from cli.output import LOG, bar, output_as_asked, tell
+from cli.output import LOG, bar, output_as_asked, tell, timed
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,6 +86,9 @@ def test_an_error_is_told_to_scripts_too(tmp_path: Path, capsys: pytest.CaptureF
     assert told.err.startswith("scoresmith: ")
     assert main(["inspect", str(tmp_path / "none.glb"), "--verbose"]) == 2
     assert "Traceback" in capsys.readouterr().err
+    with output_as_asked(options(verbose=True)), timed("nothing"):
+        pass
+    assert capsys.readouterr().err == "scoresmith: nothing: 0.0 s\n"
 
 
 @pytest.mark.parametrize("words", [["generate"], ["generate", "   "], ["generate", "a\x00b"], ["distill"], ["inspect"]])
