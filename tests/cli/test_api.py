@@ -33,6 +33,7 @@ def test_a_call_makes_the_bytes_that_the_command_makes(tiny_teacher: Path, tmp_p
     assert [moment.point.stage for moment in moments] == ["nerf"] * 4 + ["mesh"] * 4
     assert all(picture.shape == (2, 3, 16, 16) and 0 <= picture.min() <= picture.max() <= 1 for picture in pictures)
     assert imageio.imread(made._repr_png_()).shape[2] == 3
+    assert made.teacher().prompts.encode is None  # the text encoders are let go, as by the command
 
     again = open_run(out)
     assert again.request == made.request
@@ -61,10 +62,10 @@ def test_what_cannot_be_made_is_said_before_anything_is_done(tiny_teacher: Path,
 
 
 def test_the_bar_shows_each_stage(tiny_teacher: Path, capsys: pytest.CaptureFixture[str]):
-    text_to_3d("a ball", steps=2, teacher=tiny_teacher)
+    text_to_3d("a cup", steps=2, teacher=tiny_teacher)
     shown = capsys.readouterr().err
-    assert "a ball (nerf)" in shown
-    assert "a ball (mesh)" in shown
+    assert "a cup (nerf)" in shown
+    assert "a cup (mesh)" in shown
     assert "2/2" in shown
 
 
