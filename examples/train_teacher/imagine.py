@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="what build_fields.py wrote")
     parser.add_argument("--run", type=Path, required=True, help="where train_shapes.py left its checkpoint")
     parser.add_argument("--held-out-models", type=Path, default=Path(__file__).parent / "held_out_models.csv")
-    parser.add_argument("--views", type=int, default=24, help="of each object, the first ones")
+    parser.add_argument("--views", type=int, default=12, help="of each object, the first ones")
     parser.add_argument("--part", default="0/1", help="e.g. 1/2: the second half, for two processes")
     arguments = parser.parse_args()
     prior = averaged(arguments.run / "shapes.pt", ShapePrior)

@@ -56,6 +56,14 @@ def test_thin_sheets_are_met() -> None:
     assert beside > 0.5 * 1.2 * 0.024 * (focal / DEFAULT_DISTANCE) ** 2
 
 
+def test_no_background_shows_between_two_surfaces() -> None:
+    """A small ball before a wall: the pixels at its edge are half ball and half wall, and none of what is behind."""
+    wall = box((0.8, 0.8, 0.05))
+    before = torch.where(ball(0.3)[0].roll(16, 0)[None] < wall[:1], ball(0.3).roll(16, 1), wall)
+    (layers,) = render_layers(before, Eyes.at(torch.zeros(1), torch.zeros(1)), 64)
+    assert float(layers[OPACITY][0, 16:48, 16:48].min()) > 0.99
+
+
 def test_specks_in_the_air_are_left_out_and_nothing_else_changes() -> None:
     whole = ball(0.5)
     speckled = whole.clone()
