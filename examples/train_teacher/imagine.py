@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from build_fields import object_file
+from look_data import spread_views
 from objects import read_held_out_models, read_objects, trained_on
 from tqdm import tqdm
 from training import averaged
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="what build_fields.py wrote")
     parser.add_argument("--run", type=Path, required=True, help="where train_shapes.py left its checkpoint")
     parser.add_argument("--held-out-models", type=Path, default=Path(__file__).parent / "held_out_models.csv")
-    parser.add_argument("--views", type=int, default=12, help="of each object, the first ones")
+    parser.add_argument("--views", type=int, default=12, help="of each object, all around it")
     parser.add_argument("--part", default="0/1", help="e.g. 1/2: the second half, for two processes")
     arguments = parser.parse_args()
     prior = averaged(arguments.run / "shapes.pt", ShapePrior)
@@ -51,7 +52,8 @@ def main() -> None:
     part, parts = (int(word) for word in arguments.part.split("/"))
     for number in tqdm(range(part, len(variants), parts), unit="object", mininterval=5):
         stored = np.load(object_file(arguments.data, variants[number].key))
-        views = imagined_views(prior, number + 1, stored["cameras"][: arguments.views], stored["layers"].shape[-1])
+        cameras = stored["cameras"][spread_views(len(stored["cameras"]), arguments.views)]
+        views = imagined_views(prior, number + 1, cameras, stored["layers"].shape[-1])
         np.save(imagined_file(arguments.run, variants[number].key), views)
 
 

@@ -58,7 +58,8 @@ class LookDataset:
         layers, cameras = [], []
         for variant in variants:
             stored = np.load(object_file(folder, variant.key))
-            chosen = slice(-HELD_OUT_VIEWS, None) if held_out else slice(0, min(views, len(stored["cameras"])))
+            total = len(stored["cameras"])
+            chosen = np.arange(total - HELD_OUT_VIEWS, total) if held_out else spread_views(total, views)
             layers.append(stored["layers"][chosen])
             cameras.append(stored["cameras"][chosen])
         self.layers = np.stack(layers)
@@ -91,6 +92,12 @@ class LookDataset:
         looks = all_looks(layers, [caption.paint for caption in captions], azimuth, elevation)
         chosen, over = torch.from_numpy(look), torch.from_numpy(background)
         return Pictures(captions, objects, views, azimuth, elevation, over, chosen, picture(looks, chosen, over))
+
+
+def spread_views(total: int, views: int) -> NDArray[np.int64]:
+    """Which training views of an object with `total` are taken: they are stored in the order of their azimuths."""
+    training = total - HELD_OUT_VIEWS
+    return np.arange(min(views, training)) * training // min(views, training)
 
 
 def random_backgrounds(count: int, generator: np.random.Generator) -> NDArray[np.float32]:

@@ -148,9 +148,7 @@ def _trace(distance: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tenso
     return travelled, deepest
 
 
-def _meets_again(
-    distance: Tensor, origins: Tensor, directions: Tensor, travelled: Tensor, coverage: Tensor
-) -> Tensor:
+def _meets_again(distance: Tensor, origins: Tensor, directions: Tensor, travelled: Tensor, coverage: Tensor) -> Tensor:
     """Whether rays (R,) that cover a pixel in part meet another surface behind: then no background shows through.
 
     An arm before a body would have a bright seam, the part of each pixel at its edge that the arm does not cover.

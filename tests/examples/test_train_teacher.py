@@ -21,7 +21,7 @@ from build_fields import HELD_OUT_VIEWS  # noqa: E402 - the programs of an examp
 from captions import COLOURS, Caption, CaptionWriter, jittered, read_held_out  # noqa: E402
 from catalogue import CatalogueEntry, read_catalogues, read_mesh_folder  # noqa: E402
 from curation import Noun, Repaint, curate, read_nouns  # noqa: E402
-from look_data import LookDataset, random_backgrounds  # noqa: E402
+from look_data import LookDataset, random_backgrounds, spread_views  # noqa: E402
 from meshes import OBJECT_RADIUS, load_mesh  # noqa: E402
 from objects import read_objects  # noqa: E402
 from pairs import Pair, colour_of, related_pairs  # noqa: E402
@@ -163,6 +163,12 @@ def test_the_data_set(data: Path) -> None:
     assert lit[:2].tolist() == pytest.approx([0, 0], abs=0.02)
     assert 0.4 < float(lit[2]) <= 1
     assert float((looks[LOOKS.index(Look.NORMALS)] * 2 - 1).norm()) == pytest.approx(1, abs=0.05)
+
+
+def test_the_views_that_are_taken_are_spread_around_the_object(data: Path) -> None:
+    assert spread_views(60 + HELD_OUT_VIEWS, 12).tolist() == list(range(0, 60, 5))
+    assert spread_views(60 + HELD_OUT_VIEWS, 40)[-1] == 58
+    assert spread_views(4 + HELD_OUT_VIEWS, 100).tolist() == [0, 1, 2, 3]
 
 
 def test_pairs_are_of_known_things_and_say_how_they_stand() -> None:
