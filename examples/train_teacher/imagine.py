@@ -1,6 +1,7 @@
 """Renders what a trained shape prior imagines of each object, from the cameras of its training views.
 
-A denoiser learns beside these what the prior does not know. Writes ``imagined/*.npy``, one an object, into the run.
+A denoiser learns beside these what the prior does not know. Writes ``imagined/*.npy``, one an object, into the run;
+those that are there are not made again.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def main() -> None:
     (arguments.run / "imagined").mkdir(exist_ok=True)
     part, parts = (int(word) for word in arguments.part.split("/"))
     for number in tqdm(range(part, len(variants), parts), unit="object", mininterval=5):
+        if imagined_file(arguments.run, variants[number].key).exists():
+            continue
         stored = np.load(object_file(arguments.data, variants[number].key))
         cameras = stored["cameras"][spread_views(len(stored["cameras"]), arguments.views)]
         views = imagined_views(prior, number + 1, cameras, stored["layers"].shape[-1])

@@ -26,7 +26,6 @@ _GRAZING = 0.3
 """The cosine between the surface's normal and the camera below which a ray grazes; from twice that on it does not."""
 _STEPS = 72
 _DEEPER = 4
-_STEPS_BEHIND = 56
 _STEP_INSIDE = 0.008
 """How far behind the surface the deepest point of a thin part is looked for, in steps of this length."""
 
@@ -84,7 +83,6 @@ def render_layers(field: Tensor, eyes: Eyes, size: int) -> Tensor:
     position = origins + travelled[:, None] * directions
     pixel = 2 * travelled * torch.tan(eyes.field_of_view / 2).repeat_interleave(size * size) / size
     coverage = (0.5 - deepest / pixel).clamp(0, 1)
-    coverage = torch.where(_meets_again(field[:1], origins, directions, travelled, coverage), 1.0, coverage)
     layers = torch.zeros(len(position), CHANNELS, device=field.device)
     shown = coverage > 0
     if shown.any():
@@ -146,23 +144,3 @@ def _trace(distance: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tenso
         behind = origins[hit] + (travelled[hit] + further * _STEP_INSIDE)[:, None] * directions[hit]
         deepest[hit] = torch.minimum(deepest[hit], _read(distance, behind)[:, 0] * TRUNCATION)
     return travelled, deepest
-
-
-def _meets_again(distance: Tensor, origins: Tensor, directions: Tensor, travelled: Tensor, coverage: Tensor) -> Tensor:
-    """Whether rays (R,) that cover a pixel in part meet another surface behind: then no background shows through.
-
-    An arm before a body would have a bright seam, the part of each pixel at its edge that the arm does not cover.
-    """
-    partly = (coverage > 0) & (coverage < 1)
-    rows = torch.arange(len(partly), device=partly.device) if partly.is_cuda else partly.nonzero()[:, 0]
-    at = travelled[rows] + _DEEPER * _STEP_INSIDE
-    left = torch.zeros(len(rows), dtype=torch.bool, device=partly.device)
-    met = left.clone()
-    for _ in range(_STEPS_BEHIND):
-        here = _read(distance, origins[rows] + at[:, None] * directions[rows])[:, 0] * TRUNCATION
-        met |= left & (here <= _HIT)
-        left |= here > 2 * _HIT
-        at = at + (here.abs() * _CAUTION).clamp(min=_STEP_INSIDE)
-    again = torch.zeros_like(partly)
-    again[rows] = met & partly[rows]
-    return again
