@@ -2,7 +2,8 @@
 
 ==============================  ====================================================================
 `targets`                       regressions on data or teacher: denoising, reflow, guidance, one-pass, DSNO, progressive
-`bootstrap`                     regressions on the student itself: consistency, TRACT, CTM, shortcut, BOOT, MeanFlow
+`bootstrap`                     regressions on the student itself: consistency, TRACT, CTM, shortcut, BOOT
+`mean_flow`                     MeanFlow: a jump's mean velocity by its derivative
 `continuous_consistency`        sCM: the derivative in place of neighbouring levels
 `second_order`                  GENIE: a head that knows how the prediction is about to change
 `temporal_fourier`              DSNO's layers: one call draws all states of a path

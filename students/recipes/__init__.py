@@ -2,6 +2,7 @@
 
 ==============================  ====================================================================
 `order`                         what is wanted, and the two kinds of training
+`material`                      what it is learned from: pairs, images
 `catalogue`                     every method by its name
 `paths`, `bootstrap`, `matching`, `adversarial`  the recipes, by the family of their methods
 ==============================  ====================================================================

@@ -17,16 +17,8 @@ from students.methods.adversarial import (
 from students.methods.denoising_diffusion_gan import DenoisingDiffusionGan, StepFeatures, Steps
 from students.methods.targets import ALL_TIMES, denoising
 from students.methods.ufogen import UFOGen, at_level
-from students.recipes.order import (
-    Order,
-    StudentRun,
-    card,
-    from_within,
-    images,
-    need_pure_noise,
-    regression,
-    seeded_student,
-)
+from students.recipes.material import images
+from students.recipes.order import Order, StudentRun, card, from_within, need_pure_noise, regression, seeded_student
 from students.recipes.rates import ADVERSARIAL
 from students.training.batches import ImageSource
 from students.training.loop import LearningTerm, Regression, Stage

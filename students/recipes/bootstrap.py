@@ -11,7 +11,6 @@ from students.features.distances import pseudo_huber
 from students.features.sources import learning_features
 from students.methods.adversarial import HINGE, DenoisedAdversary
 from students.methods.bootstrap import (
-    MeanFlowTimes,
     boot,
     consistency,
     consistency_training,
@@ -19,23 +18,22 @@ from students.methods.bootstrap import (
     even_levels,
     inverse_gap,
     lognormal_shares,
-    mean_flow,
     shortcut,
-    teacher_velocity,
     time_of,
     tract,
     trajectory_consistency,
 )
 from students.methods.continuous_consistency import LognormalTimes, continuous_consistency
 from students.methods.level_weights import LevelWeighted
+from students.methods.mean_flow import MeanFlowTimes, mean_flow, teacher_velocity
 from students.methods.targets import StepTimes, at_random_guidance, denoising
 from students.recipes.adversarial import adversary_for
+from students.recipes.material import images
 from students.recipes.order import (
     Order,
     StudentRun,
     card,
     distance_for,
-    images,
     need_one_step,
     need_pure_noise,
     regression,

@@ -14,17 +14,8 @@ from students.methods.judging_critic import JudgingCritic
 from students.methods.score_identity import ScoreIdentity
 from students.methods.targets import StepTimes
 from students.recipes.adversarial import adversary_for
-from students.recipes.order import (
-    Order,
-    StudentRun,
-    distance_for,
-    from_within,
-    images,
-    matching,
-    obtained_pairs,
-    regression,
-    seeded_student,
-)
+from students.recipes.material import images, obtained_pairs
+from students.recipes.order import Order, StudentRun, distance_for, from_within, matching, regression, seeded_student
 from students.recipes.rates import ADVERSARIAL, MATCHING
 from students.teachers import Differentiable, GuidedTeacher
 from students.training.batches import noise_batches

@@ -15,12 +15,11 @@ from sds.critic import CriticSettings
 from sds.denoiser import NeuralTeacher
 from sds.engine import ScoreDistillation
 from sds.guidance import Guidance
-from sds.processes import first_process_says, is_first_process
 from sds.ramps import Ramp
 from students.features.discriminators import Features
 from students.features.distances import Distance, squared
 from students.features.sources import FeatureSource
-from students.flow_map import AverageStudent, Student
+from students.flow_map import Student
 from students.folder import StudentCard
 from students.generator import FewStepGenerator
 from students.measures.health import regression_signals, score_signals
@@ -29,9 +28,9 @@ from students.methods.distribution_matching import MatchingSettings
 from students.prompts import Asked, Prompts, ViewSource
 from students.recipes.rates import LORA_FASTER, MATCHING, REGRESSION, scaled_rate
 from students.teachers import GuidedTeacher, answerable
-from students.training.batches import ImageSource, TeacherImages
+from students.training.batches import ImageSource
 from students.training.loop import Distillation, DistillationSettings, StageBuilder
-from students.training.pairs import Pairs, PairsError, load_pairs, make_pairs
+from students.training.smoothed import Smoothed
 
 
 @dataclass(frozen=True)
@@ -171,32 +170,6 @@ Recipe = Callable[[Order], StudentRun]
 """A method."""
 
 
-def obtained_pairs(order: Order, keep: Sequence[int] = ()) -> Pairs:
-    """The guided teacher's pairs: read from the file if it is there, else made and written.
-
-    Raises students.training.pairs.PairsError if the file holds pairs of another teacher, another guidance scale or
-    another number, or not the states in between that ``keep`` asks for.
-    """
-    if order.pairs_file is not None and first_process_says(order.pairs_file.exists()):
-        found = load_pairs(order.pairs_file, order.guided.teacher)
-        if len(found) != order.pairs or len(found.times) < len(keep) + 2:
-            raise PairsError(
-                f"{order.pairs_file} holds {len(found)} pairs with {len(found.times) - 2} states in between, where "
-                f"{order.pairs} with {len(keep)} are wanted: remove it and they will be made, or ask for what it holds"
-            )
-        return found
-    rng = torch.Generator().manual_seed(order.seed)
-    pairs = make_pairs(order.guided, order.pairs, rng, steps=order.path_steps, keep=keep, report=order.report)
-    if order.pairs_file is not None and is_first_process():
-        pairs.save(order.pairs_file)
-    return pairs
-
-
-def images(order: Order) -> ImageSource:
-    """Real images if there are any, else images that the guided teacher has drawn."""
-    return order.images or TeacherImages(obtained_pairs(order), order.guided.teacher)
-
-
 def need_one_step(order: Order) -> None:
     """Raise ValueError for a student of several steps, of a method that learns nothing but the way from pure noise."""
     if order.student_steps != 1:
@@ -226,34 +199,6 @@ def need_pure_noise(order: Order) -> None:
     """Raise ValueError for a start other than 1, of a method that learns from paths of the teacher."""
     if order.start not in (None, 1):
         raise ValueError(f"{order.method} follows the teacher's paths, which begin at pure noise: start at 1")
-
-
-class Smoothed:
-    """A run of the engine, and the average of its student's weights.
-
-    Args:
-        run: trains ``student``.
-        student: of the run.
-        decay: of the average.
-    """
-
-    def __init__(self, run: ScoreDistillation, student: Student, decay: float) -> None:
-        self.run, self.result = run, AverageStudent(student, decay)
-
-    def step(self) -> Any:
-        """One step of the run; the average follows."""
-        step = self.run.step()
-        self.result.update()
-        return step
-
-    def state_dict(self) -> dict[str, Any]:
-        """The run's and the average's."""
-        return {**self.run.state_dict(), "result": self.result.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`."""
-        self.run.load_state_dict(state)
-        self.result.load_state_dict(state["result"])
 
 
 def matching(

@@ -13,15 +13,14 @@ from students.methods.targets import (
     progressive,
     whole_path,
 )
+from students.recipes.material import images, obtained_pairs
 from students.recipes.order import (
     Order,
     StudentRun,
     card,
     distance_for,
-    images,
     need_one_step,
     need_pure_noise,
-    obtained_pairs,
     regression,
     seeded_student,
     steps_of_stages,

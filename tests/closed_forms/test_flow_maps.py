@@ -17,22 +17,19 @@ from sds.solvers import ddim, even_times, heun, solve
 from sds.teachers.mixture import MixtureTeacher
 from students.flow_map import GUIDANCE_SCALE, flow
 from students.methods.bootstrap import (
-    MeanFlowTimes,
     boot,
     consistency,
     consistency_training,
-    data_velocity,
     doubling_levels,
     even_levels,
     inverse_gap,
     lognormal_shares,
-    mean_flow,
     shortcut,
-    teacher_velocity,
     time_of,
     tract,
     trajectory_consistency,
 )
+from students.methods.mean_flow import MeanFlowTimes, data_velocity, mean_flow, teacher_velocity
 from students.methods.targets import (
     Learning,
     at_random_guidance,

@@ -15,17 +15,15 @@ from students.features.distances import pseudo_huber
 from students.flow_map import Student, flow
 from students.methods.adversarial import LEAST_SQUARES, Adversary, DenoisedAdversary
 from students.methods.bootstrap import (
-    MeanFlowTimes,
     boot,
     consistency,
     consistency_training,
     even_levels,
-    mean_flow,
     shortcut,
-    teacher_velocity,
     tract,
     trajectory_consistency,
 )
+from students.methods.mean_flow import MeanFlowTimes, mean_flow, teacher_velocity
 from students.methods.targets import denoising, halved, one_pass, progressive, whole_path
 from students.prompts import Prompts
 from students.training.batches import Images, noise_batches, pair_batches
