@@ -11,6 +11,7 @@ from cli.errors import UserError
 from sds.denoiser import NeuralTeacher
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher
+from sds.teachers.onnx_runtime import is_onnx_folder, load_onnx_teacher
 from sds.teachers.remote.client import RemoteTeacher
 
 EMBEDDED = "embedded"
@@ -30,7 +31,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def load_teacher(name: str, device: torch.device, allow_download: bool = True) -> NeuralTeacher:
-    """The embedded teacher, a diffusers folder, a repository of the hub, or one behind a port.
+    """The embedded teacher, a folder of diffusers or of ONNX files, a repository of the hub, or one behind a port.
 
     Args:
         name: of the teacher.
@@ -49,6 +50,8 @@ def load_teacher(name: str, device: torch.device, allow_download: bool = True) -
     small = small_teacher_folder(name)
     if small is not None:
         return load_embedded_teacher(small, device=device)
+    if is_onnx_folder(Path(name)):
+        return load_onnx_teacher(name, device)
     return load_diffusers_teacher(name, device, allow_download=allow_download and not Path(name).exists())
 
 

@@ -30,6 +30,7 @@ from sds.prompts import BAD_IMAGE, Directions, PerpNeg, PromptSet, condition_for
 from sds.score import METHODS, WEIGHTINGS
 from sds.teachers.diffusers import DiffusersTeacher
 from sds.teachers.embedded import EmbeddedTeacher
+from sds.teachers.onnx_runtime import OnnxTeacher
 
 ENCODINGS, PRESETS = ("grid", "hash"), ("fast", "quality")
 
@@ -254,7 +255,7 @@ def prompts_of(request: Request, teacher: Teacher) -> PromptSet:
 
 def release_text_encoders(teacher: Teacher, requests: Sequence[Request]) -> None:
     """Let a big teacher's text encoders go, often its largest part, after all that the runs will say is encoded."""
-    if isinstance(teacher, DiffusersTeacher):
+    if isinstance(teacher, DiffusersTeacher | OnnxTeacher):
         teacher.release_text_encoders([text for request in requests for text in prompts_of(request, teacher).texts()])
 
 
