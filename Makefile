@@ -27,10 +27,12 @@ lint: install
 unit: install
 	$(BIN)/python -m pytest
 
-# On an NVIDIA card if torch sees one (bring your own CUDA torch into .venv), else all of it on a pretended card.
+# On an NVIDIA card if torch sees one (bring your own CUDA torch into .venv), else all of it on a pretended card. On a real
+# one it ends with a page of figures for the README.
 test-cuda: install
 	card=$$($(BIN)/python -c "import torch; print('real' if torch.cuda.is_available() else 'pretended')"); \
-	  echo "on a $$card card"; SCORESMITH_CARD=$$card $(BIN)/python -m pytest tests/card
+	  echo "on a $$card card"; SCORESMITH_CARD=$$card $(BIN)/python -m pytest tests/card && \
+	  if [ $$card = real ]; then $(BIN)/python -m tests.benchmarks.card; fi
 
 benchmark: install
 	$(BIN)/python -m tests.benchmarks

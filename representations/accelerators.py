@@ -1,5 +1,8 @@
 """Packages for NVIDIA cards that are used where they work, and never needed.
 
+NVIDIA Warp is the one that takes no more than `pip install`: its kernels stand beside those of the CPU, in the files
+whose names end in `_warp`.
+
 That a package can be imported says little: it may have been built for another CUDA, or not at all. So each is tried on
 a few points before it is used for the first time, and what it says is compared; whatever goes wrong, the project's own
 code does the work, and `scoresmith doctor` says why.
@@ -14,6 +17,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+WARP, WARP_SOURCE = "warp", "warp-lang"
+"""The package of NVIDIA Warp, and where it comes from."""
+
 TOLERANCE = 1e-2
 """Of a trial's values: some of these packages compute in half precision."""
 
@@ -26,11 +32,13 @@ class Accelerator:
         package: its name for `import`.
         use: what it does here.
         trial: uses it on a few points; returns what it says and what it should say.
+        source: what to give to `pip install`, if that is all that it takes.
     """
 
     package: str
     use: str
     trial: Callable[[], tuple[Tensor, Tensor]]
+    source: str | None = None
 
     @cached_property
     def problem(self) -> str | None:
@@ -39,6 +47,8 @@ class Accelerator:
             return "it needs a CUDA card"
         try:
             found, expected = self.trial()
+        except ModuleNotFoundError as error:
+            return "not installed" + (f": pip install {self.source}" if self.source else f" ({error.name})")
         except Exception as error:  # it may fail in any way, at import, at compilation or at its first call
             return f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         if found.shape != expected.shape:

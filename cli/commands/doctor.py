@@ -24,6 +24,8 @@ PACKAGES = ("torch", "diffusers", "transformers", "numba", "scikit-image", "trim
 OPTIONAL = {
     "xatlas": "textures; without it meshes have colours at their vertices",
     "usd-core": "export to USDZ; pip install usd-core",
+    "warp-lang": "kernels for NVIDIA cards; pip install warp-lang",
+    "onnxruntime": "teachers of ONNX files; pip install onnxruntime",
 }
 
 
@@ -92,13 +94,18 @@ def device_lines() -> list[str]:
 
 def accelerator_lines() -> list[str]:
     """Each optional package for cards, tried on a few points."""
-    from representations.fields.encodings import TINYCUDANN
-    from representations.fields.packed import NERFACC
-    from representations.surfaces.differentiable_rasterizer import NVDIFFRAST
+    from representations.fields.encodings import TINYCUDANN, WARP_HASHING
+    from representations.fields.packed import NERFACC, WARP_PACKING
+    from representations.fields.volume import WARP_MARCHING
+    from representations.surfaces.differentiable_rasterizer import NVDIFFRAST, WARP_RASTERIZER
+    from representations.surfaces.dual_marching_cubes import WARP_ISOSURFACE
 
     return [
         f"accelerator  {one.package}: {'in use' if one.problem is None else f'not in use, {one.problem}'} ({one.use})"
-        for one in (NERFACC, TINYCUDANN, NVDIFFRAST)
+        for one in (
+            *(WARP_MARCHING, WARP_HASHING, WARP_PACKING, WARP_RASTERIZER, WARP_ISOSURFACE),
+            *(NERFACC, TINYCUDANN, NVDIFFRAST),
+        )
     ]
 
 

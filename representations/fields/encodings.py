@@ -7,7 +7,9 @@ layout was read from its source; it has not been compared with a running tiny-cu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from representations.accelerators import Accelerator
+from representations.accelerators import WARP, WARP_SOURCE, Accelerator
 from representations.fields.hash_kernels import hash_kernels
 from representations.threads import run_parts, split
 
@@ -67,8 +69,9 @@ def hash_levels(levels: int, base_resolution: int, per_level_scale: float, log2_
 class HashEncoding(nn.Module):
     """Learned features of points in [0, 1]^3: trilinear interpolation in tables of many resolutions, concatenated.
 
-    Compiled on the CPU; on CUDA tiny-cuda-nn if it works there (`TINYCUDANN`), else plain torch (unverified: no GPU was
-    at hand). The gradient reaches the table only, not the points.
+    Compiled on the CPU; on CUDA by tiny-cuda-nn if it works there (`TINYCUDANN`), or else by Warp (`WARP_HASHING`), or
+    else plain torch. No card was at hand: Warp's kernels were compared with those of the CPU on the CPU. The gradient
+    reaches the table only, not the points.
 
     Args:
         levels: how many resolutions.
@@ -119,6 +122,8 @@ class HashEncoding(nn.Module):
             return _CompiledEncoding.apply(self.table, points, self.levels)
         if TINYCUDANN.works_for(points):
             return self._encode_with_tinycudann(points)
+        if self.table.dtype is torch.float32 and WARP_HASHING.works_for(points):
+            return encode_warp(self.table, points, self.levels)
         return encode_torch(self.table, points, self.levels)
 
     def _encode_with_tinycudann(self, points: Tensor) -> Tensor:
@@ -169,6 +174,11 @@ def encode_torch(table: Tensor, points: Tensor, levels: list[Level]) -> Tensor:
     return torch.cat(encoded, dim=1)
 
 
+def encode_warp(table: Tensor, points: Tensor, levels: list[Level]) -> Tensor:
+    """`HashEncoding` by NVIDIA Warp, in float32: on CUDA, or for tests on the CPU."""
+    return _WarpEncoding.apply(table, points, tuple(levels))
+
+
 class _CompiledEncoding(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, points: Tensor, levels: list[Level]) -> Tensor:
@@ -207,3 +217,58 @@ class _CompiledEncoding(torch.autograd.Function):
 
         run_parts(work, split(len(ctx.levels), smallest_part=1))
         return grad_table, None, None
+
+
+class _WarpEncoding(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, points: Tensor, levels: tuple[Level, ...]) -> Tensor:
+        from representations import warp_arrays as warp
+        from representations.fields import hash_warp
+
+        where = points.detach().to(table.dtype).contiguous()
+        encoded = table.new_empty(len(points), len(levels), table.shape[1])
+        geometry = [warp.array(numbers) for numbers in _geometry(levels, table.device)]
+        operands = warp.vectors(table.detach().contiguous()), warp.points(where), *geometry, warp.vectors(encoded)
+        warp.launch(hash_warp.encode, (len(levels), len(points)), *operands)
+        ctx.levels, ctx.shape = levels, table.shape
+        ctx.save_for_backward(where)
+        return encoded.reshape(len(points), -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        from representations import warp_arrays as warp
+        from representations.fields import hash_warp
+
+        (where,) = ctx.saved_tensors
+        upstream = grad.contiguous().reshape(len(where), len(ctx.levels), ctx.shape[1])
+        grad_table = where.new_zeros(ctx.shape)
+        geometry = [warp.array(numbers) for numbers in _geometry(ctx.levels, where.device)]
+        operands = warp.vectors(upstream), warp.points(where), *geometry, warp.vectors(grad_table)
+        warp.launch(hash_warp.differentiate, (len(ctx.levels), len(where)), *operands)
+        return grad_table, None, None
+
+
+@cache
+def _geometry(levels: tuple[Level, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The scales (L,), and a row (resolution, start, size, whether hashed) a level, on a device."""
+    rows = [[level.resolution, level.start, level.size, int(level.is_hashed)] for level in levels]
+    scales = torch.tensor([level.scale for level in levels], dtype=torch.float32)
+    return scales.to(device), torch.tensor(rows, dtype=torch.int32).to(device)
+
+
+def _try_warp() -> tuple[Tensor, Tensor]:
+    encoding = HashEncoding(4, 2, 8, 4, 16, torch.Generator().manual_seed(0)).to("cuda")
+    points = torch.rand(10, 3, generator=torch.Generator().manual_seed(1)).to("cuda")
+
+    def values_and_gradient(encode: Callable[..., Tensor]) -> Tensor:
+        table = (1e4 * encoding.table.detach()).requires_grad_()  # values about 1
+        encoded = encode(table, points, encoding.levels)
+        encoded.square().sum().backward()
+        assert table.grad is not None
+        return torch.cat([encoded.detach().reshape(-1), table.grad.reshape(-1)])
+
+    return values_and_gradient(encode_warp), values_and_gradient(encode_torch)
+
+
+WARP_HASHING = Accelerator(WARP, "hash grids on CUDA", _try_warp, WARP_SOURCE)

@@ -3,8 +3,9 @@
 What is discrete (which face a pixel sees, which edges are silhouettes) is found by compiled loops on the CPU. What is
 continuous is computed from it in torch: barycentric coordinates, interpolation and the blending of silhouettes.
 
-On CUDA, nvdiffrast (Laine et al. 2020) finds faces and blends silhouettes if it works there (`NVDIFFRAST`); without it
-the discrete part runs on the CPU as ever. Neither has been run: no GPU was at hand.
+On CUDA, nvdiffrast (Laine et al. 2020) finds faces and blends silhouettes if it works there (`NVDIFFRAST`), or else
+NVIDIA Warp does (`WARP_RASTERIZER`); without either the discrete part runs on the CPU as ever. No card was at hand:
+Warp's kernels were compared with the compiled loops on the CPU, nvdiffrast was not run.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from representations.accelerators import Accelerator
+from representations.accelerators import WARP, WARP_SOURCE, Accelerator
 from representations.geometry.rasterizer import rasterize
-from representations.geometry.topology import twin_edges
-from representations.surfaces.silhouettes import antialias, find_silhouettes
+from representations.geometry.topology import require_faces, twin_edges
+from representations.surfaces.silhouettes import antialias, blended, find_silhouettes
+
+_NOTHING_SEEN = 0x7F800000_FFFFFFFF
+"""A key of `rasterizer_warp.rasterize`: the bits of an infinite depth, and face -1."""
 
 Blend = Callable[[Tensor], Tensor]
 """From images (B, H, W, C) to the same with blended silhouettes."""
@@ -76,7 +80,8 @@ def rasterize_fragments(clip: Tensor, faces: NDArray[np.int32], size: int) -> Fr
     Raises:
         ValueError: as `rasterize`.
     """
-    face, blend = (_with_nvdiffrast if NVDIFFRAST.works_for(clip) else _with_compiled_loops)(clip, faces, size)
+    require_faces(faces, clip.shape[1])
+    face, blend = _back_end(clip)(clip, faces, size)
     pixels = (face.reshape(-1) >= 0).nonzero()[:, 0]
     corners = torch.from_numpy(faces).to(clip.device).long()[face.reshape(-1)[pixels].long()]
     view, row, column = pixels // size**2, pixels // size % size, pixels % size
@@ -103,10 +108,21 @@ def perspective_barycentric(corners: Tensor, point: Tensor) -> Tensor:
     return areas / areas.sum(dim=1, keepdim=True)
 
 
+def _back_end(clip: Tensor) -> Callable[[Tensor, NDArray[np.int32], int], tuple[Tensor, Blend]]:
+    if NVDIFFRAST.works_for(clip):
+        return _with_nvdiffrast
+    return _with_warp if WARP_RASTERIZER.works_for(clip) else _with_compiled_loops
+
+
+def _on_screen(clip: Tensor, size: int) -> Tensor:
+    """(B, V, 2) columns and rows of vertices in clip space."""
+    x, y = clip[..., 0] / clip[..., 3], clip[..., 1] / clip[..., 3]
+    return torch.stack([x + 1, 1 - y], dim=-1) * (size / 2)
+
+
 def _with_compiled_loops(clip: Tensor, faces: NDArray[np.int32], size: int) -> tuple[Tensor, Blend]:
     seen = [rasterize(vertices, faces, size, size) for vertices in clip.detach().cpu().float().numpy()]
-    x, y = clip[..., 0] / clip[..., 3], clip[..., 1] / clip[..., 3]
-    screen = torch.stack([x + 1, 1 - y], dim=-1) * (size / 2)
+    screen = _on_screen(clip, size)
 
     def blend(images: Tensor) -> Tensor:
         twins = twin_edges(faces, screen.shape[1])
@@ -117,6 +133,42 @@ def _with_compiled_loops(clip: Tensor, faces: NDArray[np.int32], size: int) -> t
         return torch.stack(blended)
 
     return torch.from_numpy(np.stack([visible.face for visible in seen])).to(clip.device), blend
+
+
+def _with_warp(clip: Tensor, faces: NDArray[np.int32], size: int) -> tuple[Tensor, Blend]:
+    """By kernels that run where the vertices are: on CUDA, or for tests on the CPU."""
+    from representations import warp_arrays as warp
+    from representations.surfaces import rasterizer_warp
+
+    triangles = torch.from_numpy(np.ascontiguousarray(faces, np.int32)).to(clip.device)
+    keys = torch.full((len(clip), size, size), _NOTHING_SEEN, dtype=torch.int64, device=clip.device)
+    threads = len(clip), len(faces), rasterizer_warp.STRIPES
+    corners = clip.detach().float().contiguous()
+    warp.launch(
+        rasterizer_warp.rasterize, threads, warp.vectors(corners), warp.indices(triangles), size, warp.array(keys)
+    )
+    face, depth = (half.contiguous() for half in keys.view(torch.int32).reshape(*keys.shape, 2).unbind(dim=-1))
+    screen = _on_screen(clip, size)
+
+    def blend(images: Tensor) -> Tensor:
+        twins = torch.from_numpy(twin_edges(faces, clip.shape[1])).to(clip.device)
+        ends = torch.zeros(*face.shape, 2, 3, dtype=torch.int32, device=clip.device)
+        weights = torch.zeros(*face.shape, 2, device=clip.device)
+        mesh = warp.vectors(screen.detach().float().contiguous()), warp.indices(triangles), warp.array(twins)
+        seen = warp.array(face), warp.array(depth.view(torch.float32))
+        warp.launch(
+            rasterizer_warp.find_silhouettes, ends.shape[:4], *mesh, *seen, warp.indices(ends), warp.array(weights)
+        )
+        place = ends[..., 2].reshape(-1).nonzero()[:, 0]
+        start, end, sign = ends.reshape(-1, 3)[place].long().unbind(dim=1)
+        pixel, axis = place // 2, place % 2
+        neighbour = pixel + torch.where(axis == 0, 1, size)
+        pixels = torch.where(sign[:, None] > 0, torch.stack([pixel, neighbour], 1), torch.stack([neighbour, pixel], 1))
+        vertices = torch.stack([start, end], dim=1) + (pixel // size**2 * clip.shape[1])[:, None]
+        step = torch.stack([sign * (axis == 0), sign * (axis == 1)], dim=1).to(images)
+        return blended(images, screen.reshape(-1, 2), pixels, vertices, step, weights.reshape(-1)[place].to(images))
+
+    return face, blend
 
 
 def _with_nvdiffrast(clip: Tensor, faces: NDArray[np.int32], size: int) -> tuple[Tensor, Blend]:
@@ -140,6 +192,19 @@ def _try_nvdiffrast() -> tuple[Tensor, Tensor]:
 
 
 NVDIFFRAST = Accelerator("nvdiffrast", "visibility and silhouettes of meshes on CUDA", _try_nvdiffrast)
+
+
+def _try_warp() -> tuple[Tensor, Tensor]:
+    corners = [[-0.8, -0.7, 0.0, 1.0], [0.9, -0.6, 0.0, 1.2], [-0.1, 0.8, 0.0, 1.0], [0.9, 0.9, 0.0, 1.1]]
+    clip, faces = torch.tensor([corners], device="cuda"), np.array([[0, 1, 2], [2, 1, 3]], np.int32)
+    pictures = []
+    for back_end in (_with_warp, _with_compiled_loops):
+        face, blend = back_end(clip, faces, 8)
+        pictures.append(torch.cat([face[..., None].float(), blend(face[..., None].float())], dim=-1))
+    return pictures[0], pictures[1]
+
+
+WARP_RASTERIZER = Accelerator(WARP, "visibility and silhouettes of meshes on CUDA", _try_warp, WARP_SOURCE)
 
 
 @cache

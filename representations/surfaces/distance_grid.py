@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from representations.geometry.isosurface import EmptySurfaceError
 from representations.geometry.mesh import Cleaning
 from representations.geometry.voxels import doubled, node_positions
-from representations.surfaces.dual_marching_cubes import trace_patches
+from representations.surfaces.dual_marching_cubes import WARP_ISOSURFACE, trace_patches, trace_patches_warp
 
 SPHERE_RADIUS = 0.99
 """The surface stays inside this sphere, and so inside the grid."""
@@ -55,18 +55,27 @@ def dual_surface(distance: Tensor) -> DualSurface:
         ValueError: as `trace_patches`.
         EmptySurfaceError: nothing is inside.
     """
-    patches = trace_patches((distance.detach() < 0).cpu().numpy())
-    if patches.vertices == 0:
+    quads, nodes, vertices = _patches(distance.detach() < 0)
+    if vertices == 0:
         raise EmptySurfaceError("The surface has vanished: no node of the grid is inside. Try fewer steps.")
-    nodes = torch.from_numpy(patches.nodes).to(distance.device)
     inside, outside = distance.reshape(-1)[nodes].unbind(dim=1)
     here, there = _places(nodes, distance)
     # Where both distances nearly vanish the crossing may lie anywhere, and its gradient must stay finite.
     share = -inside / (outside - inside).clamp(min=_SMALLEST_GAP)
     crossing = here + share[:, None] * (there - here)
-    corners = torch.from_numpy(patches.quads).to(distance.device).reshape(-1)
-    total = crossing.new_zeros(patches.vertices, 3).index_add(0, corners, crossing.repeat_interleave(4, dim=0))
-    return DualSurface(total / torch.bincount(corners, minlength=patches.vertices)[:, None], patches.quads)
+    corners = quads.reshape(-1)
+    total = crossing.new_zeros(vertices, 3).index_add(0, corners, crossing.repeat_interleave(4, dim=0))
+    shares = torch.bincount(corners, minlength=vertices)[:, None]
+    return DualSurface(total / shares, quads.cpu().numpy())
+
+
+def _patches(inside: Tensor) -> tuple[Tensor, Tensor, int]:
+    """What `trace_patches` finds between the nodes of a grid, where the grid is."""
+    if WARP_ISOSURFACE.works_for(inside):
+        return trace_patches_warp(inside)
+    patches = trace_patches(inside.cpu().numpy())
+    quads, nodes = (torch.from_numpy(array).to(inside.device) for array in (patches.quads, patches.nodes))
+    return quads, nodes, patches.vertices
 
 
 def _places(nodes: Tensor, distance: Tensor) -> tuple[Tensor, ...]:

@@ -13,11 +13,15 @@ cubes, and four quadrilaterals would share one side. There the two cubes link th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from representations.accelerators import WARP, WARP_SOURCE, Accelerator
 from representations.compilation import Array, compiled
 
 # Corner c of a cube lies at (c & 1, c >> 1 & 1, c >> 2); an edge joins two corners that differ in one bit.
@@ -62,6 +66,51 @@ def trace_patches(inside: NDArray[np.bool_]) -> Patches:
     quads, nodes = np.empty((crossings, 4), np.int64), np.empty((crossings, 2), np.int64)
     _connect(inside, first, mode, _LOOP_OF_EDGE, quads, nodes)
     return Patches(quads, nodes, int(vertices))
+
+
+def trace_patches_warp(inside: Tensor) -> tuple[Tensor, Tensor, int]:
+    """`trace_patches` by NVIDIA Warp: on CUDA, or for tests on the CPU.
+
+    Returns:
+        The attributes of `Patches`, as tensors where ``inside`` is.
+
+    Raises:
+        ValueError: as `trace_patches`.
+    """
+    from representations import warp_arrays as warp
+    from representations.surfaces import patches_warp
+
+    if inside.dim() != 3 or len(set(inside.shape)) != 1 or inside.shape[0] < 3:
+        raise ValueError(f"The grid must have the shape (N, N, N) with N >= 3, not {tuple(inside.shape)}.")
+    cubes = tuple(nodes - 1 for nodes in inside.shape)
+    mode = torch.zeros(cubes, dtype=torch.int32, device=inside.device)
+    loops, crossings = (torch.zeros(cubes, dtype=torch.int64, device=inside.device) for _ in range(2))
+    grid = warp.array(inside.contiguous())
+    loop_count, loop_of_edge, conflict = (warp.array(table) for table in _tables_on(inside.device))
+    counts = warp.array(mode), warp.array(loops), warp.array(crossings)
+    warp.launch(patches_warp.count, cubes, grid, loop_count, conflict, *counts)
+    borders = torch.stack([inside.select(axis, side).any() for axis in range(3) for side in (0, -1)]).any()
+    vertices, edges, open_ = torch.stack([loops.sum(), crossings.sum(), borders.long()]).tolist()
+    if open_:
+        raise ValueError("Some outermost node of the grid is inside: the surface would not be closed.")
+    first, starts = ((each.reshape(-1).cumsum(0) - each.reshape(-1)).reshape(cubes) for each in (loops, crossings))
+    quads, nodes = loops.new_empty(edges, 4), loops.new_empty(edges, 2)
+    where = warp.array(first), warp.array(mode), warp.array(starts), loop_of_edge
+    warp.launch(patches_warp.connect, cubes if edges else 0, grid, *where, warp.array(quads), warp.array(nodes))
+    return quads, nodes, vertices
+
+
+def _try_warp() -> tuple[Tensor, Tensor]:
+    inside = torch.zeros(6, 6, 6, dtype=torch.bool)
+    inside[1:4, 2:4, 2:3] = inside[3, 3, 3:5] = True
+    expected = trace_patches(inside.numpy())
+    quads, nodes, _ = trace_patches_warp(inside.to("cuda"))
+    return torch.cat([quads, nodes], dim=1), torch.cat(
+        [torch.from_numpy(array) for array in (expected.quads, expected.nodes)], dim=1
+    )
+
+
+WARP_ISOSURFACE = Accelerator(WARP, "isosurfaces on CUDA", _try_warp, WARP_SOURCE)
 
 
 def _loops(configuration: int, joined: bool) -> list[set[int]]:
@@ -118,6 +167,11 @@ def _tables() -> tuple[Array, Array, Array]:
 
 
 _LOOP_COUNT, _LOOP_OF_EDGE, _CONFLICT = _tables()
+
+
+@cache
+def _tables_on(device: torch.device) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(table).to(device) for table in (_LOOP_COUNT, _LOOP_OF_EDGE, _CONFLICT))
 
 
 @compiled

@@ -90,11 +90,24 @@ def antialias(image: Tensor, screen: Tensor, silhouettes: Silhouettes) -> Tensor
     Returns:
         (H, W, C).
     """
-    height, width, channels = image.shape
-    flat = image.reshape(-1, channels)
     pixels, vertices = (torch.from_numpy(a).to(image.device) for a in (silhouettes.pixels, silhouettes.vertices))
     step, weight = (torch.from_numpy(a).to(image) for a in (silhouettes.direction, silhouettes.weight))
-    centre = torch.stack([pixels[:, 0] % width, pixels[:, 0] // width], dim=1).to(image) + 0.5
+    return blended(image[None], screen, pixels, vertices, step, weight)[0]
+
+
+def blended(images: Tensor, screen: Tensor, pixels: Tensor, vertices: Tensor, step: Tensor, weight: Tensor) -> Tensor:
+    """Images (B, H, W, C) with S silhouettes blended, each as in `Silhouettes`.
+
+    Args:
+        images: one colour for each pixel.
+        screen: (V, 2) as in `find_silhouettes`, of all images together.
+        pixels: (S, 2) flat indices into B x H x W.
+        vertices: (S, 2) indices into the screen.
+        step, weight: (S, 2) and (S,).
+    """
+    _, height, width, channels = images.shape
+    flat = images.reshape(-1, channels)
+    centre = torch.stack([pixels[:, 0] % width, pixels[:, 0] // width % height], dim=1).to(images) + 0.5
     start, end = (screen[vertices[:, corner]] - centre for corner in range(2))
     # In the frame of the line: u along it, v across it. The edge crosses v = 0 at the distance d.
     start_u, end_u = (start * step).sum(dim=1), (end * step).sum(dim=1)
@@ -103,7 +116,7 @@ def antialias(image: Tensor, screen: Tensor, silhouettes: Silhouettes) -> Tensor
     distance = (start_u + (end_u - start_u) * start_v / (start_v - end_v)).clamp(0, 1)
     crossed = torch.where(distance < 0.5, pixels[:, 0], pixels[:, 1])
     change = (weight * (0.5 - distance))[:, None] * (flat[pixels[:, 1]] - flat[pixels[:, 0]])
-    return flat.index_add(0, crossed, change).reshape(height, width, channels)
+    return flat.index_add(0, crossed, change).reshape(images.shape)
 
 
 @compiled

@@ -61,7 +61,7 @@ class OnnxModel:
             import onnxruntime
         except ImportError:
             raise TeacherFolderError(
-                f"{folder.path} holds ONNX files, which need ONNX Runtime: pip install 'scoresmith[onnx]'"
+                f"{folder.path} holds ONNX files, which need ONNX Runtime: pip install onnxruntime"
             ) from None
         path = onnx_file(folder, component)
         for name in folder.names(component):  # weights may lie in files beside it
@@ -245,7 +245,7 @@ class OnnxTeacher:
 
 def is_onnx_folder(path: Path) -> bool:
     """Whether a folder's denoiser is an ONNX file."""
-    return any(any((path / component).glob("*.onnx")) for component in DENOISERS)
+    return any((path / name).is_dir() and any((path / name).glob("*.onnx")) for name in DENOISERS)
 
 
 def onnx_file(folder: TeacherFolder, component: str) -> Path:

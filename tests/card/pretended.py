@@ -22,6 +22,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.card.rules import COUNTS, Counts
 from tests.card.tensors import CardTensor, called, dispatched, held, moved
 
+try:
+    from representations import warp_arrays
+
+    _array = warp_arrays.array
+except ModuleNotFoundError:
+    warp_arrays = None  # type: ignore[assignment]
+
 NAME = "pretended card"
 
 
@@ -51,6 +58,8 @@ def pretended_card(bfloat16: bool = True) -> Iterator[Counts]:
             (torch.autocast, "__init__", _autocast(torch.autocast.__init__)),
         ):
             patches.enter_context(patch.object(target, name, stand_in))
+        if warp_arrays is not None:  # its kernels then compute on the CPU, by its own compiler
+            patches.enter_context(patch.object(warp_arrays, "array", lambda tensor, *how: _array(held(tensor), *how)))
         for module in [module for module in sys.modules.values() if getattr(module, "save_file", None) is writes]:
             patches.enter_context(patch.object(module, "save_file", _on_the_host(writes)))
         with _Calls(), _Operations():

@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
 from cli.commands import doctor
 from cli.main import main
-from cli.scenes import results
+from cli.scenes import generation, loading, results
 from cli.scenes.scene import Scene
 from representations.fields import packed
 from representations.fields.encodings import hash_levels
@@ -90,6 +90,23 @@ def test_a_run_is_measured_on_the_card(teachers, card: Counts, tmp_path: Path, m
     before = (out / "metrics.json").read_text()
     assert main(["evaluate", str(out)]) == 0
     assert (out / "metrics.json").read_text() == before
+    monkeypatch.setattr(loading, "load_teacher", lambda *_, **__: pytest.fail("exporting needs no big teacher"))
+    assert main(["export", str(out), "--format", "stl"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("since", "writing", "due"), [(16, 0.2, True), (14, 0.2, False), (16, 4, False), (81, 4, True)]
+)
+def test_large_checkpoints_are_written_less_often(monkeypatch, since: float, writing: float, due: bool) -> None:
+    """0.9 GB of a texture take seconds: at most a twentieth of a run goes into writing."""
+    now = [100.0]
+    folder = SimpleNamespace(read_configuration=dict, checkpoint=None, note_seconds=lambda *_: None)
+    monkeypatch.setattr(generation, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(generation, "save_checkpoint", lambda *_: now.append(now.pop() + writing))
+    saving = generation.Saving(SimpleNamespace(state_dict=dict), folder)
+    saving.save()
+    now[0] += since
+    assert saving.is_due is due
 
 
 @pytest.fixture
@@ -156,7 +173,7 @@ def test_an_accelerator_that_fails_its_trial_is_not_used(card: Counts, monkeypat
     torch.testing.assert_close(weights.cpu(), 1 - torch.exp(-torch.tensor([0.01, 0.02])))
     line = next(line for line in doctor.accelerator_lines() if "nerfacc" in line)
     assert "not in use" in line
-    assert {"does not load": "NotFoundError", "is off": "off by", "lacks the function": "AttributeError"}[kind] in line
+    assert {"does not load": "not installed", "is off": "off by", "lacks the function": "AttributeError"}[kind] in line
 
 
 def test_sums_along_rays_are_the_same_without_double_precision(card: Counts) -> None:

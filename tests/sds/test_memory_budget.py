@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -42,6 +42,16 @@ SDXL: dict[str, Any] = {
     "addition_embed_type": "text_time",
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
+}
+
+
+SD_3_MEDIUM: dict[str, Any] = {
+    "sample_size": 128,
+    "in_channels": 16,
+    "num_layers": 24,
+    "num_attention_heads": 24,
+    "caption_projection_dim": 1536,
+    "pos_embed_max_size": 192,
 }
 
 
@@ -79,32 +89,44 @@ def in_half(network: Callable[[], nn.Module]) -> Any:
         return nn.Module.to(network(), torch.bfloat16).eval().requires_grad_(False)
 
 
+def told_to(config: dict[str, Any]) -> dict[str, Any]:
+    """What a network of this configuration is told beside x_t and the time, for two rows."""
+    half = partial(torch.zeros, dtype=torch.bfloat16)
+    if "num_layers" in config:
+        return {"encoder_hidden_states": half(2, 333, 4096), "pooled_projections": half(2, 2048)}
+    text = half(2, 77, config["cross_attention_dim"])
+    if "addition_embed_type" not in config:
+        return {"encoder_hidden_states": text}
+    return {
+        "encoder_hidden_states": text,
+        "added_cond_kwargs": {"text_embeds": half(2, 1280), "time_ids": torch.zeros(2, 6)},
+    }
+
+
 def peak_of_a_step(config: dict[str, Any]) -> float:
     """GiB of a step of one view: the picture is encoded, the teacher asked twice at once, the gradient taken."""
     blocks = 4 * ["DownEncoderBlock2D"], 4 * ["UpDecoderBlock2D"]
-    unet = in_half(lambda: UNet2DConditionModel(**config))
+    kind = SD3Transformer2DModel if "num_layers" in config else UNet2DConditionModel
+    network = in_half(lambda: kind(**config))
     vae = in_half(
         lambda: AutoencoderKL(
             down_block_types=blocks[0],
             up_block_types=blocks[1],
             block_out_channels=(128, 256, 512, 512),
             layers_per_block=2,
+            latent_channels=config.get("in_channels", 4),
         )
     )
     vae.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=False, preserve_rng_state=False))
     size = 8 * config["sample_size"]
     with Memory() as memory, torch.device("meta"):
-        for tensor in (*unet.parameters(), *vae.parameters()):
+        for tensor in (*network.parameters(), *vae.parameters()):
             memory.note(tensor)
         image = torch.zeros(1, 3, size, size, requires_grad=True)
         x = with_gradient_in_range(lambda half: vae.encode(half).latent_dist.mode(), image, torch.bfloat16)
         with torch.no_grad():
-            told: dict[str, Tensor] = {}
-            if "addition_embed_type" in config:
-                told = {"text_embeds": torch.zeros(2, 1280, dtype=torch.bfloat16), "time_ids": torch.zeros(2, 6)}
-            text = torch.zeros(2, 77, config["cross_attention_dim"], dtype=torch.bfloat16)
             x_t = torch.cat([x, x]).to(torch.bfloat16)
-            unet(x_t, torch.zeros(2), encoder_hidden_states=text, added_cond_kwargs=told)
+            network(x_t, timestep=torch.zeros(2), **told_to(config))
         x.backward(torch.zeros_like(x))
     return memory.peak / GIB
 
@@ -124,7 +146,9 @@ def test_what_is_freed_is_not_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "budget"), [(SD_1_5, 3.0), (SD_2_1, 4.3), (SDXL, 9.3)], ids=["sd-1.5", "sd-2.1", "sdxl"]
+    ("config", "budget"),
+    [(SD_1_5, 3.0), (SD_2_1, 4.3), (SDXL, 9.3), (SD_3_MEDIUM, 8.5)],
+    ids=["sd-1.5", "sd-2.1", "sdxl", "sd-3"],
 )
 def test_a_step_fits(config: dict[str, Any], budget: float) -> None:
     """The README's table; a budget that is far too large would be as wrong there as one that is too small."""

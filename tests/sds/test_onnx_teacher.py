@@ -14,7 +14,7 @@ from tests.sds import tiny_pipelines as tiny
 from tests.sds.onnx_export import as_onnx
 
 pytest.importorskip("onnx", reason="exporting needs it")
-pytest.importorskip("onnxruntime", reason="pip install 'scoresmith[onnx]'")
+pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
 
 KINDS = {"sd": tiny.stable_diffusion, "sdxl": tiny.stable_diffusion_xl}
 

@@ -8,6 +8,7 @@ from representations.geometry.voxels import (
     node_normals,
     node_positions,
     roughness,
+    roughness_on_card,
     roughness_torch,
     sample_grid,
 )
@@ -58,9 +59,10 @@ def test_roughness_of_a_box_is_its_area(nodes):
     assert roughness(inside, torch.ones(1)).item() == pytest.approx(6.0, rel=0.14)
 
 
-def test_roughness_value_and_gradient_equal_plain_torch():
+@pytest.mark.parametrize("found_by", [roughness, roughness_on_card])
+def test_roughness_value_and_gradient_equal_plain_torch(found_by):
     grid, weights = random_grid(6, 4).requires_grad_(), torch.tensor([1.0, 0.3, 0.2, 0.0]).double()
-    ours, plain = roughness(grid, weights), roughness_torch(grid, weights)
+    ours, plain = found_by(grid, weights), roughness_torch(grid, weights)
     torch.testing.assert_close(ours, plain)
     torch.testing.assert_close(torch.autograd.grad(2 * ours, grid)[0], torch.autograd.grad(2 * plain, grid)[0])
 
