@@ -18,6 +18,7 @@ from sds.teachers.diffusers import load_diffusers_teacher
 from tests.card.conftest import EVERYTHING, REAL
 from tests.card.rules import Counts
 from tests.cli.conftest import small_runs  # noqa: F401  # sizes that take moments
+from tests.cli.small import shrink
 
 RUNS = [
     ["--method", "vsd", "--stages", "nerf"],
@@ -192,6 +193,7 @@ def test_hash_grids_have_the_rows_that_tiny_cuda_nn_gives_them() -> None:
 
 def test_the_shipped_teacher_makes_a_mesh_on_the_card(card: Counts, tmp_path: Path, monkeypatch) -> None:
     """What anybody with an NVIDIA card does first: `make demo` takes the card by itself."""
+    shrink(monkeypatch)
     waits: list[int] = []
     step = Scene.step
 

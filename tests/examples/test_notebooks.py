@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.cli.small import shrink
+
 FOLDER = Path(__file__).parents[2] / "examples" / "notebooks"
 SMALLEST: dict[str, dict[str, int]] = {
     "first_mesh.ipynb": {"STEPS": 2},
@@ -21,6 +23,7 @@ def test_every_notebook_is_tested():
 @pytest.mark.parametrize("name", SMALLEST)
 def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    shrink(monkeypatch)
     cells = json.loads((FOLDER / name).read_text(encoding="utf-8"))["cells"]
     names: dict[str, Any] = {}
     for number, cell in enumerate(cells):

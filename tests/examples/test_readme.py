@@ -11,6 +11,7 @@ import pytest
 
 from cli.main import build_parser
 from representations.assets.reading import load_mesh
+from tests.cli.small import shrink
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,6 +20,7 @@ PAGES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "exampl
 
 def test_the_ten_lines_of_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    shrink(monkeypatch)
     (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len([line for line in program.splitlines() if line.strip()]) <= 10
     assert "seed=1" in program

@@ -1,7 +1,6 @@
 """The commands with the teacher that is shipped."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from cli.main import main
 from cli.scenes import recipes
 from sds.teachers.embedded import load_embedded_teacher
 from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
+from tests.cli.small import shrink
 from tests.sds.tiny_embedded import tiny_teacher
 
 
@@ -20,15 +20,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A very short run."""
     out = tmp_path_factory.mktemp("runs") / "mug"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipes, "SMALL_TEACHER", replace(recipes.SMALL_TEACHER, grid=16, samples=16, batch_size=2))
+        shrink(patch)
         assert main(["generate", "a blue mug", "--out", str(out), "--steps", "3"]) == 0
     return out
 
 
 @pytest.fixture(autouse=True)
 def small_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = replace(recipes.SMALL_TEACHER, grid=16, samples=16, batch_size=2)
-    monkeypatch.setattr(recipes, "SMALL_TEACHER", small)
+    shrink(monkeypatch)
 
 
 def test_a_run_is_judged(finished: Path):

@@ -1,5 +1,6 @@
 """The next seed if the object is not recognised."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -63,14 +64,14 @@ def test_the_best_of_some_seeds_is_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_each_try_and_what_is_kept_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_try_and_what_is_kept_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "scoresmith")
     best_of(Job(Request("an armchair"), tmp_path / "out", 2), Maker({0: 0.25, 1: 0.75}))
-    said = capsys.readouterr().err.splitlines()
-    assert said == [
-        "scoresmith: try 1 of 2, seed 0: does not look enough like an armchair: 25 % of the views; "
+    assert caplog.messages == [
+        "try 1 of 2, seed 0: does not look enough like an armchair: 25 % of the views; "
         "it is rather taken for: sofa, bed",
-        "scoresmith: try 2 of 2, seed 1: looks like an armchair: 75 % of the views",
-        f"scoresmith: kept seed 1 in {tmp_path / 'out'}",
+        "try 2 of 2, seed 1: looks like an armchair: 75 % of the views",
+        f"kept seed 1 in {tmp_path / 'out'}",
     ]
 
 
