@@ -205,6 +205,6 @@ def teacher_for(request: Request, device: torch.device) -> NeuralTeacher:
     """The teacher of a run. Small ones stay in memory for the next; of big ones the text encoders are let go."""
     if small_teacher_folder(request.teacher) is not None:
         return last_teacher(request.teacher, device)
-    teacher = load_teacher(request.teacher, device)
+    teacher = load_teacher(request.teacher, device, options=request.teacher_options)
     release_text_encoders(teacher, [request])
     return teacher

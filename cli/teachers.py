@@ -12,6 +12,7 @@ from sds.denoiser import NeuralTeacher
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher
 from sds.teachers.onnx_runtime import is_onnx_folder, load_onnx_teacher
+from sds.teachers.options import AS_IT_IS, TeacherOptions
 from sds.teachers.remote.client import RemoteTeacher
 
 EMBEDDED = "embedded"
@@ -30,7 +31,9 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def load_teacher(name: str, device: torch.device, allow_download: bool = True) -> NeuralTeacher:
+def load_teacher(
+    name: str, device: torch.device, allow_download: bool = True, options: TeacherOptions = AS_IT_IS
+) -> NeuralTeacher:
     """The embedded teacher, a folder of diffusers or of ONNX files, a repository of the hub, or one behind a port.
 
     Args:
@@ -38,21 +41,24 @@ def load_teacher(name: str, device: torch.device, allow_download: bool = True) -
         device: where it computes.
         allow_download: whether the user has named it just now. What a file names (the run.json of a folder that
             somebody else may have written) is only looked for on this machine, and no other is asked.
+        options: changes to the weights of a diffusers teacher, and how it computes.
 
-    Raises sds.teachers.folder.TeacherFolderError if there is no such teacher or it is broken, and
-    sds.teachers.remote.client.RemoteTeacherError if nothing answers at the port.
+    Raises UserError if another kind of teacher is to be changed, sds.teachers.folder.TeacherFolderError if there is no
+    such teacher or it is broken, and sds.teachers.remote.client.RemoteTeacherError if nothing answers at the port.
     """
     elsewhere = name.replace("\\", "/").startswith(("//", "http://")) and not LOOPBACK.fullmatch(name)
     if not allow_download and elsewhere:
         raise UserError(f"the run's teacher {name} is on another machine, which is not asked; name it in a new run")
+    small = small_teacher_folder(name)
+    if options != AS_IT_IS and (small is not None or name.startswith("http://") or is_onnx_folder(Path(name))):
+        raise UserError(f"{name} is no diffusers teacher; --teacher-lora and its like change those only")
     if name.startswith("http://"):
         return RemoteTeacher(name, device)
-    small = small_teacher_folder(name)
     if small is not None:
         return load_embedded_teacher(small, device=device)
     if is_onnx_folder(Path(name)):
         return load_onnx_teacher(name, device)
-    return load_diffusers_teacher(name, device, allow_download=allow_download and not Path(name).exists())
+    return load_diffusers_teacher(name, device, allow_download=allow_download, options=options)
 
 
 def small_teacher_folder(name: str) -> Path | None:

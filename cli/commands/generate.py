@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cli import numbers
 from cli.configuration import add_config_option
 from cli.output import LOG, add_json_option, tell, timed
+from cli.teacher_options import add_teacher_options
 
 if TYPE_CHECKING:  # loads torch
     from cli.scenes.batch import Job, Outcome
@@ -102,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="embedded (default), a diffusers folder, or ORG/NAME on the hub (only then is anything downloaded)",
     )
+    add_teacher_options(parser)
     how.add_argument("--preset", choices=("fast", "quality"), default="fast", help="about a minute, or several")
     how.add_argument(
         "--steps", type=numbers.steps, default=0, metavar="N", help="steps of each stage (default: the preset's)"
@@ -208,7 +210,7 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
         return []
     device = choose_device(options.device)
     with timed("loading the teacher"):
-        teacher = load_teacher(options.teacher, device)
+        teacher = load_teacher(options.teacher, device, options=jobs[0].request.teacher_options)
     if options.perp_neg and (teacher.knows_views or jobs[0].request.representation == "pixels"):
         raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
     outcomes, jobs = refused_among(jobs, teacher, options.anyway)
@@ -216,7 +218,7 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
         return outcomes
     if options.workers > 1:
         del teacher  # each process has its own
-        workplace = Workplace(options.teacher, device.type, options.overwrite)
+        workplace = Workplace(options.teacher, device.type, options.overwrite, jobs[0].request.teacher_options)
         return [*outcomes, *make_with_workers(jobs, workplace, options.workers)]
     release_text_encoders(teacher, [job.request for job in jobs])
     with watched(options.live) as live:
@@ -258,6 +260,12 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
             steps=options.steps,
             guidance_scale=options.guidance_scale,
             weighting=options.weighting or "",
+            teacher_config=options.teacher_config,
+            teacher_lora=tuple(options.teacher_lora),
+            teacher_word=tuple(options.teacher_word),
+            tiny_autoencoder=options.tiny_autoencoder,
+            compile=options.compile,
+            offload=options.offload,
             seed=options.seed,
         )
         for prompt in prompts

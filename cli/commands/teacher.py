@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from cli import numbers
+from cli.teacher_options import add_teacher_options, teacher_options_of
 
 SUMMARY = "let a big teacher answer at a port, for runs here or on a laptop"
 DESCRIPTION = """Loads a teacher once and answers questions at a port: several runs share it, and a laptop can sculpt
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
     )
+    add_teacher_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if small_teacher_folder(options.teacher) is not None:
         raise UserError("a small teacher runs anywhere by itself: serve a big one")
     device = choose_device(options.device)
-    teacher = load_teacher(options.teacher, device)
+    teacher = load_teacher(options.teacher, device, options=teacher_options_of(options))
     if isinstance(teacher, RemoteTeacher):
         raise UserError(f"{options.teacher} is a teacher behind a port already")
     with TeacherServer(teacher, device, options.host, options.port) as server:

@@ -95,7 +95,7 @@ def resume(
         if checkpoint is None and request.init:
             raise UserError(f"{folder.path} has not made its first step; begin it again, with --init and --overwrite")
         if teacher is None:
-            teacher = load_teacher(request.teacher, device, allow_download=False)
+            teacher = load_teacher(request.teacher, device, False, request.teacher_options)
             release_text_encoders(teacher, [request])
         finish(request, folder, teacher, device, checkpoint, live)
 

@@ -31,7 +31,8 @@ class LoadedObject:
 
     def teacher(self) -> NeuralTeacher:
         """Who judged it; a big one takes its time to load."""
-        return with_mind_made_up(load_teacher(self.request.teacher, self.device, allow_download=False), self.request)
+        request = self.request
+        return with_mind_made_up(load_teacher(request.teacher, self.device, False, request.teacher_options), request)
 
 
 def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:

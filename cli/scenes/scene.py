@@ -31,6 +31,7 @@ from sds.score import METHODS, WEIGHTINGS
 from sds.teachers.diffusers import DiffusersTeacher
 from sds.teachers.embedded import EmbeddedTeacher
 from sds.teachers.onnx_runtime import OnnxTeacher
+from sds.teachers.options import TeacherOptions
 
 ENCODINGS, PRESETS = ("grid", "hash"), ("fast", "quality")
 
@@ -61,6 +62,7 @@ class Request:
         steps: of each stage; 0 stands for the preset's.
         guidance_scale: None stands for the method's.
         weighting: of the noise levels, a name in `sds.score.WEIGHTINGS`; "" stands for the recipe's.
+        teacher_config, teacher_lora, teacher_word, tiny_autoencoder, compile, offload: see `teacher_options`.
         seed: of everything random; also which of the objects that the prompt may mean is made.
     """
 
@@ -78,12 +80,19 @@ class Request:
     steps: int = 0
     guidance_scale: float | None = None
     weighting: str = ""
+    teacher_config: str = ""
+    teacher_lora: tuple[str, ...] = ()
+    teacher_word: tuple[str, ...] = ()
+    tiny_autoencoder: str = ""
+    compile: bool = False
+    offload: bool = False
     seed: int = 0
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     """In a file, a wish that this version does not know is an error: it could not be met."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(self.stages))  # JSON knows lists only,
+        for name in ("stages", "teacher_lora", "teacher_word"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON knows lists only,
         if isinstance(self.placement, dict):  # and no dataclasses
             placement = Placement(tuple(self.placement["centre"]), self.placement["scale"])
             object.__setattr__(self, "placement", placement)
@@ -99,6 +108,8 @@ class Request:
         ):
             if chosen not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {chosen!r}")
+        if self.offload and self.method == "vsd":
+            raise ValueError("method vsd trains a copy of the teacher, which cannot be left in memory: no offload")
         if self.stages not in (COARSE_TO_FINE, ("nerf",), ("mesh",), ("pixels",)):
             raise ValueError(f"stages cannot be {self.stages!r}")
         if not 0 <= self.steps <= numbers.MOST_STEPS:
@@ -115,6 +126,18 @@ class Request:
     def representation(self) -> str:
         """The stage whose result is written."""
         return self.stages[-1]
+
+    @property
+    def teacher_options(self) -> TeacherOptions:
+        """What is changed about a big teacher, and how it computes."""
+        return TeacherOptions(
+            config=self.teacher_config,
+            loras=tuple(self.teacher_lora),
+            words=tuple(self.teacher_word),
+            tiny_autoencoder=self.tiny_autoencoder,
+            compiled=self.compile,
+            offload=self.offload,
+        )
 
     def recipe(self, stage: str) -> Recipe:
         """The preset's recipe of a stage with what the user changed."""

@@ -20,6 +20,7 @@ from typing import Any
 from cli.errors import expected, one_line
 from cli.output import bar
 from cli.scenes.batch import TRIES, Job, Outcome
+from sds.teachers.options import AS_IT_IS, TeacherOptions
 
 TOLD_EVERY = 0.5
 """Seconds between two reports of a process on where it is."""
@@ -33,11 +34,13 @@ class Workplace:
         teacher: the name of the teacher.
         device: "cpu" or "cuda".
         overwrite: whether other runs may be replaced.
+        options: of a big teacher.
     """
 
     teacher: str
     device: str
     overwrite: bool
+    options: TeacherOptions = AS_IT_IS
 
 
 @dataclass
@@ -198,7 +201,7 @@ def work(pipe: Connection, workplace: Workplace) -> None:
             error = ""
             try:
                 if teacher is None:
-                    teacher = load_teacher(workplace.teacher, device)
+                    teacher = load_teacher(workplace.teacher, device, options=workplace.options)
                 make(job, teacher, device, workplace.overwrite, Reporter(pipe))
             except Exception as raised:
                 kind = "" if isinstance(raised, expected()) else f"{type(raised).__name__}: "

@@ -6,7 +6,7 @@ A new architecture is one `connect_...` function and one row of `ARCHITECTURES`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,6 +23,8 @@ from torch import Tensor
 
 from sds.teachers.conditioning import ClassConditioner, Conditioner, NoConditioner, TextConditioner
 from sds.teachers.folder import TeacherFolder, TeacherFolderError
+from sds.teachers.learned_words import LearnedWord, teach
+from sds.teachers.lora_files import LoraFile, Named, add_factors
 from sds.teachers.text_encoding import Encoding, TextEncoder, load_text_encoder
 
 Told = Mapping[str, Tensor]
@@ -59,6 +61,9 @@ class Site:
         component: "unet" or "transformer".
         image_size: (height, width) of the teacher's images in pixels.
         device, dtype: of the network.
+        loras: what lies on the text encoders' weights: by their names, the factors and the file each comes from.
+        words: what the text encoders are taught.
+        widths: of the embeddings of the text encoders loaded so far.
     """
 
     folder: TeacherFolder
@@ -66,6 +71,9 @@ class Site:
     image_size: tuple[int, int]
     device: torch.device
     dtype: torch.dtype
+    loras: Sequence[tuple[LoraFile, Mapping[str, Named]]] = ()
+    words: Sequence[LearnedWord] = ()
+    widths: set[int] = field(default_factory=set)
 
     def require(self, holds: bool, problem: str) -> None:
         """Raises TeacherFolderError with ``problem`` unless ``holds``."""
@@ -73,8 +81,12 @@ class Site:
             raise TeacherFolderError(f"{self.folder.path / self.component}: {problem}")
 
     def encoder(self, suffix: str, **how: Any) -> TextEncoder:
-        """The text encoder of that suffix, see `load_text_encoder`."""
-        return load_text_encoder(self.folder, suffix, self.device, self.dtype, **how)
+        """The text encoder of that suffix, see `load_text_encoder`, with what the user lays on it."""
+        encoder = load_text_encoder(self.folder, suffix, self.device, self.dtype, **how)
+        for lora, parts in self.loras:
+            add_factors(encoder.network, parts.get(f"text_encoder{suffix}", {}), lora)
+        self.widths.add(encoder.network.get_input_embeddings().weight.shape[-1])
+        return teach(encoder, self.words)
 
     def text_conditioner(
         self, encode: Callable[[str], dict[str, Tensor]], widths: Mapping[str, int]

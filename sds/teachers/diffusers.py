@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
+    AutoencoderTiny,
     DDIMScheduler,
     DDPMScheduler,
     DEISMultistepScheduler,
@@ -46,9 +46,14 @@ from sds.precision import HALVES, computing_in, computing_type, type_for
 from sds.schedule import NoiseSchedule, Prediction, schedule_from_diffusers, tabulated_schedule, x0_from
 from sds.teachers.architectures import ARCHITECTURES, BEAR_FLOAT16, Connection, Site, denoisers
 from sds.teachers.conditioning import with_camera
-from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
-from sds.teachers.hub import UNUSED, find_teacher_folder
-from sds.teachers.image_codec import ImageCodec, LatentCodec, PixelCodec
+from sds.teachers.execution import compile_network, wait_in_memory
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming, link_boundary
+from sds.teachers.hub import UNUSED, find_component, find_teacher_folder
+from sds.teachers.image_codec import LAYOUTS, ImageCodec, LatentCodec, PixelCodec
+from sds.teachers.learned_words import read_word, require_all_fit
+from sds.teachers.lora_files import add_lora, read_lora
+from sds.teachers.options import AS_IT_IS, TeacherOptions
+from sds.teachers.single_file import is_single_file, open_single_file
 from sds.teachers.weights import load_network, public_values
 
 SCHEDULERS: Mapping[tuple[str, str], type[SchedulerMixin]] = {
@@ -71,7 +76,7 @@ SCHEDULERS: Mapping[tuple[str, str], type[SchedulerMixin]] = {
 }
 """Only the noise levels and the prediction type are read from a scheduler; which sampler it is does not matter."""
 
-AUTOENCODERS: Mapping[tuple[str, str], type[ModelMixin]] = {("diffusers", "AutoencoderKL"): AutoencoderKL}
+AUTOENCODERS: Mapping[tuple[str, str], type[ModelMixin]] = {("diffusers", kind.__name__): kind for kind in LAYOUTS}
 
 FAINTEST_IMAGE = 5e-3
 """The alpha at which a noise prediction still says something about the image. Schedules that end below it (DeepFloyd
@@ -198,32 +203,50 @@ def load_diffusers_teacher(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     allow_download: bool = False,
+    options: TeacherOptions = AS_IT_IS,
 ) -> DiffusersTeacher:
     """Loads a teacher. Nothing of the folder is executed or unpickled.
 
     Args:
-        folder_or_name: a folder, or the name of a hub repository.
+        folder_or_name: a folder, a file of weights (`sds.teachers.single_file`), or the name of a hub repository.
         device: where the networks run.
         dtype: type of the network, the text encoders and, if it bears it, the autoencoder; None chooses as
             `sds.precision.type_for`.
         allow_download: whether a hub repository that is not on this machine may be downloaded.
+        options: changes to the weights, and how it computes.
 
     Raises:
         TeacherFolderError: a one-line reason why the folder cannot be a teacher.
     """
     device = torch.device(device)
+    loras, words = [read_lora(name) for name in options.loras], [read_word(name) for name in options.words]
     half_is_enough = (dtype or type_for(device)) in HALVES
-    folder = find_teacher_folder(folder_or_name, allow_download, half_is_enough)
+    if is_single_file(folder_or_name):
+        folder = open_single_file(Path(folder_or_name), options.config, allow_download)
+    else:
+        folder = find_teacher_folder(folder_or_name, allow_download, half_is_enough)
     component = "transformer" if folder.has("transformer") else "unet"
     refuse_unknown_components(folder, {component, "scheduler", "vae", *TEXT_COMPONENTS, *UNUSED})
     schedule, prediction = load_schedule(folder)
     allowed = denoisers(folder, component)
     dtype = dtype or type_for(device, folder.choose(component, allowed) in BEAR_FLOAT16)
-    network = load_network(folder, component, allowed, dtype).to(device)
+    network = load_network(folder, component, allowed, dtype)
+    changes = [(lora, add_lora(network, component, lora)) for lora in loras]
+    if options.offload:
+        wait_in_memory(network, device)
+    else:
+        network.to(device)
     with blaming(folder.path, "its parts do not fit together"):
         codec = load_codec(folder, component, network, device)
-        site = Site(folder, component, codec.size, device, dtype)
+        if options.tiny_autoencoder:
+            codec = load_tiny_codec(options.tiny_autoencoder, codec, device, dtype, allow_download)
+        if options.offload and isinstance(codec, LatentCodec):
+            codec.in_tiles()
+        site = Site(folder, component, codec.size, device, dtype, changes, words)
         connection = ARCHITECTURES[type(network)](network, site)
+    require_all_fit(words, site.widths)
+    if options.compiled:
+        compile_network(network, device)
     return DiffusersTeacher(network, schedule, prediction, codec, connection)
 
 
@@ -304,6 +327,31 @@ def load_latent_codec(
         autoencoder.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=False, preserve_rng_state=False))
         autoencoder.enable_slicing()
     return LatentCodec(autoencoder, latent_size)
+
+
+def load_tiny_codec(
+    name: str, instead_of: PixelCodec | LatentCodec, device: torch.device, dtype: torch.dtype, allow_download: bool
+) -> LatentCodec:
+    """A distilled autoencoder (TAESD) in place of a teacher's own: a hundredth of its work, and softer pictures.
+
+    Args:
+        name: a folder with its configuration and weights, or a repository of the hub.
+        instead_of: the teacher's own border to images.
+        device, dtype: of the teacher.
+        allow_download: whether a repository that is not here may be downloaded.
+
+    Raises:
+        TeacherFolderError: if it is none, or its latents are not the teacher's.
+    """
+    path = find_component(name, allow_download)
+    lone = TeacherFolder(path.parent, link_boundary(path), {path.name: ["diffusers", AutoencoderTiny.__name__]})
+    autoencoder = load_network(lone, path.name, {("diffusers", AutoencoderTiny.__name__): AutoencoderTiny}, dtype)
+    codec = LatentCodec(autoencoder.to(device), instead_of.shape[1:])
+    if isinstance(instead_of, PixelCodec) or (codec.shape, codec.size) != (instead_of.shape, instead_of.size):
+        raise TeacherFolderError(
+            f"{name} makes latents of {codec.shape} from pictures of {codec.size}, the teacher takes {instead_of.shape}"
+        )
+    return codec
 
 
 def network_outputs(config: Mapping[str, Any]) -> int:

@@ -58,11 +58,13 @@ class TeacherFolder:
         path: the folder.
         boundary: links may lead to files below this folder, and to none outside it.
         index: the content of `model_index.json`.
+        checkpoint: a single file with the weights of the components, which the folder then only describes; or None.
     """
 
     path: Path
     boundary: Path
     index: Mapping[str, Any]
+    checkpoint: Path | None = None
 
     def has(self, component: str) -> bool:
         """Whether the index names a class for ``component`` (optional ones are listed as ``[null, null]``)."""
@@ -136,8 +138,9 @@ def open_teacher_folder(path: str | Path) -> TeacherFolder:
     """
     path = Path(path)
     if path.is_file():
-        advice = _advice(path)
-        raise TeacherFolderError(f"{path} is a single file; a teacher is a folder in the diffusers layout{advice}")
+        raise TeacherFolderError(
+            f"{path} is a single file; a teacher is a folder in the diffusers layout{advice(path)}"
+        )
     if not path.is_dir():
         raise TeacherFolderError(f"there is no folder {path}")
     if not (path / "model_index.json").exists():
@@ -157,7 +160,7 @@ def open_teacher_folder(path: str | Path) -> TeacherFolder:
     return TeacherFolder(path, folder.boundary, index)
 
 
-def _advice(path: Path) -> str:
+def advice(path: Path) -> str:
     """How a single file becomes a folder, if it can; read from its name and its header alone."""
     pipeline = "StableDiffusionPipeline"
     if path.suffix == ".safetensors":

@@ -15,13 +15,20 @@ DATA_FILES = re.compile(r"[\w.-]+\.(json|txt|safetensors)|spiece\.model")
 """The files of a component that a teacher is made of. Everything else, code and pickles among it, stays away."""
 
 
-def find_teacher_folder(name: str | Path, allow_download: bool = False, half_is_enough: bool = False) -> TeacherFolder:
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""How a repository is named."""
+
+
+def find_teacher_folder(
+    name: str | Path, allow_download: bool = False, half_is_enough: bool = False, weights: bool = True
+) -> TeacherFolder:
     """Opens a local folder, or else a copy of a hub repository in the local cache, or else downloads one.
 
     Args:
         name: a path, which always wins, or a repository's name, "owner/name".
         allow_download: whether the network may be used if neither is there.
         half_is_enough: whether half-precision copies of the weights are downloaded where there are such.
+        weights: whether weights are downloaded at all.
 
     Raises:
         TeacherFolderError: if nothing is found, nothing may be downloaded, or what is there is broken or unsafe.
@@ -30,10 +37,10 @@ def find_teacher_folder(name: str | Path, allow_download: bool = False, half_is_
     if path.exists():
         return open_teacher_folder(path)
     repository = str(name)
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repository):
+    if not REPOSITORY.fullmatch(repository):
         raise TeacherFolderError(f"there is no folder {name}")
     if allow_download:
-        return open_teacher_folder(downloaded(repository, half_is_enough))
+        return open_teacher_folder(downloaded(repository, half_is_enough, weights))
     try:
         cached = snapshot_download(repository, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -44,7 +51,25 @@ def find_teacher_folder(name: str | Path, allow_download: bool = False, half_is_
     return open_teacher_folder(cached)
 
 
-def downloaded(repository: str, half_is_enough: bool = False) -> Path:
+def find_component(name: str | Path, allow_download: bool = False) -> Path:
+    """A folder with the configuration and weights of one network: a local one, or a repository of the hub.
+
+    Raises:
+        TeacherFolderError: if there is none.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        if not (path / "config.json").is_file():
+            raise TeacherFolderError(f"{path} has no config.json: it must be the folder of one network")
+        return path
+    if not REPOSITORY.fullmatch(str(name)):
+        raise TeacherFolderError(f"there is no folder {name}")
+    wanted = ["config.json", "diffusion_pytorch_model.safetensors"]
+    with blaming(str(name), "is no folder here, and cannot be had from the hub"):
+        return Path(snapshot_download(str(name), allow_patterns=wanted, local_files_only=not allow_download))
+
+
+def downloaded(repository: str, half_is_enough: bool = False, weights: bool = True) -> Path:
     """The folder of a hub repository in the local cache; fetches what is missing, configurations and weights only.
 
     Raises:
@@ -53,6 +78,8 @@ def downloaded(repository: str, half_is_enough: bool = False) -> Path:
     with blaming(repository, "cannot be fetched from the hub"):
         index = checked_json(Path(hf_hub_download(repository, "model_index.json")))
         wanted = needed_files(index, HfApi().list_repo_files(repository), half_is_enough)
+        if not weights:
+            wanted = [file for file in wanted if not file.endswith(".safetensors")]
         return Path(snapshot_download(repository, allow_patterns=wanted))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderDC, AutoencoderKL, AutoencoderTiny, ModelMixin
 from torch import Tensor
 
 from sds.precision import HALVES, computing_type, learning_type
@@ -59,6 +59,27 @@ class PixelCodec:
         return (x + 1) / 2
 
 
+@dataclass(frozen=True)
+class LatentLayout:
+    """What differs from one kind of autoencoder to another.
+
+    Attributes:
+        latent: from what its `encode` returns to latents; of a distribution its mean.
+        channels_at: the entry of its configuration with the widths of its levels, each half as large as the one before.
+    """
+
+    latent: Callable[[Any], Tensor]
+    channels_at: str
+
+
+LAYOUTS: Mapping[type[ModelMixin], LatentLayout] = {
+    AutoencoderKL: LatentLayout(lambda encoded: encoded.latent_dist.mode(), "block_out_channels"),
+    AutoencoderDC: LatentLayout(lambda encoded: encoded.latent, "encoder_block_out_channels"),
+    AutoencoderTiny: LatentLayout(lambda encoded: encoded.latents, "encoder_block_out_channels"),
+}
+"""Autoencoders of teachers: variational ones, Sana's deep compression (Chen et al. 2024), TAESD's distilled ones."""
+
+
 class LatentCodec:
     """For a teacher that denoises the latents of a variational autoencoder (Rombach et al. 2022).
 
@@ -71,11 +92,11 @@ class LatentCodec:
     through, and back, so nothing that a step asks for is lost.
     """
 
-    def __init__(self, autoencoder: AutoencoderKL, latent_size: tuple[int, int]) -> None:
-        config = autoencoder.config
+    def __init__(self, autoencoder: Any, latent_size: tuple[int, int]) -> None:
+        config, self.layout = autoencoder.config, LAYOUTS[type(autoencoder)]
         self.autoencoder = autoencoder
         self.shape: tuple[int, int, int] = (config.latent_channels, *latent_size)
-        factor = 2 ** (len(config.block_out_channels) - 1)
+        factor = 2 ** (len(config[self.layout.channels_at]) - 1)
         self.size = (latent_size[0] * factor, latent_size[1] * factor)
         mean = config.get("latents_mean") or [config.get("shift_factor") or 0.0]
         deviation = config.get("latents_std") or [1.0]
@@ -86,13 +107,20 @@ class LatentCodec:
     def encode(self, image: Tensor) -> Tensor:
         """See `ImageCodec.encode`."""
         pixels = resized(image, self.size) * 2 - 1
-        mean = self._through(lambda x: self.autoencoder.encode(x).latent_dist.mode(), pixels)
+        mean = self._through(lambda x: self.layout.latent(self.autoencoder.encode(x)), pixels)
         return ((mean - self.shift) * self.scale).to(image.dtype)
 
     def decode(self, x: Tensor) -> Tensor:
         """See `ImageCodec.decode`."""
         pixels = self._through(lambda x: self.autoencoder.decode(x).sample, x / self.scale + self.shift)
         return ((pixels + 1) / 2).to(x.dtype)
+
+    def in_tiles(self, side: int = 512) -> None:
+        """Lets pictures larger than ``side`` pass in tiles that overlap: less memory, and nearly the same values."""
+        if max(self.size) > side:
+            factor = self.size[0] // self.shape[1]
+            self.autoencoder.tile_sample_min_size, self.autoencoder.tile_latent_min_size = side, side // factor
+            self.autoencoder.enable_tiling()
 
     def _through(self, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """What one half of the autoencoder makes of ``x``, in float32 or more."""

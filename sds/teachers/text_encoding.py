@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,7 +26,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
-from sds.teachers.weights import TRANSFORMERS_WEIGHTS, frozen, read_weights
+from sds.teachers.single_file import encoder_from, holds_encoder
+from sds.teachers.weights import TRANSFORMERS_WEIGHTS, frozen, kept_in_float32, read_weights
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class TextEncoder:
         tell_padding: whether the network is told which tokens are padding.
         length: prompts are padded, or cut, to this many tokens.
         lower_case: whether the teacher was trained on prompts in small letters.
+        taught: learned words, with the tokens that stand for each (`sds.teachers.learned_words`).
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -126,11 +128,14 @@ class TextEncoder:
     tell_padding: bool
     length: int
     lower_case: bool
+    taught: Mapping[str, str] = field(default_factory=dict)
 
     @torch.no_grad()
     def __call__(self, prompt: str) -> Encoding:
         """Encodes one prompt. Warns if its end does not fit."""
         prompt = prompt.lower().strip() if self.lower_case else prompt
+        for word, tokens in self.taught.items():
+            prompt = prompt.replace(word.lower() if self.lower_case else word, tokens)
         if len(self.tokenizer(prompt, truncation=False, verbose=False)["input_ids"]) > self.length:
             warnings.warn(f"only the first {self.length} tokens of the prompt are used: {prompt[:80]}...", stacklevel=2)
         tokens = self.tokenizer(
@@ -174,7 +179,22 @@ def load_text_encoder(
     kind = folder.choose(name, ENCODERS)
     config = folder.read_json(name, "config.json")
     known = {field: config[field] for field in kind.fields if field in config}
-    weights = read_weights(folder, name, TRANSFORMERS_WEIGHTS, dtype)
+    if folder.checkpoint is not None and holds_encoder(folder.checkpoint, kind.model_class):
+        with quiet_transformers():
+            network = encoder_from(folder.checkpoint, kind.model_class, known, dtype)
+    else:
+        network = build_encoder(folder, name, kind, known, dtype)
+    length = getattr(network.config, "max_position_embeddings", t5_length)
+    tokenizer = load_tokenizer(folder, f"tokenizer{suffix}", network.config.vocab_size)
+    return TextEncoder(tokenizer, frozen(network.to(device)), kind.takes_mask and tell_padding, length, lower_case)
+
+
+def build_encoder(
+    folder: TeacherFolder, name: str, kind: EncoderKind, known: Mapping[str, Any], dtype: torch.dtype
+) -> PreTrainedModel:
+    """A text encoder of the ``known`` values with the folder's weights."""
+    kept = kept_in_float32(kind.model_class, dtype)
+    weights = read_weights(folder, name, TRANSFORMERS_WEIGHTS, dtype, kept)
     place = folder.path / name
     with blaming(place, "config.json and weights do not make a text encoder"), quiet_transformers():
         # Without a path the library opens no file: configuration and weights are all it gets.
@@ -188,9 +208,7 @@ def load_text_encoder(
         )
     if report["missing_keys"]:
         raise TeacherFolderError(f"{place}: weights are missing, one is {min(report['missing_keys'])}")
-    length = getattr(network.config, "max_position_embeddings", t5_length)
-    tokenizer = load_tokenizer(folder, f"tokenizer{suffix}", network.config.vocab_size)
-    return TextEncoder(tokenizer, frozen(network.to(device)), kind.takes_mask and tell_padding, length, lower_case)
+    return network
 
 
 def load_tokenizer(folder: TeacherFolder, name: str, vocabulary: int) -> PreTrainedTokenizerBase:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from sds.precision import HALVES
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
+from sds.teachers.single_file import holds_autoencoder, network_from
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -57,7 +58,9 @@ def load_network(
     """
     network_class = folder.choose(component, allowed)
     config = folder.read_json(component, "config.json")
-    weights = read_weights(folder, component, DIFFUSERS_WEIGHTS, dtype)
+    if folder.checkpoint is not None and (component != "vae" or holds_autoencoder(folder.checkpoint)):
+        return frozen(network_from(folder.checkpoint, network_class, public_values(config), dtype))
+    weights = read_weights(folder, component, DIFFUSERS_WEIGHTS, dtype, kept_in_float32(network_class, dtype))
     place = folder.path / component
     with blaming(place, "config.json and weights do not make a network"):
         with init_empty_weights():
@@ -91,10 +94,21 @@ def public_values(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
-def read_weights(folder: TeacherFolder, component: str, stem: str, dtype: torch.dtype) -> dict[str, Tensor]:
+def kept_in_float32(network_class: type[nn.Module], dtype: torch.dtype) -> re.Pattern[str] | None:
+    """The names of weights that stay in float32 although the network is of ``dtype``, as its authors say; or None."""
+    always = getattr(network_class, "_keep_in_fp32_modules_strict", None) or ()
+    in_float16 = getattr(network_class, "_keep_in_fp32_modules", None) or ()
+    names = [*always, *(in_float16 if dtype is torch.float16 else ())] if dtype in HALVES else []
+    return re.compile(rf"(^|\.)({'|'.join(map(re.escape, names))})(\.|$)") if names else None
+
+
+def read_weights(
+    folder: TeacherFolder, component: str, stem: str, dtype: torch.dtype, kept: re.Pattern[str] | None = None
+) -> dict[str, Tensor]:
     """All tensors of a component, from one safetensors file or from the shards that an index lists.
 
-    A half-precision variant (``stem.fp16.safetensors``) is used if it is all there is, or enough.
+    A half-precision variant (``stem.fp16.safetensors``) is used if it is all there is, or enough. Weights whose names
+    have a part that ``kept`` finds become float32.
 
     Raises:
         TeacherFolderError: if there are only pickled weights, or none, or if a file is broken or outside the folder.
@@ -105,9 +119,9 @@ def read_weights(folder: TeacherFolder, component: str, stem: str, dtype: torch.
         single = f"{stem}{variant}.safetensors"
         index = f"{stem}.safetensors.index{variant}.json"
         if single in names:
-            return read_safetensors(folder, component, single, dtype)
+            return read_safetensors(folder, component, single, dtype, kept)
         if index in names:
-            return read_shards(folder, component, index, dtype)
+            return read_shards(folder, component, index, dtype, kept)
     pickled = sorted(name for name in names if name.endswith(PICKLED_ENDINGS))
     if pickled:
         raise TeacherFolderError(
@@ -119,7 +133,9 @@ def read_weights(folder: TeacherFolder, component: str, stem: str, dtype: torch.
     raise TeacherFolderError(f"{folder.path / component} has no {stem}.safetensors; is the folder complete?")
 
 
-def read_shards(folder: TeacherFolder, component: str, index: str, dtype: torch.dtype) -> dict[str, Tensor]:
+def read_shards(
+    folder: TeacherFolder, component: str, index: str, dtype: torch.dtype, kept: re.Pattern[str] | None
+) -> dict[str, Tensor]:
     """The tensors of all the files that a safetensors index lists."""
     weight_map = folder.read_json(component, index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -131,16 +147,19 @@ def read_shards(folder: TeacherFolder, component: str, index: str, dtype: torch.
                 f"{folder.path / component / index} lists '{name}', which is not the name of a safetensors file "
                 "beside it; it was not opened"
             )
-        weights |= read_safetensors(folder, component, name, dtype)
+        weights |= read_safetensors(folder, component, name, dtype, kept)
     return weights
 
 
-def read_safetensors(folder: TeacherFolder, component: str, name: str, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors of one safetensors file; those of a floating-point type as ``dtype``."""
+def read_safetensors(
+    folder: TeacherFolder, component: str, name: str, dtype: torch.dtype, kept: re.Pattern[str] | None
+) -> dict[str, Tensor]:
+    """The tensors of one safetensors file; those of a floating-point type as ``dtype``, or float32 if ``kept``."""
     path = folder.file(component, name)
     with blaming(path, "is broken or cut short; get it again"):
         tensors = load_file(path)
-    return {key: value.to(dtype) if value.is_floating_point() else value for key, value in tensors.items()}
+    types = {key: torch.float32 if kept and kept.search(key) else dtype for key in tensors}
+    return {key: value.to(types[key]) if value.is_floating_point() else value for key, value in tensors.items()}
 
 
 def with_current_names(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

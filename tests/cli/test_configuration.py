@@ -89,7 +89,8 @@ def test_the_command_says_so_in_one_line(capsys: pytest.CaptureFixture[str]):
 
 def test_a_request_survives_its_file(tmp_path: Path):
     request = Request('a "red" chair', method="vsd", seed=7, stages=("nerf",), guidance_scale=2.5, perp_neg=True)
-    for wanted in (request, Request("a mug")):
+    changed = Request("a mug", teacher="a.safetensors", teacher_config="b", teacher_lora=("c:0.5", "d"), offload=True)
+    for wanted in (request, Request("a mug"), changed):
         (tmp_path / "run.toml").write_text(toml_of(wanted))
         assert requests_of(options_of(["generate", "--config", str(tmp_path / "run.toml")])) == [wanted]
 

@@ -1,0 +1,58 @@
+"""The options of commands that load a big teacher, beside its name. Nothing here loads torch."""
+
+from __future__ import annotations
+
+import argparse
+
+from sds.teachers.options import TeacherOptions
+
+
+def add_teacher_options(parser: argparse.ArgumentParser) -> None:
+    """Let a command change a big teacher's weights, and say how it computes."""
+    big = parser.add_argument_group("big teachers")
+    big.add_argument(
+        "--teacher-config",
+        default="",
+        metavar="NAME",
+        help="what describes a teacher in one .safetensors file: a diffusers folder of its kind, whose weights are not "
+        "needed, or ORG/NAME on the hub, of which small files are fetched",
+    )
+    big.add_argument(
+        "--teacher-lora",
+        action="append",
+        default=[],
+        metavar="FILE[:SCALE]",
+        help="a LoRA on top of the teacher (.safetensors of diffusers, peft or kohya); may be repeated",
+    )
+    big.add_argument(
+        "--teacher-word",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a learned word for prompts (textual inversion, .safetensors); may be repeated",
+    )
+    big.add_argument(
+        "--tiny-autoencoder",
+        default="",
+        metavar="NAME",
+        help="a distilled autoencoder in place of the teacher's: a folder, or ORG/NAME on the hub "
+        "(madebyollin/taesd, taesdxl, taesd3, taef1); much faster, a little softer",
+    )
+    big.add_argument("--compile", action="store_true", help="compile the teacher: slow at the first step, then faster")
+    big.add_argument(
+        "--offload",
+        action="store_true",
+        help="for small cards: the teacher's weights wait in the computer's memory, large pictures go in tiles; slower",
+    )
+
+
+def teacher_options_of(options: argparse.Namespace) -> TeacherOptions:
+    """What the user chose of `add_teacher_options`."""
+    return TeacherOptions(
+        config=options.teacher_config,
+        loras=tuple(options.teacher_lora),
+        words=tuple(options.teacher_word),
+        tiny_autoencoder=options.tiny_autoencoder,
+        compiled=options.compile,
+        offload=options.offload,
+    )
