@@ -179,6 +179,7 @@ class CameraSampler:
         distance_jitter, field_of_view_jitter: relative half widths of uniform jitter around the default values.
         white_probability: share of white backgrounds; the others are random grays, or
         coloured_backgrounds: random colours.
+        together: so many cameras in a row look at the object evenly from around it, alike in all but azimuth.
     """
 
     size: int = 64
@@ -192,9 +193,12 @@ class CameraSampler:
     field_of_view_jitter: float = 0.0
     white_probability: float = 0.3
     coloured_backgrounds: bool = False
+    together: int = 1
 
     def __call__(self, count: int, generator: torch.Generator) -> Cameras:
-        """Draws `count` cameras on the generator's device."""
+        """Draws `count` cameras on the generator's device. Raises ValueError if it is no multiple of `together`."""
+        if self.together > 1:
+            return self._groups(count, generator)
 
         def uniform(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator, device=generator.device)
@@ -218,6 +222,15 @@ class CameraSampler:
             size=self.size,
             jitter=uniform(count, 3),
         )
+
+    def _groups(self, count: int, generator: torch.Generator) -> Cameras:
+        if count % self.together:
+            raise ValueError(f"{count} cameras cannot be drawn {self.together} together")
+        groups = count // self.together
+        first = replace(self, together=1)(groups, generator)
+        chosen = first[torch.arange(groups, device=generator.device).repeat_interleave(self.together)]
+        turns = torch.arange(self.together, device=generator.device) * (2 * math.pi / self.together)
+        return replace(chosen, azimuth=(chosen.azimuth + turns.repeat(groups)) % (2 * math.pi))
 
 
 def turntable(count: int, elevation: float = math.radians(15.0), size: int = 64, background: float = 1.0) -> Cameras:

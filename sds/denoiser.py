@@ -79,6 +79,11 @@ class Condition:
         return Condition({name: torch.cat([condition.tensors[name] for condition in conditions]) for name in names})
 
 
+def views_together(teacher: object) -> int:
+    """How many pictures in a row a teacher takes for views of one object, all at one noise level; 1 for most."""
+    return int(getattr(teacher, "views_together", 1))
+
+
 def require_prompts(prompts: Sequence[str]) -> None:
     """Raises ValueError for a bare string, which would be read letter by letter, and for what is no text."""
     if isinstance(prompts, str):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sds.checkpoint import CheckpointError, require_form, restore_module, restore_optimizer
 from sds.critic import Critic
-from sds.denoiser import Teacher
+from sds.denoiser import Teacher, views_together
 from sds.guidance import Guidance, PromptConditions
 from sds.precision import Descent
 from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
@@ -168,7 +168,7 @@ class ScoreDistillation:
         x = self.teacher.encode(image_of(rendering))
         conditions = self.told(draw)
 
-        t = settings.times.sample(len(x), self.progress, self.rng)
+        t = settings.times.sample(len(x), self.progress, self.rng, views_together(self.teacher))
         noise = torch.randn(x.shape, generator=self.rng).to(x)
         score = score_gradient(
             self.teacher,

@@ -54,8 +54,15 @@ class TimeRange:
             if not 0 <= low <= high <= 1:
                 raise ValueError(f"times must satisfy 0 <= lowest <= highest <= 1, not {low} and {high}")
 
-    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
-        """``count`` times, float64, one from each of ``count`` equal parts of the range, in random order."""
+    def sample(self, count: int, progress: float, generator: torch.Generator, together: int = 1) -> Tensor:
+        """``count`` times, float64, one from each of ``count`` equal parts of the range, in random order.
+
+        With ``together`` above 1 so many in a row are the same. Raises ValueError if ``count`` is no multiple of it.
+        """
+        if together > 1:
+            if count % together:
+                raise ValueError(f"{count} images cannot share their noise levels in groups of {together}")
+            return self.sample(count // together, progress, generator).repeat_interleave(together)
         low, high = self.lowest(progress), self.highest(progress)
         part = torch.randperm(count, generator=generator)
         within = torch.rand(count, dtype=torch.float64, generator=generator)

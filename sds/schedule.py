@@ -200,8 +200,10 @@ def tabulated_schedule(alphas_cumprod: Tensor) -> NoiseSchedule:
     return NoiseSchedule(coefficients, lambda t: t * last)
 
 
-def schedule_from_diffusers(scheduler: Any) -> NoiseSchedule:
+def schedule_from_diffusers(scheduler: Any, tokens: int | None = None) -> NoiseSchedule:
     """The continuous schedule behind a diffusers scheduler: flow matching, or a table of ``alphas_cumprod``.
+
+    A scheduler that shifts its noise levels with the size of the picture needs to know its ``tokens``.
 
     Raises ValueError for a scheduler that is neither.
     """
@@ -209,13 +211,27 @@ def schedule_from_diffusers(scheduler: Any) -> NoiseSchedule:
     if table is not None:
         return tabulated_schedule(table)
     if "FlowMatch" in type(scheduler).__name__:
+        shift = float(scheduler.config.shift)
         if scheduler.config.get("use_dynamic_shifting", False):
-            raise ValueError(
-                "the scheduler shifts its noise levels with the image size (use_dynamic_shifting); "
-                "set it to false in scheduler_config.json and choose a fixed 'shift'"
-            )
-        return flow_schedule(float(scheduler.config.shift), int(scheduler.config.num_train_timesteps))
+            if tokens is None:
+                raise ValueError(
+                    "the scheduler shifts its noise levels with the image size (use_dynamic_shifting); say how many "
+                    "tokens an image has, or set it to false in scheduler_config.json and choose a fixed 'shift'"
+                )
+            shift = shift_for(scheduler.config, tokens)
+        return flow_schedule(shift, int(scheduler.config.num_train_timesteps))
     raise ValueError(f"{type(scheduler).__name__} has no alphas_cumprod and does no flow matching: use a DDPM-like one")
+
+
+def shift_for(config: Any, tokens: int) -> float:
+    """By how much a diffusers flow-matching scheduler shifts its noise levels for images of so many tokens.
+
+    Linear in the number of tokens between the two sizes that its configuration names, or exponential in that.
+    """
+    low, high = float(config.base_shift), float(config.max_shift)
+    fewest, most = int(config.base_image_seq_len), int(config.max_image_seq_len)
+    mu = low + (high - low) * (tokens - fewest) / (most - fewest)
+    return math.exp(mu) if config.get("time_shift_type", "exponential") == "exponential" else mu
 
 
 def require_prediction(prediction: Prediction) -> None:

@@ -89,6 +89,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("nerf", "mesh", "pixels"),
         help="one stage alone: a field, a mesh, or a flat image",
     )
+    how.add_argument(
+        "--image",
+        type=Path,
+        metavar="FILE",
+        help="a picture of an object, which is made, by a teacher that is told pictures (a Zero123); transparent "
+        "around the object, or before one colour",
+    )
+    how.add_argument("--image-mask", type=Path, metavar="FILE", help="a picture that is white where the object is")
+    how.add_argument(
+        "--image-elevation",
+        type=numbers.number(-90, 90),
+        default=5.0,
+        metavar="DEGREES",
+        help="above the horizon from which the picture was taken (default: 5)",
+    )
     how.add_argument("--init", type=Path, metavar="FILE", help="a mesh to begin with: the prompt refines it")
     how.add_argument("--retexture", action="store_true", help="leave the shape of --init alone, give it new colours")
     how.add_argument(
@@ -240,6 +255,8 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
     from representations.assets.reading import load_mesh
 
     prompts = [numbers.checked_prompt(prompt) for prompt in (*options.prompts, *prompts_of(options.prompts_file))]
+    if options.image is not None and not prompts:
+        prompts = [numbers.checked_prompt(options.image.stem)]
     stages = stages_asked_for(options)
     initial = load_mesh(options.init) if options.init is not None else None
     if initial is not None and not options.retexture:
@@ -252,6 +269,9 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
             method=options.method,
             stages=stages,
             encoding=options.encoding,
+            image=str(options.image.resolve()) if options.image else "",
+            image_mask=str(options.image_mask.resolve()) if options.image_mask else "",
+            image_elevation=options.image_elevation,
             init=str(options.init.resolve()) if options.init else "",
             retexture=options.retexture,
             placement=placement_of(initial) if initial is not None else None,

@@ -1,6 +1,7 @@
 """A prompt becomes an object.
 
 ===================  ===============================================================================
+`photo`              a picture that the object shall look like
 `recipes`            what a run does by default, by its preset and the size of its teacher
 `scene`              from a request to a representation, a teacher and a method
 `initial_mesh`       a file of the user's as what a mesh stage begins with

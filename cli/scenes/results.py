@@ -26,7 +26,7 @@ from representations.cameras import Cameras, turntable
 from representations.geometry.mesh import MeshError, standing
 from representations.images.pixels import PixelImage
 from representations.solid import Solid
-from sds.denoiser import Teacher
+from sds.denoiser import Teacher, views_together
 from sds.guidance import Guidance, PromptConditions
 from sds.sampling import sample
 from sds.teachers.embedded import EmbeddedTeacher
@@ -125,18 +125,21 @@ def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:
     if views == 0:
         print("scoresmith: the preview shows nothing by the teacher itself: it would take too long", file=sys.stderr)
         return torch.ones(count, 3, 8, 8)
+    together = views_together(teacher)
+    views = max(views // together, 1) * together
     shown = PromptConditions(told.conditional[:views], told.unconditional[:views])
-    drawn = sample(teacher, shown, guidance, torch.Generator().manual_seed(0), steps, at_once=1).cpu()
+    drawn = sample(teacher, shown, guidance, torch.Generator().manual_seed(0), steps, at_once=together).cpu()
     return torch.cat([drawn, drawn.new_ones(count - views, *drawn.shape[1:])])
 
 
 def seconds_of_a_step(teacher: Teacher, told: PromptConditions, guidance: Guidance) -> float:
     """How long a teacher takes for one step of one view; the second time, when everything is in place."""
+    together = views_together(teacher)
     for _ in range(2):
         begun = time.monotonic()
-        first = PromptConditions(told.conditional[:1], told.unconditional[:1])
+        first = PromptConditions(told.conditional[:together], told.unconditional[:together])
         sample(teacher, first, guidance, torch.Generator().manual_seed(0), steps=1).cpu()
-    return time.monotonic() - begun
+    return (time.monotonic() - begun) / together
 
 
 def affordable(seconds: float, views: int) -> tuple[int, int]:

@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 import torch
 
 from cli import numbers
+from cli.errors import UserError
 from cli.scenes.initial_mesh import Placement, begin_with_asset, read_initial_mesh
+from cli.scenes.photo import LikeThePhoto, Photo, read_photo
 from cli.scenes.recipes import FieldRecipe, MeshRecipe, Recipe, field_recipe, mesh_recipe
 from cli.teachers import EMBEDDED, small_teacher_folder
 from representations.cameras import Cameras, CameraSampler
@@ -23,7 +25,7 @@ from representations.surfaces.distance_grid import DistanceGrid
 from representations.surfaces.fixed_shape import FixedShape
 from representations.surfaces.mesh_field import MeshField, MeshPenaltyWeights, begin_with
 from sds.critic import Critic, CriticSettings
-from sds.denoiser import NeuralTeacher, Teacher, View
+from sds.denoiser import NeuralTeacher, Teacher, View, views_together
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import PromptConditions
 from sds.prompts import BAD_IMAGE, Directions, PerpNeg, PromptSet, condition_for
@@ -54,6 +56,9 @@ class Request:
         stages: what is optimised, one after the other, each beginning with what the one before it has made: "nerf",
             "mesh" or "pixels".
         encoding: of a radiance field and of a texture, "grid" or "hash".
+        image: a picture whose object is to be made, by a teacher that is told pictures, or "".
+        image_mask: a picture that is white where that object is, or "".
+        image_elevation: degrees above the horizon from which the picture was taken.
         init: a mesh file that the mesh stage begins with, or "".
         retexture: whether that mesh keeps its shape and is only given new colours.
         placement: where that mesh was, which is where the result is put; None: on the floor, as large as its kind.
@@ -72,6 +77,9 @@ class Request:
     method: str = "sds"
     stages: tuple[str, ...] = COARSE_TO_FINE
     encoding: str = "grid"
+    image: str = ""
+    image_mask: str = ""
+    image_elevation: float = 5.0
     init: str = ""
     retexture: bool = False
     placement: Placement | None = None
@@ -108,6 +116,10 @@ class Request:
         ):
             if chosen not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {chosen!r}")
+        if not -90 <= self.image_elevation <= 90:
+            raise ValueError(f"image_elevation must lie between -90 and 90 degrees, not {self.image_elevation}")
+        if self.image and self.representation == "pixels":
+            raise ValueError("an image is of a thing in space: stages cannot be pixels")
         if self.offload and self.method == "vsd":
             raise ValueError("method vsd trains a copy of the teacher, which cannot be left in memory: no offload")
         if self.stages not in (COARSE_TO_FINE, ("nerf",), ("mesh",), ("pixels",)):
@@ -150,11 +162,17 @@ class Request:
             recipe = field_recipe(self.method, self.preset, small)
         if self.steps:
             recipe = replace(recipe, steps=self.steps)
+        if self.image:
+            recipe = replace(recipe, guidance=replace(recipe.guidance, scale=STABLE_ZERO123_GUIDANCE))
         if self.guidance_scale is not None:
             recipe = replace(recipe, guidance=replace(recipe.guidance, scale=self.guidance_scale))
         if self.weighting:
             recipe = replace(recipe, weighting=self.weighting)
         return recipe
+
+
+STABLE_ZERO123_GUIDANCE = 3.0
+"""Teachers that are told a picture need little, as its authors advise."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +189,11 @@ class Stage:
     name: str
     recipe: Recipe
     teacher: NeuralTeacher | None
+
+    @property
+    def together(self) -> int:
+        """How many pictures in a row are views of one object to the teacher."""
+        return views_together(self.teacher)
 
     def size(self, times_the_teachers: int) -> int:
         """Pixels along one side of a picture: the recipe's, or a multiple of the teacher's."""
@@ -229,7 +252,10 @@ def build_scene(
     recipe = stage.recipe
     torch.manual_seed(request.seed)
     assert stage.teacher is not None
+    if stage.together > 1 and (stage.name == "pixels" or request.method == "vsd"):
+        raise UserError("this teacher sees several views of an object together: no flat pictures, and no method vsd")
     teacher = with_mind_made_up(stage.teacher, request)
+    photo = shown_photo(request, teacher)
     prompts = prompts_of(request, teacher)
     generator = build_generator(request, stage).to(device)
     if isinstance(generator, MeshField) and not restored:
@@ -241,6 +267,8 @@ def build_scene(
             return condition_for(teacher, prompts, draw, len(draw), critic)
         return condition_for(teacher, prompts, None, draw, critic)
 
+    elevation = math.radians(request.image_elevation)
+    terms = [LikeThePhoto(generator, photo, elevation, stage.size(2), device)] if photo is not None else []
     groups = generator.parameter_groups()
     distillation = ScoreDistillation(
         generator,
@@ -249,7 +277,7 @@ def build_scene(
         torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True),
         Settings(
             steps=recipe.steps,
-            batch_size=recipe.batch_size,
+            batch_size=-(-recipe.batch_size // stage.together) * stage.together,
             method=METHODS[request.method],
             guidance=recipe.guidance,
             weighting=WEIGHTINGS[recipe.weighting],
@@ -259,8 +287,28 @@ def build_scene(
         ),
         critic=critic,
         penalty=getattr(generator, "penalty", None),
+        terms=terms,
     )
     return Scene(stage.name, generator, distillation, recipe, prompts, teacher)
+
+
+def shown_photo(request: Request, teacher: Teacher) -> Photo | None:
+    """The user's picture, which the teacher has now been shown; None if there is none.
+
+    Raises UserError if the teacher is not told pictures, or is told nothing else.
+    """
+    sees = isinstance(teacher, DiffusersTeacher) and teacher.sees_pictures
+    if not request.image:
+        if sees:
+            raise UserError("this teacher is told a picture, and draws other views of it: generate --image FILE")
+        return None
+    if not isinstance(teacher, DiffusersTeacher) or not sees:
+        raise UserError(
+            "--image needs a teacher that draws other views of a picture: --teacher FOLDER with a Zero123 in it"
+        )
+    photo = read_photo(Path(request.image), Path(request.image_mask) if request.image_mask else None)
+    teacher.show(photo.image, math.radians(request.image_elevation))
+    return photo
 
 
 def prompts_of(request: Request, teacher: Teacher) -> PromptSet:
@@ -304,7 +352,7 @@ def _nerf(request: Request, stage: Stage) -> NeRF:
     assert isinstance(recipe, FieldRecipe)
     return NeRF(
         _field(request.encoding, recipe.grid),
-        CameraSampler(size=stage.size(2)),
+        CameraSampler(size=stage.size(2), together=stage.together),
         Marching(step=2 / recipe.samples),
         PenaltyWeights(roughness=recipe.roughness, opacity_entropy=recipe.opacity_entropy),
     )
@@ -317,7 +365,7 @@ def _mesh(request: Request, stage: Stage) -> MeshField:
     return MeshField(
         FixedShape() if request.retexture else DistanceGrid(cells, recipe.shape_rate),
         _field(request.encoding, recipe.texture_grid),
-        CameraSampler(size=stage.size(3)),
+        CameraSampler(size=stage.size(3), together=stage.together),
         MeshPenaltyWeights(recipe.laplacian, recipe.normals, roughness=recipe.roughness),
     )
 

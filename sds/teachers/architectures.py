@@ -5,98 +5,38 @@ A new architecture is one `connect_...` function and one row of `ARCHITECTURES`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from diffusers import (
+    AuraFlowTransformer2DModel,
     DiTTransformer2DModel,
+    FluxTransformer2DModel,
+    Lumina2Transformer2DModel,
     ModelMixin,
     PixArtTransformer2DModel,
+    SanaTransformer2DModel,
     SD3Transformer2DModel,
     UNet2DConditionModel,
     UNet2DModel,
+    ZImageTransformer2DModel,
 )
 from torch import Tensor
 
-from sds.teachers.conditioning import ClassConditioner, Conditioner, NoConditioner, TextConditioner
-from sds.teachers.folder import TeacherFolder, TeacherFolderError
-from sds.teachers.learned_words import LearnedWord, teach
-from sds.teachers.lora_files import LoraFile, Named, add_factors
-from sds.teachers.text_encoding import Encoding, TextEncoder, load_text_encoder
-
-Told = Mapping[str, Tensor]
-"""The tensors of a condition, floating-point ones in the network's type."""
-
-Call = Callable[[Any, Tensor, Tensor, Told], Tensor]
-"""(network, x_t, timestep of shape (batch,), told) -> the network's output, shape (batch, channels, height, width)."""
-
-CAMERA_NUMBERS = 16
-"""A UNet whose class embedding projects this many numbers is told the camera, see `conditioning.camera_numbers`."""
-
-
-@dataclass(frozen=True)
-class Connection:
-    """A network with all that is needed to ask it something.
-
-    Attributes:
-        call: how it is called.
-        prompts: makes conditions from prompts.
-        told_camera: whether the conditions need "camera" added.
-    """
-
-    call: Call
-    prompts: Conditioner
-    told_camera: bool = False
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a network comes from and where it runs.
-
-    Attributes:
-        folder: the teacher's folder.
-        component: "unet" or "transformer".
-        image_size: (height, width) of the teacher's images in pixels.
-        device, dtype: of the network.
-        loras: what lies on the text encoders' weights: by their names, the factors and the file each comes from.
-        words: what the text encoders are taught.
-        widths: of the embeddings of the text encoders loaded so far.
-    """
-
-    folder: TeacherFolder
-    component: str
-    image_size: tuple[int, int]
-    device: torch.device
-    dtype: torch.dtype
-    loras: Sequence[tuple[LoraFile, Mapping[str, Named]]] = ()
-    words: Sequence[LearnedWord] = ()
-    widths: set[int] = field(default_factory=set)
-
-    def require(self, holds: bool, problem: str) -> None:
-        """Raises TeacherFolderError with ``problem`` unless ``holds``."""
-        if not holds:
-            raise TeacherFolderError(f"{self.folder.path / self.component}: {problem}")
-
-    def encoder(self, suffix: str, **how: Any) -> TextEncoder:
-        """The text encoder of that suffix, see `load_text_encoder`, with what the user lays on it."""
-        encoder = load_text_encoder(self.folder, suffix, self.device, self.dtype, **how)
-        for lora, parts in self.loras:
-            add_factors(encoder.network, parts.get(f"text_encoder{suffix}", {}), lora)
-        self.widths.add(encoder.network.get_input_embeddings().weight.shape[-1])
-        return teach(encoder, self.words)
-
-    def text_conditioner(
-        self, encode: Callable[[str], dict[str, Tensor]], widths: Mapping[str, int]
-    ) -> TextConditioner:
-        """A conditioner; its tensors have the ``widths`` that the network takes, checked on the null prompt."""
-        conditioner = TextConditioner(encode)
-        for name, width in widths.items():
-            found = conditioner.row("")[name].shape[-1]
-            self.require(found == width, f"the text encoders give '{name}' {found} wide, the network takes {width}")
-        return conditioner
+from sds.teachers.conditioning import CAMERA_NUMBERS, ClassConditioner, NoConditioner
+from sds.teachers.connection import Connection, Site, Told, all_encoders, beside, pooled
+from sds.teachers.flow_transformers import (
+    connect_aura_flow,
+    connect_flux,
+    connect_lumina,
+    connect_sana,
+    connect_z_image,
+    packed_channels,
+)
+from sds.teachers.folder import TeacherFolder
+from sds.teachers.multi_view import PUBLISHED_NAME, MultiViewUNet, connect_multi_view
 
 
 def connect_unet(network: UNet2DModel, site: Site) -> Connection:
@@ -153,7 +93,7 @@ def connect_text_unet(network: UNet2DConditionModel, site: Site) -> Connection:
     )
     site.require(addition in (None, "text", "text_time"), f"addition_embed_type '{addition}' is not supported")
     site.require(config.encoder_hid_dim_type in (None, "text_proj"), "image prompts are not supported")
-    site.require(config.time_cond_proj_dim is None, "networks told a guidance scale (distilled ones) are not supported")
+    site.require(config.time_cond_proj_dim is None, "told its guidance, it is a distilled student: name its teacher")
     site.require(
         not told_camera or (config.projection_class_embeddings_input_dim == CAMERA_NUMBERS and addition is None),
         f"a projected class embedding must take the camera's {CAMERA_NUMBERS} numbers",
@@ -200,7 +140,7 @@ def connect_sd3(network: SD3Transformer2DModel, site: Site) -> Connection:
     config = network.config
     encoders = all_encoders(site, ("", "_2"))
     site.require(len(encoders) == 2, "Stable Diffusion 3 needs text_encoder and text_encoder_2")
-    t5 = all_encoders(site, ("_3",), t5_length=256, tell_padding=False)
+    t5 = all_encoders(site, ("_3",), length=256, tell_padding=False)
 
     def encode(prompt: str) -> dict[str, Tensor]:
         encodings = [encoder(prompt) for encoder in encoders]
@@ -223,7 +163,7 @@ def connect_sd3(network: SD3Transformer2DModel, site: Site) -> Connection:
 def connect_pixart(network: PixArtTransformer2DModel, site: Site) -> Connection:
     """PixArt-alpha and -sigma (Chen et al. 2024): one T5 encoder with its mask, and for alpha the image size."""
     sigma = site.folder.index.get("_class_name") == "PixArtSigmaPipeline"
-    encoder = site.encoder("", t5_length=300 if sigma else 120, lower_case=True)
+    encoder = site.encoder("", length=300 if sigma else 120, lower_case=True)
     height, width = site.image_size
 
     def encode(prompt: str) -> dict[str, Tensor]:
@@ -245,33 +185,35 @@ def connect_pixart(network: PixArtTransformer2DModel, site: Site) -> Connection:
     return Connection(call, site.text_conditioner(encode, {"text": network.config.caption_channels}))
 
 
-def all_encoders(site: Site, suffixes: Sequence[str], **how: Any) -> list[TextEncoder]:
-    """The text encoders of those suffixes that the folder has."""
-    return [site.encoder(suffix, **how) for suffix in suffixes if site.folder.has(f"text_encoder{suffix}")]
-
-
-def beside(encodings: Sequence[Encoding]) -> Tensor:
-    """The penultimate states of several encoders beside each other: (tokens, sum of widths)."""
-    return torch.cat([encoding.penultimate for encoding in encodings], dim=-1)
-
-
-def pooled(encodings: Sequence[Encoding]) -> Tensor:
-    """The pooled vectors of several encoders, one after another."""
-    vectors = [encoding.pooled for encoding in encodings if encoding.pooled is not None]
-    if len(vectors) < len(encodings):
-        raise TeacherFolderError("a text encoder has no pooled output, which this network needs")
-    return torch.cat(vectors)
-
-
 ARCHITECTURES: Mapping[type[ModelMixin], Callable[[Any, Site], Connection]] = {
     UNet2DModel: connect_unet,
     UNet2DConditionModel: connect_text_unet,
     DiTTransformer2DModel: connect_dit,
     PixArtTransformer2DModel: connect_pixart,
     SD3Transformer2DModel: connect_sd3,
+    FluxTransformer2DModel: connect_flux,
+    SanaTransformer2DModel: connect_sana,
+    Lumina2Transformer2DModel: connect_lumina,
+    AuraFlowTransformer2DModel: connect_aura_flow,
+    ZImageTransformer2DModel: connect_z_image,
+    MultiViewUNet: connect_multi_view,
 }
 
-BEAR_FLOAT16 = frozenset({UNet2DConditionModel, DiTTransformer2DModel, PixArtTransformer2DModel, SD3Transformer2DModel})
+LATENT_CHANNELS: Mapping[type[ModelMixin], Callable[[Any], int]] = {FluxTransformer2DModel: packed_channels}
+"""How many channels of a picture a network takes, where that is not the ``in_channels`` of its configuration."""
+
+USUAL_SIZE: Mapping[type[ModelMixin], int] = {FluxTransformer2DModel: 64, ZImageTransformer2DModel: 64}
+"""Latents along one side where a configuration names no size, since the network was trained at many: 512 pixels."""
+
+BEAR_FLOAT16 = frozenset(
+    {
+        UNet2DConditionModel,
+        MultiViewUNet,
+        DiTTransformer2DModel,
+        PixArtTransformer2DModel,
+        SD3Transformer2DModel,
+    }
+)
 """The networks that are published and used in float16."""
 
 LEGACY_TRANSFORMERS: Mapping[str, type[ModelMixin]] = {
@@ -284,6 +226,7 @@ LEGACY_TRANSFORMERS: Mapping[str, type[ModelMixin]] = {
 def denoisers(folder: TeacherFolder, component: str) -> Mapping[tuple[str, str], type[ModelMixin]]:
     """What may stand as ``component`` ("unet" or "transformer") in the folder's `model_index.json`."""
     table = {("diffusers", network_class.__name__): network_class for network_class in ARCHITECTURES}
+    table[PUBLISHED_NAME] = table.pop(("diffusers", MultiViewUNet.__name__))
     if folder.index.get(component) == ["diffusers", "Transformer2DModel"]:
         norm = str(folder.read_json(component, "config.json").get("norm_type"))
         if norm in LEGACY_TRANSFORMERS:

@@ -178,6 +178,10 @@ def with_camera(condition: Condition, view: View | None) -> Condition:
     return Condition({**condition.tensors, "camera": camera.to(like)})
 
 
+CAMERA_NUMBERS = 16
+"""A UNet whose class embedding projects this many numbers is told the camera, see `camera_numbers`."""
+
+
 def camera_numbers(view: View) -> Tensor:
     """The camera-to-world matrix, row by row, of a camera on the unit sphere that looks at the origin: (batch, 16).
 

@@ -3,7 +3,7 @@
 What is supported (`ARCHITECTURES` and `SCHEDULERS` are the tables):
 
 * UNets without text (unconditional, or told a class), UNets with CLIP or T5 (Stable Diffusion 1 and 2, SDXL, the first
-  stage of DeepFloyd IF), DiT, PixArt and Stable Diffusion 3;
+  stage of DeepFloyd IF), DiT, PixArt, Stable Diffusion 3, Flux.1, Sana, Lumina 2, AuraFlow and Z-Image;
 * cameras: a UNet whose class embedding projects 16 numbers is told the camera-to-world matrix
   (`conditioning.camera_numbers`) and so `knows_views`; all others are told the view in words (`sds.prompts`);
 * float32 on the CPU, bfloat16 on CUDA cards that have it, else float16 where the network is known to bear it.
@@ -13,6 +13,8 @@ Checked against diffusers' own schedulers with small networks.
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -43,9 +45,10 @@ from torch.utils.checkpoint import checkpoint
 
 from sds.denoiser import Condition, View, require_prompts
 from sds.precision import HALVES, computing_in, computing_type, type_for
-from sds.schedule import NoiseSchedule, Prediction, schedule_from_diffusers, tabulated_schedule, x0_from
-from sds.teachers.architectures import ARCHITECTURES, BEAR_FLOAT16, Connection, Site, denoisers
+from sds.schedule import NoiseSchedule, Prediction, flow_schedule, schedule_from_diffusers, tabulated_schedule, x0_from
+from sds.teachers.architectures import ARCHITECTURES, BEAR_FLOAT16, LATENT_CHANNELS, USUAL_SIZE, denoisers
 from sds.teachers.conditioning import with_camera
+from sds.teachers.connection import Connection, Site
 from sds.teachers.execution import compile_network, wait_in_memory
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming, link_boundary
 from sds.teachers.hub import UNUSED, find_component, find_teacher_folder
@@ -53,6 +56,7 @@ from sds.teachers.image_codec import LAYOUTS, ImageCodec, LatentCodec, PixelCode
 from sds.teachers.learned_words import read_word, require_all_fit
 from sds.teachers.lora_files import add_lora, read_lora
 from sds.teachers.options import AS_IT_IS, TeacherOptions
+from sds.teachers.picture_conditioned import PROJECTIONS, PictureConditioner, connect_picture, projection_of
 from sds.teachers.single_file import is_single_file, open_single_file
 from sds.teachers.weights import load_network, public_values
 
@@ -75,6 +79,22 @@ SCHEDULERS: Mapping[tuple[str, str], type[SchedulerMixin]] = {
     )
 }
 """Only the noise levels and the prediction type are read from a scheduler; which sampler it is does not matter."""
+
+STUDENT = (
+    "this is a distilled student (LCM, TCD), which was trained at a few noise levels and with its guidance built in: "
+    "it has no score to give; name the model that it was distilled from"
+)
+
+UNSCORABLE_SCHEDULERS = {
+    **dict.fromkeys(("LCMScheduler", "TCDScheduler", "FlowMatchLCMScheduler"), STUDENT),
+    **dict.fromkeys(
+        ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"),
+        "its network is told and returns images scaled in EDM's way, which is not supported",
+    ),
+}
+
+NAMES_OF_STUDENTS = re.compile(r"turbo|lightning|hyper-?sd|\blcm\b|schnell|sprint", re.IGNORECASE)
+"""Some students have the scheduler of their teacher, and only their names tell."""
 
 AUTOENCODERS: Mapping[tuple[str, str], type[ModelMixin]] = {("diffusers", kind.__name__): kind for kind in LAYOUTS}
 
@@ -100,6 +120,7 @@ class DiffusersTeacher:
         codec: the border between images and x.
         prompts: makes its conditions.
         knows_views: whether it is told the camera as numbers.
+        views_together: so many pictures in a row are views of one object, with one noise level.
         call: how the network is called.
     """
 
@@ -117,6 +138,7 @@ class DiffusersTeacher:
         self.codec = codec
         self.prompts = connection.prompts
         self.knows_views = connection.told_camera
+        self.views_together = connection.views_together
         self.call = connection.call
 
     @property
@@ -188,6 +210,20 @@ class DiffusersTeacher:
         """The image that x stands for, in [0, 1] up to what x exceeds its range by. Differentiable."""
         return self.codec.decode(x)
 
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether it draws other views of a picture that it is shown, and takes no words."""
+        return isinstance(self.prompts, PictureConditioner)
+
+    def show(self, picture: Tensor, elevation: float) -> None:
+        """Shows it the picture whose other views it shall draw, see `PictureConditioner.show`.
+
+        Raises ValueError if it is no teacher of that kind.
+        """
+        if not isinstance(self.prompts, PictureConditioner):
+            raise ValueError("this teacher is told words, not pictures")
+        self.prompts.show(picture, elevation)
+
     def release_text_encoders(self, prompts: Sequence[str] = ()) -> None:
         """Frees the text encoders, often the largest part.
 
@@ -226,8 +262,9 @@ def load_diffusers_teacher(
     else:
         folder = find_teacher_folder(folder_or_name, allow_download, half_is_enough)
     component = "transformer" if folder.has("transformer") else "unet"
-    refuse_unknown_components(folder, {component, "scheduler", "vae", *TEXT_COMPONENTS, *UNUSED})
-    schedule, prediction = load_schedule(folder)
+    refuse_unknown_components(folder, {component, "scheduler", "vae", *TEXT_COMPONENTS, *UNUSED, *PROJECTIONS})
+    load_schedule(folder)  # before anything large is read
+    warn_of_students(folder)
     allowed = denoisers(folder, component)
     dtype = dtype or type_for(device, folder.choose(component, allowed) in BEAR_FLOAT16)
     network = load_network(folder, component, allowed, dtype)
@@ -238,16 +275,30 @@ def load_diffusers_teacher(
         network.to(device)
     with blaming(folder.path, "its parts do not fit together"):
         codec = load_codec(folder, component, network, device)
+        schedule, prediction = load_schedule(folder, tokens=codec.shape[1] * codec.shape[2] // PATCH)
         if options.tiny_autoencoder:
             codec = load_tiny_codec(options.tiny_autoencoder, codec, device, dtype, allow_download)
         if options.offload and isinstance(codec, LatentCodec):
             codec.in_tiles()
         site = Site(folder, component, codec.size, device, dtype, changes, words)
-        connection = ARCHITECTURES[type(network)](network, site)
+        if projection_of(folder):
+            connection = connect_picture(network, site, codec)
+        else:
+            connection = ARCHITECTURES[type(network)](network, site)
     require_all_fit(words, site.widths)
     if options.compiled:
         compile_network(network, device)
     return DiffusersTeacher(network, schedule, prediction, codec, connection)
+
+
+def warn_of_students(folder: TeacherFolder) -> None:
+    """Warns if a teacher is a student of another one, by its name."""
+    if found := NAMES_OF_STUDENTS.search(folder.called):
+        warnings.warn(
+            f"{folder.path} is a distilled student by its name ('{found[0]}'): trained at a few noise levels, it has a "
+            "poor score; better name the model that it was distilled from",
+            stacklevel=3,
+        )
 
 
 def refuse_unknown_components(folder: TeacherFolder, known: set[str]) -> None:
@@ -259,8 +310,12 @@ def refuse_unknown_components(folder: TeacherFolder, known: set[str]) -> None:
             )
 
 
-def load_schedule(folder: TeacherFolder) -> tuple[NoiseSchedule, Prediction]:
-    """The noise levels and the prediction type that the folder's scheduler describes.
+PATCH = 4
+"""Latents that are one token of the transformers whose noise levels depend on how many tokens there are."""
+
+
+def load_schedule(folder: TeacherFolder, tokens: int = 1024) -> tuple[NoiseSchedule, Prediction]:
+    """The noise levels and the prediction type that the folder's scheduler describes, for pictures of so many tokens.
 
     Noise levels at which a noise prediction would have to be divided by almost nothing are left out: t = 1 is the
     highest usable level (`FAINTEST_IMAGE`).
@@ -268,21 +323,24 @@ def load_schedule(folder: TeacherFolder) -> tuple[NoiseSchedule, Prediction]:
     Raises:
         TeacherFolderError: if it is missing, broken or of a kind that is not supported.
     """
-    scheduler_class = folder.choose("scheduler", SCHEDULERS)
+    scheduler_class = folder.choose("scheduler", SCHEDULERS, UNSCORABLE_SCHEDULERS)
     config = public_values(folder.read_json("scheduler", "scheduler_config.json"))
     place = folder.path / "scheduler"
-    if config.get("use_flow_sigmas"):
-        raise TeacherFolderError(f"{place}: use_flow_sigmas is not supported; use FlowMatchEulerDiscreteScheduler")
+    if config.get("use_flow_sigmas") and config.get("prediction_type") != Prediction.FLOW.value:
+        raise TeacherFolderError(f"{place}: use_flow_sigmas goes with prediction_type flow_prediction only")
     if config.get("timestep_type") == "continuous":
         raise TeacherFolderError(f"{place}: continuous timesteps (timestep_type) are not supported")
     with blaming(place, "scheduler_config.json makes no noise schedule"):
         scheduler = scheduler_class.from_config(config)
+        if config.get("use_flow_sigmas"):
+            levels = int(scheduler.config.num_train_timesteps)
+            return flow_schedule(float(scheduler.config.flow_shift), levels), Prediction.FLOW
         flow = not hasattr(scheduler, "alphas_cumprod")
         prediction = Prediction.FLOW if flow else Prediction(scheduler.config.prediction_type)
         if prediction is Prediction.EPSILON:
             table = scheduler.alphas_cumprod
             return tabulated_schedule(table[table.sqrt() >= FAINTEST_IMAGE]), prediction
-        return schedule_from_diffusers(scheduler), prediction
+        return schedule_from_diffusers(scheduler, tokens), prediction
 
 
 def load_codec(
@@ -294,20 +352,25 @@ def load_codec(
         TeacherFolderError: if the network and the autoencoder do not fit each other.
     """
     place, config = folder.path / component, network.config
-    size = height_and_width(config.sample_size)
+    size = height_and_width(config.get("sample_size") or USUAL_SIZE.get(type(network)))
     if size is None:
         raise TeacherFolderError(f"{place}: config.json must name the size it was trained at (sample_size)")
     codec: PixelCodec | LatentCodec = PixelCodec(size)
     if folder.has("vae"):
         codec = load_latent_codec(folder, size, device, computing_type(network))
     channels = codec.shape[0]
-    if config.in_channels != channels:
+    taken = LATENT_CHANNELS.get(type(network), lambda config: config.in_channels)(config)
+    if projection_of(folder):
+        taken //= 2  # the other half are those of a picture that is known
+    if taken != channels:
         raise TeacherFolderError(
-            f"{place} takes {config.in_channels} channels where images have {channels}; "
+            f"{place} takes {taken} channels where images have {channels}; "
             "upscalers, inpainting and depth networks are no teachers"
         )
-    if network_outputs(config) not in (channels, 2 * channels):
-        raise TeacherFolderError(f"{place} returns {network_outputs(config)} channels where images have {channels}")
+    packed = 1 if projection_of(folder) else config.in_channels // taken
+    returned = network_outputs(config) // packed
+    if returned not in (channels, 2 * channels):
+        raise TeacherFolderError(f"{place} returns {returned} channels where images have {channels}")
     return codec
 
 

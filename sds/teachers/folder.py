@@ -66,13 +66,24 @@ class TeacherFolder:
     index: Mapping[str, Any]
     checkpoint: Path | None = None
 
+    @property
+    def called(self) -> str:
+        """What it is called: its own name, or its repository's in the hub's cache, and what its index says it was."""
+        path = (self.checkpoint or self.path).resolve()
+        name = path.parents[1].name if path.parent.name == "snapshots" else path.name
+        return f"{name} {self.index.get('_name_or_path', '')}"
+
     def has(self, component: str) -> bool:
         """Whether the index names a class for ``component`` (optional ones are listed as ``[null, null]``)."""
         entry = self.index.get(component)
         return isinstance(entry, list) and entry != [None, None]
 
-    def choose(self, component: str, allowed: Mapping[tuple[str, str], Allowed]) -> Allowed:
+    def choose(
+        self, component: str, allowed: Mapping[tuple[str, str], Allowed], reasons: Mapping[str, str] | None = None
+    ) -> Allowed:
         """What ``allowed`` holds for the (library, class) pair that the index names for ``component``.
+
+        ``reasons`` says of other classes, by their names, why they cannot be.
 
         Raises:
             TeacherFolderError: if the component is missing or its class is not in the table.
@@ -85,6 +96,8 @@ class TeacherFolder:
                 f"{self.path}: model_index.json: '{component}' must be [library, class], not {entry}"
             )
         library, class_name = entry
+        if reasons and class_name in reasons:
+            raise TeacherFolderError(f"{self.path}: '{component}' is a {class_name}: {reasons[class_name]}")
         if (library, class_name) not in allowed:
             known = ", ".join(sorted({name for _, name in allowed}))
             raise TeacherFolderError(

@@ -91,7 +91,8 @@ def needed_files(index: Mapping[str, Any], files: Iterable[str], half_is_enough:
     """
     components = {name for name, entry in index.items() if isinstance(entry, list) and entry != [None, None]}
     wanted = ["model_index.json"]
-    for component in sorted(components - UNUSED):
+    unused = UNUSED - ({"image_encoder"} if components & {"clip_camera_projection", "cc_projection"} else set())
+    for component in sorted(components - unused):
         inside = {file for file in files if file.startswith(f"{component}/") and "non_ema" not in file}
         data = sorted(file for file in inside if DATA_FILES.fullmatch(file.removeprefix(f"{component}/")))
         weights = [file for file in data if ".safetensors" in file]
@@ -104,4 +105,4 @@ def needed_files(index: Mapping[str, Any], files: Iterable[str], half_is_enough:
 
 
 UNUSED = {"safety_checker", "feature_extractor", "watermarker", "image_encoder"}
-"""Components that a teacher never uses."""
+"""Components that a teacher never uses; the image encoder is one of those that are told a picture."""

@@ -16,12 +16,23 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPTokenizer,
     CLIPTokenizerFast,
+    Gemma2Config,
+    Gemma2Model,
+    GemmaTokenizer,
+    GemmaTokenizerFast,
+    LlamaTokenizerFast,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    Qwen2Tokenizer,
+    Qwen2TokenizerFast,
+    Qwen3Config,
+    Qwen3Model,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
     T5TokenizerFast,
+    UMT5Config,
+    UMT5EncoderModel,
 )
 from transformers.utils import logging as transformers_logging
 
@@ -38,12 +49,14 @@ class EncoderKind:
         model_class, config_class: what transformers defines.
         fields: the entries of `config.json` that describe the network; all others are ignored.
         takes_mask: whether the encoder is usually told which tokens are padding.
+        fixed_length: whether it has a place for so many tokens and no more; others are told a length.
     """
 
     model_class: type[PreTrainedModel]
     config_class: type[Any]
     fields: tuple[str, ...]
-    takes_mask: bool
+    takes_mask: bool = True
+    fixed_length: bool = False
 
 
 CLIP_FIELDS = (
@@ -75,12 +88,42 @@ T5_FIELDS = (
     "eos_token_id",
 )
 
+LANGUAGE_MODEL_FIELDS = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "hidden_act",
+    "hidden_activation",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "rope_theta",
+    "rope_parameters",
+    "attention_bias",
+    "query_pre_attn_scalar",
+    "sliding_window",
+    "use_sliding_window",
+    "max_window_layers",
+    "layer_types",
+    "final_logit_softcapping",
+    "attn_logit_softcapping",
+    "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
+)
+
 ENCODERS: Mapping[tuple[str, str], EncoderKind] = {
-    ("transformers", "CLIPTextModel"): EncoderKind(CLIPTextModel, CLIPTextConfig, CLIP_FIELDS, False),
+    ("transformers", "CLIPTextModel"): EncoderKind(CLIPTextModel, CLIPTextConfig, CLIP_FIELDS, False, True),
     ("transformers", "CLIPTextModelWithProjection"): EncoderKind(
-        CLIPTextModelWithProjection, CLIPTextConfig, CLIP_FIELDS, False
+        CLIPTextModelWithProjection, CLIPTextConfig, CLIP_FIELDS, False, True
     ),
-    ("transformers", "T5EncoderModel"): EncoderKind(T5EncoderModel, T5Config, T5_FIELDS, True),
+    ("transformers", "T5EncoderModel"): EncoderKind(T5EncoderModel, T5Config, T5_FIELDS),
+    ("transformers", "UMT5EncoderModel"): EncoderKind(UMT5EncoderModel, UMT5Config, T5_FIELDS),
+    ("transformers", "Gemma2Model"): EncoderKind(Gemma2Model, Gemma2Config, LANGUAGE_MODEL_FIELDS),
+    ("transformers", "Qwen3Model"): EncoderKind(Qwen3Model, Qwen3Config, LANGUAGE_MODEL_FIELDS),
 }
 
 TOKENIZERS: Mapping[tuple[str, str], type[PreTrainedTokenizerBase]] = {
@@ -88,6 +131,11 @@ TOKENIZERS: Mapping[tuple[str, str], type[PreTrainedTokenizerBase]] = {
     ("transformers", "CLIPTokenizerFast"): CLIPTokenizerFast,
     ("transformers", "T5Tokenizer"): T5Tokenizer,
     ("transformers", "T5TokenizerFast"): T5TokenizerFast,
+    ("transformers", "LlamaTokenizerFast"): LlamaTokenizerFast,
+    ("transformers", "GemmaTokenizer"): GemmaTokenizer,
+    ("transformers", "GemmaTokenizerFast"): GemmaTokenizerFast,
+    ("transformers", "Qwen2Tokenizer"): Qwen2Tokenizer,
+    ("transformers", "Qwen2TokenizerFast"): Qwen2TokenizerFast,
 }
 
 
@@ -131,15 +179,17 @@ class TextEncoder:
     taught: Mapping[str, str] = field(default_factory=dict)
 
     @torch.no_grad()
-    def __call__(self, prompt: str) -> Encoding:
-        """Encodes one prompt. Warns if its end does not fit."""
+    def __call__(self, prompt: str, before: str = "", behind: str = "", room: int = 0) -> Encoding:
+        """Encodes one prompt between two texts, in ``room`` tokens more than usual. Warns if its end does not fit."""
         prompt = prompt.lower().strip() if self.lower_case else prompt
         for word, tokens in self.taught.items():
             prompt = prompt.replace(word.lower() if self.lower_case else word, tokens)
-        if len(self.tokenizer(prompt, truncation=False, verbose=False)["input_ids"]) > self.length:
-            warnings.warn(f"only the first {self.length} tokens of the prompt are used: {prompt[:80]}...", stacklevel=2)
+        length = self.length + room
+        prompt = before + prompt + behind
+        if len(self.tokenizer(prompt, truncation=False, verbose=False)["input_ids"]) > length:
+            warnings.warn(f"only the first {length} tokens of the prompt are used: {prompt[:80]}...", stacklevel=2)
         tokens = self.tokenizer(
-            prompt, padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
+            prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         ).to(self.network.device)
         mask = tokens["attention_mask"]
         output = self.network(tokens["input_ids"], mask if self.tell_padding else None, output_hidden_states=True)
@@ -158,9 +208,10 @@ def load_text_encoder(
     suffix: str,
     device: torch.device,
     dtype: torch.dtype,
-    t5_length: int = 77,
+    length: int = 77,
     lower_case: bool = False,
     tell_padding: bool = True,
+    padding_side: str | None = None,
 ) -> TextEncoder:
     """Loads ``text_encoder<suffix>`` and ``tokenizer<suffix>``.
 
@@ -168,9 +219,10 @@ def load_text_encoder(
         folder: where to read.
         suffix: "", "_2" or "_3".
         device, dtype: where the network is put, and its type.
-        t5_length: how many tokens the teacher was trained with, if this is a T5 encoder. CLIP's number is fixed.
+        length: how many tokens the teacher was trained with. CLIP's number is fixed.
         lower_case: whether the teacher was trained on prompts in small letters.
-        tell_padding: whether a T5 encoder is told which tokens are padding. CLIP never is.
+        tell_padding: whether the encoder is told which tokens are padding. CLIP never is.
+        padding_side: "left" or "right"; None leaves it to the tokenizer.
 
     Raises:
         TeacherFolderError: if either is missing, broken, unsupported or unsafe.
@@ -184,8 +236,9 @@ def load_text_encoder(
             network = encoder_from(folder.checkpoint, kind.model_class, known, dtype)
     else:
         network = build_encoder(folder, name, kind, known, dtype)
-    length = getattr(network.config, "max_position_embeddings", t5_length)
+    length = network.config.max_position_embeddings if kind.fixed_length else length
     tokenizer = load_tokenizer(folder, f"tokenizer{suffix}", network.config.vocab_size)
+    tokenizer.padding_side = padding_side or tokenizer.padding_side
     return TextEncoder(tokenizer, frozen(network.to(device)), kind.takes_mask and tell_padding, length, lower_case)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,7 +66,8 @@ def load_network(
     with blaming(place, "config.json and weights do not make a network"):
         with init_empty_weights():
             network = network_class.from_config(public_values(config))
-        fill(network, with_current_names(weights, network), place)
+        rename = getattr(network, "with_current_names", partial(with_current_names, network=network))
+        fill(network, rename(weights), place)
     return frozen(network)
 
 

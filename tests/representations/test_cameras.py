@@ -137,3 +137,15 @@ def test_wrong_shapes_are_refused():
         Cameras(torch.zeros(2), torch.zeros(2), torch.ones(2), torch.ones(2), torch.ones(2), 4)
     with pytest.raises(ValueError, match="size"):
         Cameras(torch.zeros(1), torch.zeros(1), torch.ones(1), torch.ones(1), torch.ones(1, 3), 0)
+
+
+def test_cameras_that_belong_together_stand_evenly_around_and_are_alike_otherwise():
+    cameras = CameraSampler(together=4)(8, torch.Generator().manual_seed(0))
+    for group in (cameras[:4], cameras[4:]):
+        turns = (group.azimuth - group.azimuth[0]) % (2 * math.pi)
+        torch.testing.assert_close(turns, torch.arange(4) * (math.pi / 2), atol=1e-5, rtol=0)
+        for value in (group.elevation, group.distance, group.field_of_view, group.background):
+            assert (value == value[0]).all()
+    assert cameras.azimuth[0] != cameras.azimuth[4]
+    with pytest.raises(ValueError, match="6 cameras cannot be drawn 4 together"):
+        CameraSampler(together=4)(6, torch.Generator())

@@ -105,9 +105,14 @@ def test_deepfloyd_if_keeps_the_mean_of_a_learned_variance(tmp_path: Path) -> No
     torch.testing.assert_close(x0, scheduler_x0(pipeline, outputs, x_t), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("with_t5", [True, False])
-def test_stable_diffusion_3_ends_where_one_step_of_its_sampler_ends(tmp_path: Path, with_t5: bool) -> None:
-    pipeline = tiny.stable_diffusion_3(tmp_path / "work", with_t5)
+OF_3_5 = {"qk_norm": "rms_norm", "dual_attention_layers": (0,)}
+
+
+@pytest.mark.parametrize(("with_t5", "config"), [(True, {}), (False, {}), (True, OF_3_5)])
+def test_stable_diffusion_3_ends_where_one_step_of_its_sampler_ends(
+    tmp_path: Path, with_t5: bool, config: dict[str, Any]
+) -> None:
+    pipeline = tiny.stable_diffusion_3(tmp_path / "work", with_t5, **config)
     teacher = load(pipeline, tmp_path / "teacher")
     prompt, x_t, t = "a red chair", noisy(teacher, 1), torch.tensor([0.4], dtype=torch.float64)
     sigma = 3 * 0.4 / (1 + 2 * 0.4)  # the scheduler's shift is 3
@@ -124,9 +129,11 @@ def test_stable_diffusion_3_ends_where_one_step_of_its_sampler_ends(tmp_path: Pa
     torch.testing.assert_close(teacher(x_t, t, teacher.condition([prompt], None)), one_step, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("told_size", [True, False])
-def test_pixart_masks_padding_and_splits_off_the_variance(tmp_path: Path, told_size: bool) -> None:
-    pipeline = tiny.pixart(tmp_path / "work", told_size)
+@pytest.mark.parametrize(
+    "make", [lambda work: tiny.pixart(work, told_size=True), tiny.pixart, tiny.pixart_sigma], ids=["sized", "", "sigma"]
+)
+def test_pixart_masks_padding_and_splits_off_the_variance(tmp_path: Path, make: Callable[[Path], Any]) -> None:
+    pipeline = make(tmp_path / "work")
     teacher = load(pipeline, tmp_path / "teacher")
     x_t, prompts = noisy(teacher), ["a red chair", "a", ""]
 

@@ -318,9 +318,15 @@ def test_weights_without_use_give_a_warning(folder: Path) -> None:
         ("text_encoder/config.json", {"vocab_size": "many"}, "do not make a text encoder"),
         ("scheduler/scheduler_config.json", {"beta_schedule": "none such"}, "makes no noise schedule"),
         ("scheduler/scheduler_config.json", {"prediction_type": "guess"}, "makes no noise schedule"),
-        ("scheduler/scheduler_config.json", {"use_flow_sigmas": True}, "FlowMatchEulerDiscreteScheduler"),
+        ("scheduler/scheduler_config.json", {"use_flow_sigmas": True}, "goes with prediction_type flow_prediction"),
         ("scheduler/scheduler_config.json", {"timestep_type": "continuous"}, "continuous timesteps"),
         ("model_index.json", {"image_decoder": ["diffusers", "VQModel"]}, "'image_decoder'.*no supported teacher has"),
+        (
+            "model_index.json",
+            {"scheduler": ["diffusers", "LCMScheduler"]},
+            "a LCMScheduler: this is a distilled student",
+        ),
+        ("model_index.json", {"scheduler": ["diffusers", "EDMEulerScheduler"]}, "scaled in EDM's way"),
         ("model_index.json", {"unet": 1}, "no 'unet', which this teacher needs"),
         ("model_index.json", {"unet": ["diffusers"]}, r"must be \[library, class\]"),
         ("model_index.json", {"unet": ["diffusers", {"a": 1}]}, r"must be \[library, class\]"),
@@ -500,3 +506,14 @@ def test_half_precision_copies_are_downloaded_where_they_are_enough() -> None:
     files = ["unet/config.json", full, half, "vae/config.json", *shards]
     assert set(needed_files(index, files)) == {"model_index.json", *files} - {half}
     assert set(needed_files(index, files, half_is_enough=True)) == {"model_index.json", *files} - {full}
+
+
+def test_a_student_with_its_teachers_scheduler_is_known_by_its_name(folder: Path) -> None:
+    turbo = folder.rename(folder.parent / "sd-turbo")
+    with pytest.warns(UserWarning, match=r"a distilled student by its name \('turbo'\)"):
+        load_diffusers_teacher(turbo)
+
+
+def test_an_inpainting_network_is_called_one(tmp_path: Path) -> None:
+    tiny.stable_diffusion(tmp_path / "work", in_channels=9).save_pretrained(tmp_path / "teacher")
+    refused(tmp_path / "teacher", "upscalers, inpainting and depth networks are no teachers")

@@ -19,6 +19,7 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     IFPipeline,
     PixArtAlphaPipeline,
+    PixArtSigmaPipeline,
     PixArtTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
@@ -209,7 +210,7 @@ def deepfloyd_if(work: Path) -> IFPipeline:
     )
 
 
-def stable_diffusion_3(work: Path, with_t5: bool = True) -> StableDiffusion3Pipeline:
+def stable_diffusion_3(work: Path, with_t5: bool = True, **config: Any) -> StableDiffusion3Pipeline:
     tokenizer = clip_tokenizer(work / "tokenizer")
     torch.manual_seed(7)
     transformer = SD3Transformer2DModel(
@@ -224,6 +225,7 @@ def stable_diffusion_3(work: Path, with_t5: bool = True) -> StableDiffusion3Pipe
         caption_projection_dim=8,
         pooled_projection_dim=12,
         pos_embed_max_size=8,
+        **config,
     ).eval()
     encoder = t5_encoder(6, width=20) if with_t5 else None
     return StableDiffusion3Pipeline(
@@ -260,6 +262,11 @@ def pixart(work: Path, told_size: bool = False) -> PixArtAlphaPipeline:
         transformer=transformer,
         scheduler=DPMSolverMultistepScheduler(beta_schedule="linear"),
     )
+
+
+def pixart_sigma(work: Path) -> PixArtSigmaPipeline:
+    alpha = pixart(work)
+    return PixArtSigmaPipeline(alpha.tokenizer, alpha.text_encoder, alpha.vae, alpha.transformer, alpha.scheduler)
 
 
 def diffusion_transformer(work: Path) -> DiTPipeline:
