@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from cli.errors import UserError
-from sds.denoiser import NeuralTeacher
+from sds.denoiser import NeuralTeacher, views_together
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher
 from sds.teachers.onnx_runtime import is_onnx_folder, load_onnx_teacher
@@ -59,6 +59,12 @@ def load_teacher(
     if is_onnx_folder(Path(name)):
         return load_onnx_teacher(name, device)
     return load_diffusers_teacher(name, device, allow_download=allow_download, options=options)
+
+
+def require_one_picture_from_words(teacher: NeuralTeacher, what: str) -> None:
+    """Raises UserError if a teacher sees several views at once, or is told a picture: ``what`` is not made for it."""
+    if views_together(teacher) > 1 or getattr(teacher, "sees_pictures", False):
+        raise UserError(f"a teacher that sees several views, or a picture, can only generate; {what} takes other ones")
 
 
 def small_teacher_folder(name: str) -> Path | None:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Answer until Ctrl-C; returns the exit code."""
     from cli.errors import UserError
-    from cli.teachers import choose_device, load_teacher, small_teacher_folder
+    from cli.teachers import choose_device, load_teacher, require_one_picture_from_words, small_teacher_folder
     from sds.teachers.remote.client import RemoteTeacher
     from sds.teachers.remote.server import TeacherServer
 
@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("a small teacher runs anywhere by itself: serve a big one")
     device = choose_device(options.device)
     teacher = load_teacher(options.teacher, device, options=teacher_options_of(options))
+    require_one_picture_from_words(teacher, "a port")
     if isinstance(teacher, RemoteTeacher):
         raise UserError(f"{options.teacher} is a teacher behind a port already")
     with TeacherServer(teacher, device, options.host, options.port) as server:

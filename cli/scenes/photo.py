@@ -52,10 +52,10 @@ def read_photo(path: Path, mask: Path | None = None) -> Photo:
     Raises UserError if the picture cannot be read, or what belongs to the object cannot be told.
     """
     picture = read_picture(path, FORMATS)
-    colours = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255
+    colours = as_shares(picture.convert("RGBA"))
     if mask is not None:
         given = read_picture(mask, FORMATS).convert("L").resize(picture.size, Image.Resampling.BILINEAR)
-        share = np.asarray(given, dtype=np.float32) / 255
+        share = as_shares(given)
     elif colours[..., 3].min() < 0.5:
         share = colours[..., 3]
     else:
@@ -64,6 +64,11 @@ def read_photo(path: Path, mask: Path | None = None) -> Photo:
     if not LEAST < len(found) / share.size < MOST:
         raise UserError(f"{path}: the object fills {len(found) / share.size:.1%} of the picture; {ADVICE}")
     return in_the_middle(colours[..., :3], share, found)
+
+
+def as_shares(picture: Image.Image) -> NDArray[np.float32]:
+    """Its values in [0, 1]."""
+    return (np.asarray(picture) / 255).astype(np.float32)
 
 
 ADVICE = "give a PNG that is transparent around the object, or --image-mask FILE, white where it is"

@@ -19,7 +19,7 @@ from cli.numbers import require_memory
 from cli.occupied import working_in
 from cli.output import bar
 from cli.pictures import write_sheet
-from cli.teachers import EMBEDDED, load_teacher
+from cli.teachers import EMBEDDED, load_teacher, require_one_picture_from_words
 from cli.trainings.looks import distance_named, features_named
 from cli.trainings.real_images import load_real_images
 from cli.trainings.student_folder import DistillRequest, StudentFolder, forget_later_lines, log
@@ -68,6 +68,7 @@ def distill(request: DistillRequest, folder: StudentFolder, device: torch.device
             f"{request.teacher} is a student itself: of its teacher's paths it only knows the end; name that teacher"
         )
     teacher = load_teacher(request.teacher, device)
+    require_one_picture_from_words(teacher, "distill")
     request = replace(request, guidance_scale=guidance_scale_for(request, teacher))
     require_room(request, teacher)
     first_process_says(True)  # all have looked at the folder before one writes

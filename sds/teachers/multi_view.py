@@ -15,7 +15,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
-from sds.teachers.conditioning import CAMERA_NUMBERS
+from sds.teachers.conditioning import CAMERA_NUMBERS, PromptError
 from sds.teachers.connection import Connection, Site, Told
 
 VIEWS = 4
@@ -94,7 +94,7 @@ def connect_multi_view(network: MultiViewUNet, site: Site) -> Connection:
 
     def call(network: Any, x_t: Tensor, timestep: Tensor, told: Told) -> Tensor:
         if len(x_t) % VIEWS:
-            raise ValueError(f"this teacher sees {VIEWS} views of an object together, not {len(x_t)} pictures")
+            raise PromptError(f"this teacher sees {VIEWS} views of an object together, not {len(x_t)} pictures")
         camera = told["camera"].reshape(-1, 4, 4)[:, TO_Z_UP].flatten(1)
         return network(x_t, timestep, encoder_hidden_states=told["text"], class_labels=camera).sample
 

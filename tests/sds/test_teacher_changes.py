@@ -1,5 +1,6 @@
 """Weights in single files, and what is laid over a teacher's weights: LoRA, learned words."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from safetensors.torch import save_file
 from sds.teachers import hub
 from sds.teachers.diffusers import DiffusersTeacher, load_diffusers_teacher
 from sds.teachers.folder import TeacherFolderError
+from sds.teachers.lora_files import add_lora, read_lora
 from sds.teachers.options import TeacherOptions
 from tests.sds import original_layout
+from tests.sds import tiny_flow_pipelines as flow
 from tests.sds import tiny_pipelines as tiny
 
 
@@ -179,6 +182,28 @@ def test_a_lora_adds_scale_alpha_over_rank_up_down(
         torch.testing.assert_close(teacher.network.get_submodule(layer).weight, expected, rtol=1e-5, atol=1e-5)
     plain, adapted = load(folder).condition(["a cat"], None), teacher.condition(["a cat"], None)
     assert torch.equal(plain.tensors["text"], adapted.tensors["text"]) == (layout == "bare")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda work: flow.flux(work),
+        lambda work: flow.sana(None),
+        lambda work: flow.lumina(),
+        lambda work: flow.aura_flow(),
+        lambda work: flow.z_image(),
+        tiny.stable_diffusion_3,
+    ],
+    ids=["flux", "sana", "lumina", "aura-flow", "z-image", "sd3"],
+)
+def test_a_lora_lies_on_transformers_too(tmp_path: Path, make: Callable[[Path], Any]) -> None:
+    network = make(tmp_path).transformer
+    layer = next(name for name, part in network.named_modules() if name.endswith(("to_q", "attention.to_q")))
+    before, (down, up) = network.get_submodule(layer).weight.clone(), factors(network, layer)
+    tensors = {f"transformer.{layer}.lora_A.weight": down, f"transformer.{layer}.lora_B.weight": up}
+    save_file(tensors, tmp_path / "lora.safetensors")
+    assert add_lora(network, "transformer", read_lora(str(tmp_path / "lora.safetensors"))) == {}
+    torch.testing.assert_close(network.get_submodule(layer).weight, before + up @ down)
 
 
 def test_several_loras_add_up_and_opposite_ones_cancel(pipeline: Any, folder: Path, tmp_path: Path) -> None:

@@ -40,6 +40,16 @@ def test_a_picture_becomes_an_object_and_the_run_goes_on(tmp_path: Path, capsys:
     assert "generate --image FILE" in capsys.readouterr().err
 
 
+def test_such_teachers_only_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    teacher = str(multi_view(tmp_path))
+    for command in (
+        ["distill", "--teacher", teacher, "--prompt", "a", "--out", str(tmp_path / "s")],
+        ["teacher", teacher],
+    ):
+        assert main(command) == 2
+        assert "can only generate" in capsys.readouterr().err
+
+
 def test_other_teachers_see_no_pictures(tiny_teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     options = ["--image", str(tmp_path / "a.png"), "--teacher", str(tiny_teacher), "--out", str(tmp_path / "run")]
