@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from sds.denoiser import Condition, View, require_prompts
 from sds.schedule import NoiseSchedule, Prediction, x0_from
-from sds.teachers.architectures import ARCHITECTURES, Connection, Site
+from sds.teachers.architectures import ARCHITECTURES
 from sds.teachers.conditioning import with_camera
+from sds.teachers.connection import Connection, Site
 from sds.teachers.diffusers import load_codec, load_schedule
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming, open_teacher_folder
 from sds.teachers.image_codec import ImageCodec
@@ -165,7 +166,8 @@ class OnnxSite(Site):
             f"{name} was exported without the states between its layers; export it with optimum",
         )
         tokenizer = load_tokenizer(self.folder, f"tokenizer{suffix}", int(config["vocab_size"]))
-        length = int(config.get("max_position_embeddings", how.get("t5_length", 77)))
+        tokenizer.padding_side = how.get("padding_side") or tokenizer.padding_side
+        length = int(how.get("length") or config.get("max_position_embeddings", 77))  # CLIP's is not asked for
         masked = how.get("tell_padding", True) and "attention_mask" in network.model.inputs
         return TextEncoder(tokenizer, cast(Any, network), masked, length, how.get("lower_case", False))
 

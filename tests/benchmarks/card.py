@@ -33,8 +33,9 @@ from representations.surfaces.differentiable_rasterizer import rasterize_fragmen
 from representations.surfaces.mesh_field import projected
 from sds.precision import type_for
 from sds.schedule import Prediction, tabulated_schedule
-from sds.teachers.architectures import Connection, Told, call_text_unet
+from sds.teachers.architectures import call_text_unet
 from sds.teachers.conditioning import TextConditioner
+from sds.teachers.connection import Connection, Told
 from sds.teachers.diffusers import DiffusersTeacher
 from sds.teachers.image_codec import LatentCodec
 from tests.sds.test_memory_budget import SD_1_5, SDXL
