@@ -154,12 +154,19 @@ def _numpy(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
     return Tensor.numpy(tensor, *args, **kwargs)
 
 
+def _set_data(tensor: Tensor, data: Tensor) -> None:
+    _TENSOR_DATA.__set__(tensor, data)
+    if isinstance(tensor, CardTensor):
+        tensor.held = held(data)
+
+
 def _new_tensor(tensor: Tensor, data: Any, device: Any = None, dtype: Any = None, **kwargs: Any) -> Tensor:
     made = torch.tensor(data, dtype=dtype or tensor.dtype, **kwargs)
     return moved(made, device or tensor.device)
 
 
 _TENSOR_TO = Tensor.to
+_TENSOR_DATA: Any = Tensor.data
 _MOVES = {
     Tensor.to: _to,
     Tensor.cpu: lambda tensor, *_, **__: moved(tensor, HOST),
@@ -170,6 +177,7 @@ _MOVES = {
     Tensor.__array__: _numpy,
     Tensor.new_tensor: _new_tensor,
     Tensor.data.__get__: lambda tensor: CardTensor(tensor.held) if isinstance(tensor, CardTensor) else tensor.data,  # type: ignore[attr-defined]
+    _TENSOR_DATA.__set__: _set_data,
     Tensor.untyped_storage: lambda tensor: held(tensor).untyped_storage(),
     Tensor.data_ptr: lambda tensor: held(tensor).data_ptr(),
 }

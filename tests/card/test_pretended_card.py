@@ -80,6 +80,18 @@ def test_waiting_and_double_precision_are_counted_by_line(card: Counts) -> None:
     assert "elsewhere" in card.listed("synchronisations")  # these lines are no part of the program
 
 
+def test_a_weight_may_be_given_other_data(card: Counts) -> None:
+    """As peft and diffusers change the type of a parameter that an optimiser will hold."""
+    weight = nn.Linear(2, 2).to("cuda", torch.bfloat16).weight
+    weight.data = weight.data.to(torch.float32)
+    assert weight.dtype is torch.float32
+    optimizer = torch.optim.AdamW([weight], lr=0.1, weight_decay=0.0)
+    before = weight.detach().clone()
+    weight.sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(weight.detach().cpu(), before.cpu() - 0.1, rtol=1e-5, atol=1e-5)
+
+
 def test_autocast_and_loss_scaling_work_there(card: Counts) -> None:
     layer = nn.Linear(4, 4).to("cuda")
     with torch.autocast("cuda", torch.bfloat16):
