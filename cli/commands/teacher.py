@@ -20,7 +20,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("teacher", metavar="FOLDER", help="a folder of diffusers or of ONNX files, or ORG/NAME on the hub")
+    parser.add_argument("teacher", metavar="FOLDER", help="a folder of diffusers or ONNX files, or ORG/NAME on the hub")
     parser.add_argument(
         "--port", type=numbers.whole(0, 65535), default=8290, metavar="N", help="default: 8290; 0 takes any free one"
     )
