@@ -18,8 +18,9 @@ from sds.checkpoint import CheckpointError, require_form, restore_module, restor
 from sds.critic import Critic
 from sds.denoiser import Teacher, views_together
 from sds.guidance import Guidance, PromptConditions
+from sds.noising import FreshNoise, Noising
 from sds.precision import Descent
-from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
+from sds.ramps import DREAMFUSION_TIMES, Ramp, Times
 from sds.score import Method, Weighting, constant_weight, score_gradient, sds, surrogate_loss
 
 
@@ -70,6 +71,7 @@ class Settings:
         guidance: how strongly to follow the prompt.
         weighting: the weight of each image.
         times: the noise levels that are visited.
+        noising: where the noise comes from.
         learning_rate: a factor on the optimiser's own learning rates over the run.
         critic_steps: updates of the critic for each step of the generator.
         critic_draws: whether the critic learns from images that are drawn for it alone, before the generator's step, as
@@ -84,7 +86,8 @@ class Settings:
     method: Method = sds
     guidance: Guidance = field(default_factory=lambda: Guidance(4.0))
     weighting: Weighting = constant_weight
-    times: TimeRange = DREAMFUSION_TIMES
+    times: Times = DREAMFUSION_TIMES
+    noising: Noising = field(default_factory=FreshNoise)
     learning_rate: Ramp = field(default_factory=lambda: Ramp(1.0, 1.0))
     critic_steps: int = 1
     critic_draws: bool = False
@@ -169,17 +172,18 @@ class ScoreDistillation:
         conditions = self.told(draw)
 
         t = settings.times.sample(len(x), self.progress, self.rng, views_together(self.teacher))
-        noise = torch.randn(x.shape, generator=self.rng).to(x)
+        noised = settings.noising(self.teacher, x.detach(), t, conditions, self.rng)
         score = score_gradient(
             self.teacher,
             x,
-            noise,
+            noised.noise,
             t,
             conditions,
             settings.guidance,
             settings.method,
             weighting=settings.weighting,
             reference=self.critic,
+            previous=noised.previous,
             progress=self.progress,
         )
         loss = surrogate_loss(x, score.gradient)

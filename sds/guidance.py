@@ -49,12 +49,21 @@ class PromptConditions:
     perpendicular: Sequence[PerpendicularNegative] = field(default=())
 
 
+EVERYWHERE = (0.0, 1.0)
+"""The interval of all times."""
+
+
 @dataclass(frozen=True)
 class Guidance:
     """How strongly to follow the prompt.
 
     Attributes:
         scale: the guidance scale in the convention above.
+        interval: the times at which the prompt is followed more than the prediction itself does; at all others the
+            scale is 1 (Kynkaanniemi et al. 2024, equation 6: not at high noise, where guidance costs variety).
+        parallel: in [0, 1]: how much is kept of the part of guidance that points along the conditional prediction, see
+            `projected` (Sadat et al. 2025's eta; 0 is their APG, 1 leaves guidance as it is).
+        longest: the largest root mean square of conditional - null, their r / sqrt(values); None does not shorten it.
         rescale: in [0, 1]: Lin et al.'s guidance rescale, see `rescaled`.
         contrast: in [0, 1]: how much of the contrast that a large scale adds is taken back while the mean brightness
             stays, see `contrast_restored`. For pictures of zero mean the same as ``rescale``.
@@ -65,15 +74,40 @@ class Guidance:
     rescale: float = 0.0
     contrast: float = 0.0
     limit: float | None = None
+    interval: tuple[float, float] = EVERYWHERE
+    parallel: float = 1.0
+    longest: float | None = None
 
     def __post_init__(self) -> None:
-        for name, share in (("rescale", self.rescale), ("contrast", self.contrast)):
+        for name, share in (("rescale", self.rescale), ("contrast", self.contrast), ("parallel", self.parallel)):
             if not 0 <= share <= 1:
                 raise ValueError(f"guidance {name} must lie in [0, 1], not {share}")
+        if not 0 <= self.interval[0] <= self.interval[1] <= 1:
+            raise ValueError(f"the interval of guidance must be two rising times in [0, 1], not {self.interval}")
+        if self.longest is not None and not self.longest > 0:
+            raise ValueError(f"the longest guidance must be positive, not {self.longest}")
 
-    def __call__(self, conditional: Tensor, unconditional: Tensor) -> Tensor:
-        """The guided x0 prediction, from two of shape (batch, ...)."""
-        guided = classifier_free(conditional, unconditional, self.scale)
+    def __call__(
+        self, conditional: Tensor, unconditional: Tensor, t: Tensor | None = None, scales: Tensor | None = None
+    ) -> Tensor:
+        """The guided x0 prediction.
+
+        Args:
+            conditional, unconditional: x0 predictions, shape (batch, ...).
+            t: times, shape (batch,); may be left out if guidance is wanted at all of them.
+            scales: in place of `scale`, one for each image, shape (batch,).
+
+        Raises ValueError if there is an interval but no ``t``.
+        """
+        strength = torch.full((len(conditional),), self.scale).double() if scales is None else scales.double()
+        if self.interval != EVERYWHERE:
+            if t is None:
+                raise ValueError("guidance within an interval must be told the times")
+            inside = (t >= self.interval[0]) & (t <= self.interval[1])
+            strength = torch.where(inside.to(strength.device), strength, 1.0)
+        if self.parallel != 1 or self.longest is not None:
+            unconditional = projected(conditional, unconditional, self.parallel, self.longest)
+        guided = classifier_free(conditional, unconditional, scale(strength, conditional))
         if self.rescale:
             guided = rescaled(guided, conditional, self.rescale)
         if self.contrast:
@@ -84,6 +118,29 @@ class Guidance:
 def classifier_free(conditional: Tensor, unconditional: Tensor, guidance_scale: float | Tensor) -> Tensor:
     """null + scale (conditional - null). Holds for x0, eps, v and flow alike, since they are affine in each other."""
     return torch.lerp(unconditional, conditional, guidance_scale)
+
+
+def projected(conditional: Tensor, unconditional: Tensor, parallel: float, longest: float | None = None) -> Tensor:
+    """An unconditional prediction whose distance from the conditional one is that of APG (Sadat et al. 2025, alg. 1).
+
+    With d = conditional - null, shortened to a root mean square of ``longest`` at most, and d_p its part along the
+    conditional prediction, what is returned is ``conditional - (d - d_p + parallel d_p)``: plain guidance of it is
+    their conditional + (scale - 1) (d - d_p + parallel d_p). The part along the prediction makes pictures more
+    saturated, the rest makes them better. (Their momentum belongs to a sampler's path; a score gradient has none.)
+
+    Args:
+        conditional, unconditional: x0 predictions, shape (batch, ...).
+        parallel: how much of d_p is kept.
+        longest: None leaves d as long as it is.
+    """
+    dims = tuple(range(1, conditional.dim()))
+    direction = conditional - unconditional
+    if longest is not None:
+        length = (direction**2).mean(dims, keepdim=True).sqrt()
+        direction = direction * (longest / length.clamp(min=longest))
+    along = (direction * conditional).sum(dims, keepdim=True)
+    along = along / (conditional**2).sum(dims, keepdim=True).clamp(min=1e-12) * conditional
+    return conditional - (direction - (1 - parallel) * along)
 
 
 def rescaled(guided: Tensor, conditional: Tensor, amount: float) -> Tensor:

@@ -7,6 +7,7 @@ line are here, beside the papers; multistep exponential integrators are those of
     name               step from t to s                            new noise   paper
     =================  ==========================================  ==========  ================================
     ddim               as if D were the image all the way          no          Song et al. 2021a, eta = 0
+    cfg++              to the guided image, by the null's noise    no          Chung et al. 2024, algorithm 2
     heun               the mean of two Euler steps in gamma        no          Karras et al. 2022, algorithm 1
     pndm               Runge-Kutta, then Adams-Bashforth in eps    no          Liu et al. 2022
     deis, dpm-solver,  exponential integrators                     no          Zhang & Chen 2023, Lu et al.
@@ -36,7 +37,7 @@ from torch import Tensor
 from sds.denoiser import Condition, Denoiser
 from sds.integrators import deis, dpm_solver, dpm_solver_plus_plus, sde_dpm_solver_plus_plus
 from sds.schedule import LEVELS, NoiseSchedule, scale, time_at
-from sds.solvers import ancestral_step, ddim_step
+from sds.solvers import ancestral_step, cfg_plus_plus, ddim_step
 
 SIGMA_MAX, SIGMA_MIN, RHO = 80.0, 0.002, 7.0
 """EDM's highest and lowest sigma / alpha, and how its levels crowd towards the image (Karras et al. 2022, table 1)."""
@@ -143,6 +144,16 @@ def ddim(
     for t, s in pairwise(levels):
         x0 = denoiser(x, at(t, x), condition)
         x = ddim_step(denoiser.schedule, x, x0, at(t, x), at(s, x))
+    return denoiser(x, at(levels[-1], x), condition)
+
+
+def ddim_by_null_noise(
+    denoiser: Denoiser, x: Tensor, levels: Levels, condition: Condition, rng: torch.Generator | None = None
+) -> Tensor:
+    """From level to level by `sds.solvers.cfg_plus_plus`, for a guided denoiser with a scale in [0, 1]."""
+    del rng
+    for t, s in pairwise(levels):
+        x = cfg_plus_plus(denoiser, x, at(t, x), at(s, x), condition)
     return denoiser(x, at(levels[-1], x), condition)
 
 
@@ -286,6 +297,7 @@ def _noise_like(x: Tensor, rng: torch.Generator | None) -> Tensor:
 
 SAMPLERS: dict[str, Sampler] = {
     "ddim": Sampler(ddim),
+    "cfg++": Sampler(ddim_by_null_noise),
     "heun": Sampler(_below_pure_noise(edm), Spacing.KARRAS),
     "pndm": Sampler(_below_pure_noise(pndm)),
     "deis": Sampler(deis),

@@ -32,8 +32,12 @@ class Guided:
 
     def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """The guided x0 prediction for x_t of shape (batch, ...), told a condition of 2 batch rows."""
+        return self.guided_and_null(x_t, t, condition)[0]
+
+    def guided_and_null(self, x_t: Tensor, t: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+        """The guided x0 prediction and that for the null prompt, see `sds.solvers.GuidedDenoiser`."""
         conditional, unconditional = self.teacher(torch.cat([x_t, x_t]), torch.cat([t, t]), condition).chunk(2)
-        return self.guidance(conditional, unconditional)
+        return self.guidance(conditional, unconditional, t), unconditional
 
 
 @torch.no_grad()

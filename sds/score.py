@@ -13,6 +13,9 @@ and the methods differ in the baseline alone:
     NFSD (Katzir et al. 2023)       the prediction for "a bad image"; below t = 0.2, the noisy image itself
     VSD  (Wang et al. 2023), also   the prediction of a critic that knows the generator's own images
     Diff-Instruct and DMD
+    SDI  (Lukoianov et al. 2024)    the image itself, with the noise that DDIM finds in it (`sds.noising`)
+    ISM  (Liang et al. 2024)        the null prediction one step earlier on that path
+    bridge (McAllister et al. 2024) the guided prediction for a prompt that describes what there is now
     ==============================  =====================================================================
 
 The papers write differences of noise predictions. Since eps = (x_t - alpha x0) / sigma,
@@ -49,6 +52,8 @@ class Baseline:
         unconditional: the prediction for the null prompt.
         negative: the prediction for the negative prompt.
         reference: the critic's prediction.
+        source: the negative prompt's prediction under the same guidance, where a bridge begins.
+        previous: what the path on which the image was noised saw last, see `sds.noising.Noised`.
     """
 
     image: Tensor | float = 0.0
@@ -56,6 +61,8 @@ class Baseline:
     unconditional: Tensor | float = 0.0
     negative: Tensor | float = 0.0
     reference: Tensor | float = 0.0
+    source: Tensor | float = 0.0
+    previous: Tensor | float = 0.0
 
 
 Method = Callable[[Tensor, float], Baseline]
@@ -100,11 +107,42 @@ def vsd(t: Tensor, progress: float) -> Baseline:
     return Baseline(reference=1.0)
 
 
+def ism(t: Tensor, progress: float) -> Baseline:
+    """Interval score matching: eps_guided(x_t) - eps_null(x_s), s one step before t on a DDIM path (Liang et al. 2024).
+
+    Their equation 17. The path goes from x_s to x_t as if the null prediction at s were the image, so that as images
+    the difference is that prediction minus the guided one. Needs noise by `sds.noising.DDIMInversion`.
+    """
+    del t, progress
+    return Baseline(previous=1.0)
+
+
+def bridge(t: Tensor, progress: float) -> Baseline:
+    """From what there is to what is wanted (McAllister et al. 2024, equation 10): SDS first, then g (eps_y - eps_now).
+
+    The negative prompt describes the present image ("..., oversaturated, smooth, ..."): where its words are as right
+    as the prompt's nothing pulls any more, while SDS mistakes its own noise for the present.
+    """
+    del t
+    return Baseline(image=1.0) if progress < BRIDGE_BEGINS else Baseline(source=1.0)
+
+
+BRIDGE_BEGINS = 0.8
+"""When the second stage begins: step 20,000 of 25,000 in the authors' configuration for threestudio."""
+
 NFSD_SMALL_TIME = 0.2
 """The paper's step 200 of 1000: below it the noise prediction is (almost) all domain correction."""
 
-METHODS: dict[str, Method] = {"sds": sds, "nfsd": nfsd, "vsd": vsd, "csd": csd}
-"""The table, by the names the papers gave their methods."""
+METHODS: dict[str, Method] = {
+    "sds": sds,
+    "nfsd": nfsd,
+    "vsd": vsd,
+    "csd": csd,
+    "sdi": sds,
+    "ism": ism,
+    "bridge": bridge,
+}
+"""The table, by the names the papers gave their methods. SDI is SDS with other noise: `sds.noising.NOISINGS`."""
 
 
 def constant_weight(schedule: NoiseSchedule, t: Tensor, x: Tensor, guided: Tensor) -> Tensor:
@@ -185,6 +223,7 @@ def score_gradient(
     *,
     weighting: Weighting = constant_weight,
     reference: Denoiser | None = None,
+    previous: Tensor | None = None,
     progress: float = 0.0,
 ) -> ScoreGradient:
     """weight(t) (baseline - guided) for a batch of images: one call of the teacher, none of it differentiated.
@@ -192,18 +231,20 @@ def score_gradient(
     Args:
         teacher: the frozen denoiser.
         x: images (or latents) of the generator, shape (batch, channels, height, width).
-        noise: standard normal, same shape.
+        noise: standard normal, or what `sds.noising` finds, same shape.
         t: times in [0, 1], shape (batch,).
         conditions: what the denoisers are told, one row for each image.
         guidance: scale and bounds of the guided prediction.
         method: a row of the table above.
         weighting: the weight of each image.
         reference: the critic, for methods whose baseline holds it.
+        previous: what the noise's path saw last, for methods whose baseline holds that.
         progress: in [0, 1], for methods that change during a run.
 
     Raises:
-        ValueError: if the method needs a critic or a negative prompt and there is none, or its shares do not add up to
-            one; if images, noise, t and conditions are not of one batch, or the images no floating point numbers.
+        ValueError: if the method needs a critic, a negative prompt or a path and there is none, or its shares do not
+            add up to one; if images, noise, t and conditions are not of one batch, or the images no floating point
+            numbers.
         TypeError: if ``method`` is no function.
         NonFiniteGradientError: if a prediction is infinite or not a number.
     """
@@ -222,7 +263,7 @@ def score_gradient(
         [predictions[f"perpendicular {i}"] for i in range(len(conditions.perpendicular))],
         [negative.weight for negative in conditions.perpendicular],
     )
-    guided = guidance(conditional, predictions["unconditional"])
+    guided = guidance(conditional, predictions["unconditional"], t)
 
     predictions["image"] = x
     if _any(baseline.noisy):
@@ -233,6 +274,12 @@ def score_gradient(
         if reference is None:
             raise ValueError("this method compares the teacher with a critic of the generator's own images: give one")
         predictions["reference"] = reference(x_t, t, conditions.reference or conditions.conditional)
+    if _any(baseline.source):
+        predictions["source"] = guidance(predictions["negative"], predictions["unconditional"], t)
+    if _any(baseline.previous):
+        if previous is None:
+            raise ValueError("this method compares two moments of a path: take the noise of sds.noising.DDIMInversion")
+        predictions["previous"] = previous
     compared = sum(
         (scale(_share(share, t), x) * predictions[name] for name, share in vars(baseline).items() if _any(share)),
         start=torch.zeros_like(x),
@@ -288,10 +335,10 @@ def _wanted(
         "conditional": (conditions.conditional, everywhere),
         "unconditional": (conditions.unconditional, null_wanted),
     }
-    negative_wanted = _share(baseline.negative, t) != 0
+    negative_wanted = (_share(baseline.negative, t) != 0) | (_share(baseline.source, t) != 0)
     if conditions.negative is not None:
         rows["negative"] = (conditions.negative, negative_wanted)
-    elif _any(baseline.negative):
+    elif bool(negative_wanted.any()):
         raise ValueError("this method compares the prompt with a negative prompt: give one")
     for i, perpendicular in enumerate(conditions.perpendicular):
         rows[f"perpendicular {i}"] = (perpendicular.condition, everywhere)

@@ -15,12 +15,23 @@ scheduler use those of diffusers; these are for targets, where a step is part of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from sds.denoiser import Condition, Denoiser
 from sds.schedule import DegenerateNoiseLevelError, NoiseSchedule, scale
+
+
+@runtime_checkable
+class GuidedDenoiser(Protocol):
+    """A denoiser that follows a prompt more than it would by itself, such as `sds.sampling.Guided`."""
+
+    def guided_and_null(self, x_t: Tensor, t: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+        """The guided x0 prediction and that for the null prompt, both of the shape of ``x_t``."""
+        ...
+
 
 Solver = Callable[[Denoiser, Tensor, Tensor, Tensor, Condition], Tensor]
 """(denoiser, x_t, t, s, condition) -> x_s."""
@@ -90,6 +101,25 @@ def _ddim_coefficients(schedule: NoiseSchedule, t: Tensor, s: Tensor) -> tuple[T
 def ddim(denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
     """The first-order step: one evaluation, at its beginning."""
     return ddim_step(denoiser.schedule, x_t, denoiser(x_t, t, condition), t, s)
+
+
+def cfg_plus_plus(denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
+    """A DDIM step to the guided image, but with the noise that the null prompt sees (CFG++, Chung et al. 2024, alg. 2).
+
+    ::
+
+        x_s = alpha_s guided + sigma_s (x_t - alpha_t null) / sigma_t
+
+    which is the null prompt's own DDIM step plus alpha_s (guided - null). Their scale lies in [0, 1]. It is ordinary
+    guidance whose scale is divided by 1 - (alpha_t / sigma_t) / (alpha_s / sigma_s): the shorter the step, the more.
+
+    A denoiser that is no `GuidedDenoiser` takes a DDIM step: it has one prediction only.
+    """
+    if not isinstance(denoiser, GuidedDenoiser):
+        return ddim(denoiser, x_t, t, s, condition)
+    guided, null = denoiser.guided_and_null(x_t, t, condition)
+    alpha_s = scale(denoiser.schedule.alpha(s), x_t)
+    return ddim_step(denoiser.schedule, x_t, null, t, s) + alpha_s * (guided - null)
 
 
 def heun(denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:

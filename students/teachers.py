@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sds.denoiser import Condition, NeuralTeacher, Teacher, View
-from sds.guidance import classifier_free
+from sds.guidance import Guidance
 from sds.processes import in_shares
 from sds.schedule import NoiseSchedule, Prediction, flow_schedule, scale, time_at, time_at_angle
 from students.flow_map import GUIDANCE_SCALE, FlowMap
@@ -231,11 +231,15 @@ class GuidedTeacher(AroundTeacher):
         teacher: what is guided.
         guidance_scale: of conditions that are made; `with_guidance` changes it for each image.
         negative: told in place of the null prompt.
+        guidance: all else about guidance; its own scale is not used.
     """
 
-    def __init__(self, teacher: Teacher, guidance_scale: float, negative: str = "") -> None:
+    def __init__(
+        self, teacher: Teacher, guidance_scale: float, negative: str = "", guidance: Guidance | None = None
+    ) -> None:
         super().__init__(teacher)
         self.guidance_scale, self.negative = guidance_scale, negative
+        self.guidance = guidance or Guidance(guidance_scale)
 
     def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
         """What prompt, null prompt and guidance say, in one condition.
@@ -252,14 +256,22 @@ class GuidedTeacher(AroundTeacher):
 
     def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """The guided prediction, by one call of the teacher. Raises ValueError for a condition of another teacher."""
-        null = {name.removeprefix(NULL): value for name, value in condition.tensors.items() if name.startswith(NULL)}
-        if not null or GUIDANCE_SCALE not in condition.tensors:
-            raise ValueError("a guided teacher needs a condition of its own: it must carry the null prompt too")
-        if bool((condition.tensors[GUIDANCE_SCALE] == 1).all()):
+        if bool((self._scales(condition) == 1).all()):
             return self.teacher(x_t, t, condition)
+        return self.guided_and_null(x_t, t, condition)[0]
+
+    def guided_and_null(self, x_t: Tensor, t: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+        """The guided x0 prediction and that for the null prompt, see `sds.solvers.GuidedDenoiser`."""
+        scales = self._scales(condition)
+        null = {name.removeprefix(NULL): value for name, value in condition.tensors.items() if name.startswith(NULL)}
         both = Condition.concatenate([Condition({name: condition.tensors[name] for name in null}), Condition(null)])
         conditional, unconditional = self.teacher(torch.cat([x_t, x_t]), torch.cat([t, t]), both).chunk(2)
-        return classifier_free(conditional, unconditional, scale(condition.tensors[GUIDANCE_SCALE], x_t))
+        return self.guidance(conditional, unconditional, t, scales), unconditional
+
+    def _scales(self, condition: Condition) -> Tensor:
+        if GUIDANCE_SCALE not in condition.tensors or not any(name.startswith(NULL) for name in condition.tensors):
+            raise ValueError("a guided teacher needs a condition of its own: it must carry the null prompt too")
+        return condition.tensors[GUIDANCE_SCALE]
 
 
 def with_guidance(condition: Condition, scales: Tensor) -> Condition:

@@ -12,6 +12,7 @@ from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance, PromptConditions
+from sds.noising import NOISINGS, FreshNoise
 from sds.ramps import Ramp, TimeRange
 from sds.score import METHODS, NonFiniteGradientError, nfsd, score_gradient, sds, surrogate_loss, vsd
 from sds.teachers.mixture import MixtureTeacher
@@ -47,7 +48,14 @@ def run(
         teacher,
         told(teacher),
         torch.optim.Adam(generator.parameters(), lr=0.02),
-        Settings(steps=steps, batch_size=3, method=METHODS[method_name], guidance=Guidance(2.0), seed=seed),
+        Settings(
+            steps=steps,
+            batch_size=3,
+            method=METHODS[method_name],
+            guidance=Guidance(2.0),
+            noising=NOISINGS.get(method_name, FreshNoise()),
+            seed=seed,
+        ),
         critic=critic,
     )
 
