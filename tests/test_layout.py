@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "students/methods": ("sds", "students.methods", "students.features", "students.training", *SHARED["students"]),
 } | {
     f"representations/{wing}": (f"representations.{wing}", "representations.geometry", *SHARED["representations"])
-    for wing in ("fields", "surfaces", "images", "assets")
+    for wing in ("fields", "surfaces", "images", "gaussians", "assets")
 }
 
 
