@@ -177,14 +177,14 @@ def text_to_3d(
         guidance_scale=guidance_scale,
         seed=seed,
     )
-    if request.representation == "pixels":
+    if not request.has_mesh:
         raise UserError("text_to_3d makes meshes; examples/fourier_image.py draws a flat picture")
     place = choose_device(device)
     making, look = Making(request, teacher_for(request, place), place), on_step or ProgressBar()
     for moment in making:
         look(moment)
     scene = making.scene
-    return GeneratedObject(request, scene.generator, lambda: scene.teacher, making.judge)
+    return GeneratedObject(request, scene.shown, lambda: scene.teacher, making.judge)
 
 
 def open_run(folder: str | PathLike[str], device: str = "cpu") -> GeneratedObject:

@@ -12,6 +12,8 @@ LARGEST_SEED = 2**63 - 1
 LARGEST_GUIDANCE = 1000.0
 MOST_STEPS = 10**7
 LONGEST_PROMPT = 300
+MOST_PARTICLES = 64
+MOST_SHAPES = 4096
 
 
 def whole(lowest: int, highest: int) -> Callable[[str], int]:

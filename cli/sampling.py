@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cli import numbers
 from cli.errors import UserError
+from cli.guidance import changed_guidance
 from cli.last_teacher import last_teacher
 from cli.teachers import EMBEDDED, choose_device
 from sds.denoiser import Condition, Denoiser, NeuralTeacher
@@ -77,6 +78,9 @@ def sample_teacher(
     azimuth: float | None = None,
     elevation: float = 15.0,
     guidance_scale: float = 1.0,
+    guidance_interval: tuple[float, float] | None = None,
+    guidance_parallel: float | None = None,
+    guidance_rescale: float | None = None,
     device: str = "auto",
 ) -> Tensor:
     """Draw (count, 3, H, W) pictures in [0, 1] with a teacher.
@@ -89,7 +93,9 @@ def sample_teacher(
         count: of pictures.
         seed: of the noise.
         azimuth, elevation: of the camera in degrees, for teachers that know views; without an azimuth from anywhere.
-        guidance_scale: how strongly to follow the prompt; 1 evaluates the network once a step, not twice.
+        guidance_scale: how strongly to follow the prompt; 1 evaluates the network once a step, not twice. Of the
+            sampler "cfg++" it lies in [0, 1].
+        guidance_interval, guidance_parallel, guidance_rescale: see `sds.guidance.Guidance`.
         device: "cpu", "cuda", or "auto": a card if there is one.
 
     Raises:
@@ -103,9 +109,10 @@ def sample_teacher(
     rng = torch.Generator().manual_seed(seed)
     noise = torch.randn(count, *network.shape, generator=rng).to(next(iter(condition.tensors.values())).device)
     denoiser: Denoiser = network
-    if guidance_scale != 1:
+    guidance = changed_guidance(Guidance(guidance_scale), guidance_interval, guidance_parallel, guidance_rescale)
+    if guidance_scale != 1 or sampler == "cfg++":
         null = told(network, "" if can_be_guided(network) else prompt, count, azimuth, elevation)
-        denoiser, condition = Guided(network, Guidance(guidance_scale)), Condition.concatenate([condition, null])
+        denoiser, condition = Guided(network, guidance), Condition.concatenate([condition, null])
     try:
         x = sample_with(SAMPLERS[sampler], denoiser, noise, condition, steps, rng=rng)
     except ValueError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,25 @@ class ParticleDraw:
 
     particle: int
     draw: Any
+
+
+@dataclass(frozen=True)
+class ParticleRendering:
+    """What one of them drew.
+
+    Attributes:
+        particle: its number.
+        rendering: what it returned: an image, or an object with one.
+    """
+
+    particle: int
+    rendering: Any
+
+    @property
+    def image(self) -> Tensor:
+        """(B, 3, H, W) in [0, 1]."""
+        image: Tensor = self.rendering if isinstance(self.rendering, Tensor) else self.rendering.image
+        return image
 
 
 class Particles(nn.Module):
@@ -48,9 +67,21 @@ class Particles(nn.Module):
         particle: Any = self.particles[chosen]
         return ParticleDraw(chosen, particle.draw(count, generator))
 
-    def forward(self, draw: ParticleDraw) -> Any:
+    def __getitem__(self, number: int) -> Any:
+        """One of them."""
+        return self.particles[number]
+
+    def forward(self, draw: ParticleDraw) -> ParticleRendering:
         """The chosen particle's images."""
-        return self.particles[draw.particle](draw.draw)
+        return ParticleRendering(draw.particle, self.particles[draw.particle](draw.draw))
+
+    def penalty(self, rendering: ParticleRendering, progress: float) -> Tensor:
+        """The chosen particle's own penalty; 0 if it has none."""
+        own = getattr(self.particles[rendering.particle], "penalty", None)
+        if own is None:
+            return rendering.image.new_zeros(())
+        penalty: Tensor = own(rendering.rendering, progress)
+        return penalty
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Those of all particles."""

@@ -105,7 +105,7 @@ class DDIMInversion:
         return classifier_free(conditional, null, self.scale)
 
 
-NOISINGS: dict[str, Noising] = {
+NOISINGS = {
     "sdi": DDIMInversion(steps=10, scale=-6.5),
     "ism": DDIMInversion(steps=4, interval=0.08),
 }

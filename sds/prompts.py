@@ -22,6 +22,13 @@ BAD_IMAGE = "unrealistic, blurry, low quality, out of focus, ugly, low contrast,
 """The negative prompt of NFSD (Katzir et al. 2023, section 4)."""
 
 
+OVERSATURATED = "oversaturated, smooth, pixelated, cartoon, foggy, hazy, blurry, bad structure, noisy, malformed"
+"""How a bridge describes what SDS has made (McAllister et al. 2024, their program for threestudio)."""
+
+NEGATIVES = {"nfsd": BAD_IMAGE, "bridge": f"{{prompt}}, {OVERSATURATED}"}
+"""What the methods of `sds.score.METHODS` that need a negative prompt tell as one; {prompt} stands for the prompt."""
+
+
 class Direction(Enum):
     """A direction from which an object is seen, and the words for it."""
 

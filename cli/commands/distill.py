@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cli import numbers
+from cli.guidance import add_guidance_options
 from cli.output import add_json_option, tell
 
 SUMMARY = "a diffusion teacher becomes a one-step generator"
@@ -99,6 +100,7 @@ def add_method(how: argparse._ArgumentGroup) -> None:
         metavar="G",
         help="that is learned (default: 2, or 1 of a teacher without a null prompt)",
     )
+    add_guidance_options(how)
     how.add_argument(
         "--path-steps",
         type=numbers.whole(1, 10_000),
@@ -219,6 +221,9 @@ def run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         seed=options.seed,
+        guidance_interval=options.guidance_interval,
+        guidance_parallel=options.guidance_parallel,
+        guidance_rescale=options.guidance_rescale,
         lora=options.lora,
     )
     with joined_processes(options.device, options.processes) as device:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cli import numbers
 from cli.configuration import add_config_option
+from cli.guidance import add_guidance_options
 from cli.output import LOG, add_json_option, tell, timed
 from cli.teacher_options import add_teacher_options
 
@@ -35,6 +36,8 @@ EXAMPLES = """examples:
   scoresmith generate "a cactus" --live --out outputs/cactus         watch it form in a browser
   scoresmith generate "a cactus" --method vsd --preset quality --out outputs/cactus
   scoresmith generate "a tall wooden chair" --tries 3 --out outputs/chair    up to three seeds, the best is kept
+  scoresmith generate "a cactus" --representation svg --shapes 64 --out outputs/drawing    a vector picture
+  scoresmith generate "a red chair" --method vsd --particles 3 --out outputs/chairs       three that differ
   scoresmith generate "a rusty robot" --init robot.glb --retexture   new colours for a mesh of yours
   scoresmith generate --config outputs/armchair/run.toml --seed 2 --out outputs/other   the same again, but for the seed
   scoresmith generate "a corgi" --teacher /models/my-diffusers-folder --out outputs/corgi"""
@@ -66,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="if the object is not recognised, try the next seed, N seeds at most, and keep the best (default: 1)",
     )
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and whose settings it is")
     parser.add_argument("--live", action="store_true", help="show the object in a browser as it forms")
     add_config_option(parser)
     add_json_option(parser)
@@ -73,21 +77,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument(
         "--method",
-        choices=("sds", "nfsd", "vsd", "csd"),
+        choices=("sds", "nfsd", "vsd", "csd", "sdi", "ism", "bridge"),
         default="sds",
         help="the score gradient: sds (default, the steadiest), nfsd (less noise), vsd (trains a critic), "
-        "csd (guidance alone: colours run wild)",
+        "csd (guidance alone: colours run wild), sdi and ism (noise that DDIM finds in the picture), bridge (sds, then "
+        "from a description of what there is to the prompt)",
     )
     how.add_argument(
         "--stages",
         type=checked_stages,
         metavar="LIST",
-        help="nerf,mesh (default: from a radiance field to a mesh), or only nerf, or only mesh",
+        help="nerf,mesh (default: from a radiance field to a mesh), or only nerf, or only mesh; the last two may be "
+        "followed by gaussians, as may both",
     )
     how.add_argument(
         "--representation",
-        choices=("nerf", "mesh", "pixels"),
-        help="one stage alone: a field, a mesh, or a flat image",
+        choices=("nerf", "mesh", "gaussians", "pixels", "svg"),
+        help="one stage alone: a field, a mesh, a flat image, or a vector picture; gaussians: 3D Gaussians, which "
+        "begin as the field's surface",
+    )
+    how.add_argument(
+        "--shapes",
+        type=numbers.whole(1, numbers.MOST_SHAPES),
+        default=64,
+        metavar="N",
+        help="of a vector picture (default: 64)",
     )
     how.add_argument(
         "--image",
@@ -132,6 +146,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the noise levels (default: the recipe's): constant for images; sigma-squared for noise, the same as "
         "dreamfusion; uniform for noise; min-snr; normalized: every image moves equally far",
     )
+    how.add_argument(
+        "--times",
+        choices=("dreamtime",),
+        default="",
+        help="noise levels that only fall, as in DreamTime (default: the recipe's, drawn between two bounds)",
+    )
+    add_guidance_options(how)
+    how.add_argument(
+        "--particles",
+        type=numbers.whole(1, numbers.MOST_PARTICLES),
+        default=1,
+        metavar="N",
+        help="objects that are made at once (default: 1); with --method vsd they share a critic that keeps them apart",
+    )
+    how.add_argument(
+        "--critic-rate",
+        type=numbers.number(0, 1),
+        default=0.0,
+        metavar="R",
+        help="learning rate of vsd's critic (default: 1e-3 of a small teacher, ProlificDreamer's 1e-4 of a large one)",
+    )
     how.add_argument("--negative", default="", metavar="PROMPT", help="what to move away from")
     how.add_argument(
         "--perp-neg",
@@ -174,6 +209,11 @@ def run(options: argparse.Namespace) -> int:
         tell(options, {"runs": [entry(Job(resumed.read_request(), resumed.path))]})
         return 0
 
+    if options.dry_run:
+        from cli.scenes.dry_run import planned
+
+        print("\n\n".join(planned(request) for request in requests_of(options)))
+        return 0
     jobs = jobs_of(options)
     left = jobs if options.overwrite else [job for job in jobs if not is_finished(job)]
     if len(jobs) > 1 and len(left) < len(jobs):
@@ -226,7 +266,7 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
     device = choose_device(options.device)
     with timed("loading the teacher"):
         teacher = load_teacher(options.teacher, device, options=jobs[0].request.teacher_options)
-    if options.perp_neg and (teacher.knows_views or jobs[0].request.representation == "pixels"):
+    if options.perp_neg and (teacher.knows_views or jobs[0].request.is_flat):
         raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
     outcomes, jobs = refused_among(jobs, teacher, options.anyway)
     if not jobs:
@@ -286,6 +326,13 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
             tiny_autoencoder=options.tiny_autoencoder,
             compile=options.compile,
             offload=options.offload,
+            times=options.times,
+            guidance_interval=options.guidance_interval,
+            guidance_parallel=options.guidance_parallel,
+            guidance_rescale=options.guidance_rescale,
+            shapes=options.shapes,
+            particles=options.particles,
+            critic_rate=options.critic_rate,
             seed=options.seed,
         )
         for prompt in prompts
@@ -323,24 +370,31 @@ def watched(live: bool) -> Iterator[LiveView | None]:
 
 def checked_stages(text: str) -> tuple[str, ...]:
     """The stages in a list such as "nerf,mesh"."""
+    from cli.scenes.stages import STAGES
+
     stages = tuple(text.split(","))
-    if stages not in (("nerf", "mesh"), ("nerf",), ("mesh",)):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of nerf,mesh  nerf  mesh")
+    if stages not in STAGES:
+        known = "  ".join(",".join(one) for one in STAGES)
+        raise argparse.ArgumentTypeError(f"{numbers.shortened(text)} is none of {known}")
     return stages
 
 
 def stages_asked_for(options: argparse.Namespace) -> tuple[str, ...]:
     """What is to be optimised, one after the other. Raises UserError if the options contradict each other."""
     from cli.errors import UserError
-    from cli.scenes.scene import COARSE_TO_FINE
+    from cli.scenes.stages import COARSE_TO_FINE
 
     if options.stages and options.representation:
         raise UserError("--stages and --representation say the same in two ways: give one of them")
     if options.retexture and options.init is None:
         raise UserError("--retexture gives new colours to a mesh of yours: say which with --init FILE")
     chosen = options.stages or ((options.representation,) if options.representation else None)
+    if chosen == ("gaussians",):
+        return ("nerf", "gaussians") if options.init is None else ("mesh", "gaussians")
     if options.init is None:
         return chosen or COARSE_TO_FINE
+    if chosen == ("mesh", "gaussians"):
+        return chosen
     if chosen not in (None, ("mesh",)):
         raise UserError("--init begins with the mesh stage: leave --stages and --representation out")
     return ("mesh",)

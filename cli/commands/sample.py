@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import numbers
+from cli.guidance import add_guidance_options
 from cli.output import LOG, add_json_option, tell
 
 if TYPE_CHECKING:  # loads torch
@@ -28,6 +29,7 @@ EXAMPLES = """examples:
   scoresmith sample embedded "a blue mug" --sampler dpm-solver++ --sampler-steps 20 --guidance-scale 2"""
 SAMPLER_NAMES = (
     "ddim",
+    "cfg++",
     "heun",
     "pndm",
     "deis",
@@ -96,6 +98,7 @@ def add_teacher_options(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--sampler-steps", type=numbers.whole(1, 10_000), default=25, metavar="N", help="of the sampler (default: 25)"
     )
+    add_guidance_options(how)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -119,7 +122,8 @@ def run(options: argparse.Namespace) -> int:
     if options.sampler:
         scale = 1.0 if options.guidance_scale is None else options.guidance_scale
         how = {"sampler": options.sampler, "steps": options.sampler_steps, "guidance_scale": scale}
-        images = sample_teacher(prompt, folder, **how, **common)
+        acts = {name: getattr(options, name) for name in ("guidance_interval", "guidance_parallel", "guidance_rescale")}
+        images = sample_teacher(prompt, folder, **how, **acts, **common)
     else:
         how = {"steps": options.student_steps, "guidance_scale": options.guidance_scale}
         images = sample_student(prompt, folder, **how, **common)

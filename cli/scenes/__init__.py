@@ -3,6 +3,7 @@
 ===================  ===============================================================================
 `photo`              a picture that the object shall look like
 `recipes`            what a run does by default, by its preset and the size of its teacher
+`stages`             what can be optimised, one after the other
 `scene`              from a request to a representation, a teacher and a method
 `initial_mesh`       a file of the user's as what a mesh stage begins with
 `generation`         the course of a run; `curves`, `live`: what is seen of it meanwhile

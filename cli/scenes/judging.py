@@ -95,9 +95,15 @@ def judged_cameras(size: int) -> Cameras:
 
 def judge_asset(asset: Asset, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
     """Recognition and Janus score of an asset in the unit sphere, by its pictures from all sides."""
-    metrics: dict[str, Any] = {}
     cameras = judged_cameras(JUDGED_SIZE)
-    images = render_asset(asset, cameras)
+    return judge_pictures(render_asset(asset, cameras), cameras, request, teacher, judge)
+
+
+def judge_pictures(
+    images: Tensor, cameras: Cameras, request: Request, teacher: NeuralTeacher, judge: Judge | None
+) -> dict[str, Any]:
+    """Recognition and Janus score of pictures (B, 3, H, W) of an object by `judged_cameras`."""
+    metrics: dict[str, Any] = {}
     if judge is not None:
         metrics["recognition"] = judge.verdict(images)
     if teacher.knows_views:

@@ -24,9 +24,10 @@ from cli.viewer.server import MEDIA_TYPES, PageServer, Resource, file_of, page_r
 from representations.assets.asset import Asset
 from representations.assets.formats.gltf_writing import glb_bytes
 from representations.cameras import turntable
+from representations.gaussians.cloud import GaussianCloud
 from representations.geometry.isosurface import EmptySurfaceError
 from representations.geometry.mesh import MeshError
-from representations.images.pixels import PixelImage
+from representations.images.pixels import FlatImage
 from sds.engine import image_of
 
 SIDES, PICTURE_SIZE = 4, 128
@@ -206,18 +207,18 @@ class LiveView:
 @torch.no_grad()
 def picture_of(scene: Scene) -> bytes:
     """The object from all round in two rows, or the flat picture; a PNG."""
-    if isinstance(scene.generator, PixelImage):
-        rows = [scene.generator(1)]
+    if isinstance(scene.shown, FlatImage):
+        rows = [scene.shown(1)]
     else:
-        rows = list(image_of(scene.generator(turntable(SIDES, ELEVATION, PICTURE_SIZE))).split(SIDES // 2))
+        rows = list(image_of(scene.shown(turntable(SIDES, ELEVATION, PICTURE_SIZE))).split(SIDES // 2))
     return imageio.imwrite("<bytes>", to_bytes(sheet(rows, rows[0].shape[-1])), extension=".png")
 
 
 def surface_of(scene: Scene, deliver: Deliver) -> bytes | None:
     """The present surface, delivered, as a GLB file with colours at its vertices; None while there is none."""
-    if isinstance(scene.generator, PixelImage):
+    if isinstance(scene.shown, FlatImage | GaussianCloud):
         return None
     try:
-        return glb_bytes(deliver(Asset(scene.generator.surface())))
+        return glb_bytes(deliver(Asset(scene.shown.surface())))
     except (EmptySurfaceError, MeshError):
         return None

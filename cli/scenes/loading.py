@@ -10,6 +10,7 @@ from cli.errors import UserError
 from cli.scenes.run_folder import RunFolder
 from cli.scenes.scene import Request, build_generator, stages_of, with_mind_made_up
 from cli.teachers import load_teacher, small_teacher_folder
+from representations.particles import Particles
 from representations.solid import Solid
 from sds.checkpoint import CheckpointError, restore_module
 from sds.denoiser import NeuralTeacher
@@ -38,8 +39,9 @@ class LoadedObject:
 def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:
     """Read a run. Raises UserError if the folder holds none, or one that made no 3D object."""
     request = folder.read_request()
-    if request.representation == "pixels":
-        raise UserError(f"{folder.path} holds a flat picture; only 3D runs have a mesh")
+    if not request.has_mesh:
+        kind = "a flat picture" if request.is_flat else "Gaussians"
+        raise UserError(f"{folder.path} holds {kind}; only runs that end with a field or a mesh have a surface")
     small = small_teacher_folder(request.teacher) is not None  # its recipes have sizes that are multiples of its own
     teacher = load_teacher(request.teacher, device, allow_download=False) if small else None
     state = folder.read_checkpoint()
@@ -49,6 +51,7 @@ def load_object(folder: RunFolder, device: torch.device) -> LoadedObject:
         stage = next(stage for stage in stages_of(request, teacher) if stage.name == state["stage"])
         solid = build_generator(request, stage).to(device)
         restore_module(solid, state["generator"], "the checkpoint's generator")
+        solid = solid[0] if isinstance(solid, Particles) else solid
     except (CheckpointError, KeyError, RuntimeError, StopIteration) as error:
         raise UserError(f"{folder.checkpoint} does not belong to the run that run.json describes: {error}") from None
     return LoadedObject(request, solid, device)

@@ -13,7 +13,7 @@ from cli.scenes.curves import CurvePoint
 from cli.scenes.judging import ELEVATION, Judge, judge_for
 from cli.scenes.scene import Request, Scene, build_scene, stages_of
 from representations.cameras import turntable
-from representations.images.pixels import PixelImage
+from representations.images.pixels import FlatImage
 from sds.checkpoint import CheckpointError
 from sds.denoiser import NeuralTeacher
 from sds.engine import Step, image_of
@@ -51,9 +51,9 @@ class Moment:
     @torch.no_grad()
     def pictures(self, count: int = 4, size: int = 128) -> Tensor:
         """(count, 3, size, size) in [0, 1]: the object as it is now, from all round; (1, 3, H, W) of a flat image."""
-        if isinstance(self.scene.generator, PixelImage):
-            return image_of(self.scene.generator(1)).cpu()
-        return image_of(self.scene.generator(turntable(count, ELEVATION, size))).clamp(0, 1).cpu()
+        if isinstance(self.scene.shown, FlatImage):
+            return image_of(self.scene.shown(1)).cpu()
+        return image_of(self.scene.shown(turntable(count, ELEVATION, size))).clamp(0, 1).cpu()
 
 
 class Making:

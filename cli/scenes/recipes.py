@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from sds.guidance import Guidance
-from sds.ramps import Ramp, TimeRange
+from sds.noising import NOISINGS, DDIMInversion, FreshNoise
+from sds.ramps import DreamTime, Ramp, TimeRange
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Recipe:
         guidance: how strongly to follow the prompt.
         weighting: of the noise levels: a name in `sds.score.WEIGHTINGS`.
         times: the noise levels that are visited.
+        noising: where the noise comes from.
+        source: whose settings these are, in words.
         learning_rate: a factor on the representation's own learning rates.
         roughness: weight of the penalty on neighbouring voxels that differ.
     """
@@ -30,9 +33,11 @@ class Recipe:
     size: int | None
     guidance: Guidance
     weighting: str
-    times: TimeRange
+    times: TimeRange | DreamTime
     learning_rate: Ramp
     roughness: float
+    noising: FreshNoise | DDIMInversion = field(default=FreshNoise(), kw_only=True)
+    source: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,17 @@ class MeshRecipe(Recipe):
     shape_rate: float
     laplacian: float
     normals: float
+
+
+@dataclass(frozen=True)
+class GaussianRecipe(Recipe):
+    """An object as 3D Gaussians, which begins as the surface of another.
+
+    Attributes:
+        count: of Gaussians.
+    """
+
+    count: int
 
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
@@ -105,6 +121,19 @@ SMALL_TEACHER_MESH = MeshRecipe(
 )
 """For the same teachers: fewer steps, since the field has made most decisions."""
 
+SMALL_TEACHER_GAUSSIANS = GaussianRecipe(
+    steps=200,
+    batch_size=4,
+    size=None,
+    guidance=SMALL_TEACHER.guidance,
+    weighting=SMALL_TEACHER.weighting,
+    times=SMALL_TEACHER_MESH.times,
+    learning_rate=Ramp(1.0, 0.2, begin=0.5),
+    roughness=0.0,
+    count=6_000,
+)
+"""For the same teachers: more Gaussians than their pictures have pixels would not be seen."""
+
 LARGE_TEACHER = FieldRecipe(
     steps=10_000,
     batch_size=1,
@@ -138,11 +167,93 @@ LARGE_TEACHER_MESH = MeshRecipe(
 )
 """Magic3D's second stage (Lin et al. 2023, section 4.2) in its noise levels and size. Unverified without a GPU."""
 
-LARGE_TEACHER_GUIDANCE = {"sds": 100.0, "nfsd": 7.5, "vsd": 7.5, "csd": 7.5}
-"""Each paper's own guidance scale."""
 
-SMALL_TEACHER_GUIDANCE = {"sds": 2.0, "nfsd": 1.5, "vsd": 1.0, "csd": 1.0}
-"""Where nothing but the critic or the null prompt holds colours in place, more guidance than this makes them drift."""
+LARGE_TEACHER_GAUSSIANS = GaussianRecipe(
+    steps=5_000,
+    batch_size=4,
+    size=512,
+    guidance=LARGE_TEACHER.guidance,
+    weighting=LARGE_TEACHER.weighting,
+    times=TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.5, finish=0.3)),
+    learning_rate=Ramp(1.0, 0.1, begin=0.5),
+    roughness=0.0,
+    count=100_000,
+)
+"""LucidDreamer's size, steps and noise levels (its README and guidance/sd_utils.py). Unverified without a GPU."""
+
+
+@dataclass(frozen=True)
+class MethodChoice:
+    """What of a recipe depends on the method.
+
+    Attributes:
+        scale: of guidance, in the convention of `sds.guidance`.
+        source: where it is from.
+        noising, times, weighting: None leaves what the recipe has.
+    """
+
+    scale: float
+    source: str
+    noising: FreshNoise | DDIMInversion | None = None
+    times: TimeRange | None = None
+    weighting: str | None = None
+
+    def applied(self, recipe: AnyRecipe) -> AnyRecipe:
+        """The recipe for this method."""
+        return replace(
+            recipe,
+            guidance=replace(recipe.guidance, scale=self.scale),
+            source=self.source,
+            noising=self.noising or recipe.noising,
+            times=self.times or recipe.times,
+            weighting=self.weighting or recipe.weighting,
+        )
+
+
+ONLY_LOW_TIMES_HOLD = TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.3))
+"""For NFSD: only t < 0.2 pulls an image back (`sds.score.nfsd`); visit it all along, and more often towards the end."""
+
+HALVED_AT_A_FIFTH = TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.5, begin=0.2, finish=0.2))
+"""threestudio's max_step_percent [5000, 0.98, 0.5, 5001] of 25,000 steps."""
+
+LARGE_TEACHER_METHODS = {
+    "sds": MethodChoice(100.0, "threestudio configs/dreamfusion-sd.yaml (its 100 is 101 here; DreamFusion says 100)"),
+    "nfsd": MethodChoice(7.5, "Katzir et al. 2023, section 4", times=ONLY_LOW_TIMES_HOLD),
+    "vsd": MethodChoice(7.5, "threestudio configs/prolificdreamer.yaml", times=HALVED_AT_A_FIFTH),
+    "csd": MethodChoice(7.5, "Yu et al. 2023 with the scale of Stable Diffusion's samplers"),
+    "sdi": MethodChoice(
+        8.5,
+        "threestudio configs/sdi.yaml: its 7.5 and -7.5 count from the conditional prediction, so 8.5 and -6.5 here; "
+        "without its inversion_eta",
+        NOISINGS["sdi"],
+        TimeRange(Ramp(0.98, 0.25), Ramp(0.98, 0.25)),
+    ),
+    "ism": MethodChoice(
+        7.5,
+        "LucidDreamer's guidance/sd_utils.py: w = sigma / alpha, delta_T 80 of 1000, t up to 0.5 after a warm-up",
+        NOISINGS["ism"],
+        TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.5, finish=0.3)),
+        "constant",
+    ),
+    "bridge": MethodChoice(
+        100.0, "SDS-Bridge's configs/sds-bridge.yaml: second stage at step 20,000 of 25,000", None, HALVED_AT_A_FIFTH,
+        "uniform",
+    ),
+}  # fmt: skip
+"""Each paper's own settings for Stable Diffusion, and where they are written."""
+
+MEASURED = "measured on the embedded teacher (examples/compare_gradients)"
+
+SMALL_TEACHER_METHODS = {
+    "sds": MethodChoice(2.0, MEASURED),
+    "nfsd": MethodChoice(1.5, MEASURED, times=ONLY_LOW_TIMES_HOLD),
+    "vsd": MethodChoice(1.0, MEASURED),
+    "csd": MethodChoice(1.0, MEASURED),
+    "sdi": MethodChoice(2.0, MEASURED, DDIMInversion(steps=3, scale=0.0)),
+    "ism": MethodChoice(2.0, MEASURED, DDIMInversion(steps=2, interval=0.08)),
+    "bridge": MethodChoice(2.0, MEASURED),
+}
+"""Where nothing but a critic or the null prompt holds colours in place, more guidance than this makes them drift."""
 
 
 RATE_FROM_NOTHING = 0.1
@@ -152,25 +263,30 @@ RATE_FROM_NOTHING = 0.1
 def field_recipe(method: str, preset: str, small: bool) -> FieldRecipe:
     """The recipe of the first stage in a preset ("fast" or "quality"), for a small teacher or a large one."""
     recipe = SMALL_TEACHER if small else LARGE_TEACHER
-    scale = (SMALL_TEACHER_GUIDANCE if small else LARGE_TEACHER_GUIDANCE)[method]
-    recipe = replace(recipe, guidance=replace(recipe.guidance, scale=scale))
-    if method == "nfsd":
-        # Only t < 0.2 pulls an image back (sds.score.nfsd): visit it all along, and more often towards the end.
-        recipe = replace(recipe, times=TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.3)))
+    recipe = (SMALL_TEACHER_METHODS if small else LARGE_TEACHER_METHODS)[method].applied(recipe)
     return replace(_patient(recipe), samples=2 * recipe.samples) if preset == "quality" else recipe
+
+
+def gaussian_recipe(method: str, preset: str, small: bool) -> GaussianRecipe:
+    """The recipe of Gaussians that refine what another stage has made."""
+    recipe = SMALL_TEACHER_GAUSSIANS if small else LARGE_TEACHER_GAUSSIANS
+    choice = (SMALL_TEACHER_METHODS if small else LARGE_TEACHER_METHODS)[method]
+    recipe = replace(choice, times=choice.times if method == "nfsd" else None).applied(recipe)
+    return _patient(recipe) if preset == "quality" else recipe
 
 
 def mesh_recipe(method: str, preset: str, small: bool, from_nothing: bool) -> MeshRecipe:
     """The recipe of a mesh that refines what another stage has made, or begins as a gray ball or a blank model."""
     recipe = SMALL_TEACHER_MESH if small else LARGE_TEACHER_MESH
-    field = field_recipe(method, "fast", small)
-    recipe = replace(recipe, guidance=field.guidance, times=field.times if method == "nfsd" else recipe.times)
+    before = field_recipe(method, "fast", small)
+    choice = (SMALL_TEACHER_METHODS if small else LARGE_TEACHER_METHODS)[method]
+    recipe = replace(choice, times=choice.times if method == "nfsd" else None).applied(recipe)
     if from_nothing:
         recipe = replace(
             recipe,
-            steps=field.steps,
-            times=field.times,
-            learning_rate=field.learning_rate,
+            steps=before.steps,
+            times=before.times,
+            learning_rate=before.learning_rate,
             shape_rate=RATE_FROM_NOTHING,
         )
     return _patient(recipe) if preset == "quality" else recipe

@@ -69,9 +69,18 @@ class MeshRecord(TypedDict, total=False):
     size_m: SizeRecord
 
 
+class ParticlesRecord(TypedDict, total=False):
+    """How the objects of one run differ (root mean square of all pixels), and how surely each is recognised."""
+
+    count: Required[Count]
+    difference: Required[Share]
+    probabilities: list[Share]
+
+
 class MetricsRecord(TypedDict, total=False):
     """metrics.json: what was measured."""
 
+    particles: ParticlesRecord
     recognition: RecognitionRecord
     sides: SidesRecord
     mesh: MeshRecord

@@ -6,14 +6,23 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cli.pictures import write_sheet, write_turntable
 from cli.scenes.initial_mesh import back_in_place
-from cli.scenes.judging import ELEVATION, Judge, asset_statistics, judge_asset, judged_cameras
-from cli.scenes.run_folder import RunFolder, write_json
+from cli.scenes.judging import (
+    ELEVATION,
+    JUDGED_SIZE,
+    Judge,
+    asset_statistics,
+    judge_asset,
+    judge_pictures,
+    judged_cameras,
+)
+from cli.scenes.run_folder import RunFolder, write_json, write_text
 from cli.scenes.scene import Request, Scene
 from cli.scenes.sizes import UNKNOWN, longest_side
 from cli.viewer.run_page import write_report
@@ -23,9 +32,14 @@ from representations.assets.pictures import render_asset
 from representations.assets.unwrapping import UnwrappingUnavailableError
 from representations.assets.writing import write_asset
 from representations.cameras import Cameras, turntable
+from representations.gaussians.cloud import GaussianCloud
+from representations.gaussians.files import gaussians_of, ply_bytes, splat_bytes
 from representations.geometry.mesh import MeshError, standing
-from representations.images.pixels import PixelImage
+from representations.images.pixels import FlatImage
+from representations.images.svg import svg_of
+from representations.images.vector import VectorImage
 from representations.solid import Solid
+from sds.checkpoint import written_whole
 from sds.denoiser import Teacher, views_together
 from sds.guidance import Guidance, PromptConditions
 from sds.sampling import sample
@@ -46,10 +60,18 @@ TEXTURE_SIZE = RESOLUTION
 def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> None:
     """Write everything a run ends with, and print where it is."""
     started = time.monotonic()
-    if isinstance(scene.generator, PixelImage):
-        written = write_picture(scene, request, folder, judge)
-    else:
-        written = write_object(scene, request, folder, judge)
+    write = write_object
+    if isinstance(scene.shown, FlatImage):
+        write = write_picture
+    elif isinstance(scene.shown, GaussianCloud):
+        write = write_gaussians
+    written = []
+    for number, particle in enumerate(scene.particles):
+        own = folder.of_particle(number)
+        own.path.mkdir(exist_ok=True)
+        written += write(replace(scene, generator=particle), request, own, judge)
+    if len(scene.particles) > 1:
+        compare_particles(scene, folder, judge)
     folder.note_seconds("results", time.monotonic() - started)
     written.append(write_report(folder))
     for path in written:
@@ -58,7 +80,7 @@ def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judg
 
 def write_object(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
     """The files of a 3D run; the mesh first, since it is what people wait for. Pictures show the mesh."""
-    asset = finished(scene.generator)
+    asset = finished(scene.shown)
     metre_asset = delivered(asset, request, judge)
     write_asset(metre_asset, folder.mesh)
     metrics = judge_asset(asset, request, scene.teacher, judge) | {"mesh": asset_statistics(metre_asset)}
@@ -69,14 +91,57 @@ def write_object(scene: Scene, request: Request, folder: RunFolder, judge: Judge
     return [folder.mesh, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
 
 
+def write_gaussians(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
+    """The files of a run of 3D Gaussians, in the unit sphere, +Y up; pictures show the Gaussians."""
+    gaussians = gaussians_of(scene.shown)
+    written = [folder.gaussians(".ply"), folder.gaussians(".splat")]
+    for path, content in zip(written, (ply_bytes(gaussians), splat_bytes(gaussians)), strict=True):
+        with written_whole(path) as temporary:
+            temporary.write_bytes(content)
+    cameras = judged_cameras(PICTURE_SIZE)
+    with torch.no_grad():
+        pictures, judged = (scene.shown(judged_cameras(size)).image.cpu() for size in (PICTURE_SIZE, JUDGED_SIZE))
+        frames = scene.shown(turntable(FRAMES, ELEVATION, PICTURE_SIZE)).image.cpu()
+    write_json(folder.metrics, judge_pictures(judged, judged_cameras(JUDGED_SIZE), request, scene.teacher, judge))
+    write_sheet(folder.preview, [pictures, imagined(scene, cameras)])
+    return [*written, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
+
+
 def write_picture(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
     """The files of a run whose result is one flat picture: the picture beside what the teacher would draw."""
-    del request
+    vectors = []
+    if isinstance(scene.shown, VectorImage):
+        write_text(folder.vectors, svg_of(scene.shown.shapes(), request.prompt))
+        vectors.append(folder.vectors)
     with torch.no_grad():
-        made = scene.generator(1)
+        made = scene.shown(1)
     write_sheet(folder.preview, [made, imagined(scene, None)[:1]], size=256)
     write_json(folder.metrics, {"recognition": judge.verdict(made)} if judge else {})
-    return [folder.preview, folder.metrics]
+    return [*vectors, folder.preview, folder.metrics]
+
+
+@torch.no_grad()
+def compare_particles(scene: Scene, folder: RunFolder, judge: Judge | None) -> None:
+    """Note in metrics.json how the particles differ, and write them side by side, a row each."""
+    cameras = judged_cameras(PICTURE_SIZE)
+    if isinstance(scene.shown, FlatImage):
+        rows = [particle(1) for particle in scene.particles]
+    else:
+        rows = [seen(particle, cameras) for particle in scene.particles]
+    pairs = [(a - b).square().mean().sqrt() for i, a in enumerate(rows) for b in rows[:i]]
+    compared: dict[str, object] = {"count": len(rows), "difference": round(float(torch.stack(pairs).mean()), 4)}
+    if judge is not None:
+        compared["probabilities"] = [round(judge.recognition(row), 4) for row in rows]
+    write_json(folder.metrics, dict(folder.read_metrics()) | {"particles": compared})
+    write_sheet(folder.particles, [row.cpu() for row in rows])
+
+
+def seen(particle: Any, cameras: Cameras) -> Tensor:
+    """Pictures (B, 3, H, W) of one object, as it is delivered."""
+    if isinstance(particle, GaussianCloud):
+        image: Tensor = particle(cameras).image.cpu()
+        return image
+    return render_asset(finished(particle), cameras)
 
 
 def finished(solid: Solid, faces: int | None = None, resolution: int | None = None) -> Asset:

@@ -71,9 +71,27 @@ class RunFolder:
         return self.path / "mesh.glb"
 
     @property
+    def vectors(self) -> Path:
+        """The result of a run that draws shapes."""
+        return self.path / "picture.svg"
+
+    def gaussians(self, suffix: str) -> Path:
+        """The result of a run of 3D Gaussians, as ".ply" or ".splat"."""
+        return self.path / f"gaussians{suffix}"
+
+    @property
     def preview(self) -> Path:
         """Several views beside what the teacher would draw."""
         return self.path / "preview.png"
+
+    @property
+    def particles(self) -> Path:
+        """Several objects of one run side by side, a row each."""
+        return self.path / "particles.png"
+
+    def of_particle(self, number: int) -> RunFolder:
+        """Where the results of one of several objects lie: of the first (0) here, of the others in a folder each."""
+        return self if number == 0 else RunFolder(self.path / f"particle-{number + 1}")
 
     def turntable(self, suffix: str) -> Path:
         """The object turning once, as ".mp4" or ".gif"."""
@@ -108,7 +126,19 @@ class RunFolder:
     def begin(self, configuration: dict[str, Any], overwrite: bool) -> None:
         """Make the folder ready for a new run: `require_free`, then remove an old run and write run.json."""
         self.require_free(overwrite)
-        results = (self.mesh, self.preview, self.metrics, self.turntable(".mp4"), self.turntable(".gif"), self.report)
+        for other in self.path.glob("particle-*"):
+            if other.is_dir() and not other.is_symlink():
+                shutil.rmtree(other)
+        pictures = (self.preview, self.particles, self.turntable(".mp4"), self.turntable(".gif"))
+        results = (
+            self.mesh,
+            self.vectors,
+            self.gaussians(".ply"),
+            self.gaussians(".splat"),
+            self.metrics,
+            self.report,
+            *pictures,
+        )
         for old in (self.checkpoint, self.curves, *results):
             old.unlink(missing_ok=True)
         write_json(self.configuration, configuration)

@@ -12,14 +12,27 @@ import torch
 
 from cli import numbers
 from cli.errors import UserError
+from cli.guidance import changed_guidance
 from cli.scenes.initial_mesh import Placement, begin_with_asset, read_initial_mesh
 from cli.scenes.photo import LikeThePhoto, Photo, read_photo
-from cli.scenes.recipes import FieldRecipe, MeshRecipe, Recipe, field_recipe, mesh_recipe
+from cli.scenes.recipes import (
+    FieldRecipe,
+    GaussianRecipe,
+    MeshRecipe,
+    Recipe,
+    field_recipe,
+    gaussian_recipe,
+    mesh_recipe,
+)
+from cli.scenes.stages import COARSE_TO_FINE, FLAT, STAGES
 from cli.teachers import EMBEDDED, small_teacher_folder
 from representations.cameras import Cameras, CameraSampler
 from representations.fields.field import DenseGrid, Field, HashGrid
 from representations.fields.nerf import NeRF, PenaltyWeights
+from representations.gaussians.cloud import GaussianCloud
 from representations.images.pixels import PixelImage
+from representations.images.vector import VectorImage
+from representations.particles import ParticleDraw, Particles
 from representations.rays import Marching
 from representations.surfaces.distance_grid import DistanceGrid
 from representations.surfaces.fixed_shape import FixedShape
@@ -27,8 +40,9 @@ from representations.surfaces.mesh_field import MeshField, MeshPenaltyWeights, b
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import NeuralTeacher, Teacher, View, views_together
 from sds.engine import ScoreDistillation, Settings
-from sds.guidance import PromptConditions
-from sds.prompts import BAD_IMAGE, Directions, PerpNeg, PromptSet, condition_for
+from sds.guidance import Guidance, PromptConditions
+from sds.prompts import NEGATIVES, Directions, PerpNeg, PromptSet, condition_for
+from sds.ramps import DreamTime
 from sds.score import METHODS, WEIGHTINGS
 from sds.teachers.diffusers import DiffusersTeacher
 from sds.teachers.embedded import EmbeddedTeacher
@@ -36,9 +50,6 @@ from sds.teachers.onnx_runtime import OnnxTeacher
 from sds.teachers.options import TeacherOptions
 
 ENCODINGS, PRESETS = ("grid", "hash"), ("fast", "quality")
-
-COARSE_TO_FINE = ("nerf", "mesh")
-"""The stages of a 3D object, unless the user chooses."""
 
 NEGATIVE_FOR_EMBEDDED = ""
 """The embedded teacher knows no words for a bad image: NFSD compares with its null prompt."""
@@ -54,7 +65,7 @@ class Request:
         perp_neg: whether to push away from the view prompts that do not apply to a camera.
         method: a row of `sds.score.METHODS`.
         stages: what is optimised, one after the other, each beginning with what the one before it has made: "nerf",
-            "mesh" or "pixels".
+            "mesh", "gaussians", "pixels" or "svg".
         encoding: of a radiance field and of a texture, "grid" or "hash".
         image: a picture whose object is to be made, by a teacher that is told pictures, or "".
         image_mask: a picture that is white where that object is, or "".
@@ -62,12 +73,17 @@ class Request:
         init: a mesh file that the mesh stage begins with, or "".
         retexture: whether that mesh keeps its shape and is only given new colours.
         placement: where that mesh was, which is where the result is put; None: on the floor, as large as its kind.
+        shapes: of a vector picture.
+        particles: how many objects are made at once; a critic keeps them apart.
+        critic_rate: learning rate of a critic; 0 stands for the teacher's usual one.
         teacher: "embedded", a folder, or a name on the hub.
         preset: "fast" or "quality".
         steps: of each stage; 0 stands for the preset's.
         guidance_scale: None stands for the method's.
         weighting: of the noise levels, a name in `sds.score.WEIGHTINGS`; "" stands for the recipe's.
         teacher_config, teacher_lora, teacher_word, tiny_autoencoder, compile, offload: see `teacher_options`.
+        times: "dreamtime", or "" for the recipe's noise levels.
+        guidance_interval, guidance_parallel, guidance_rescale: see `sds.guidance.Guidance`; None is the recipe's.
         seed: of everything random; also which of the objects that the prompt may mean is made.
     """
 
@@ -94,6 +110,13 @@ class Request:
     tiny_autoencoder: str = ""
     compile: bool = False
     offload: bool = False
+    times: str = ""
+    guidance_interval: tuple[float, float] | None = None
+    guidance_parallel: float | None = None
+    guidance_rescale: float | None = None
+    shapes: int = 64
+    particles: int = 1
+    critic_rate: float = 0.0
     seed: int = 0
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     """In a file, a wish that this version does not know is an error: it could not be met."""
@@ -101,6 +124,8 @@ class Request:
     def __post_init__(self) -> None:
         for name in ("stages", "teacher_lora", "teacher_word"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON knows lists only,
+        if isinstance(self.guidance_interval, list):
+            object.__setattr__(self, "guidance_interval", tuple(self.guidance_interval))
         if isinstance(self.placement, dict):  # and no dataclasses
             placement = Placement(tuple(self.placement["centre"]), self.placement["scale"])
             object.__setattr__(self, "placement", placement)
@@ -113,26 +138,46 @@ class Request:
             ("method", self.method, tuple(METHODS)),
             ("encoding", self.encoding, ENCODINGS),
             ("preset", self.preset, PRESETS),
+            ("times", self.times, ("", "dreamtime")),
         ):
             if chosen not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {chosen!r}")
         if not -90 <= self.image_elevation <= 90:
             raise ValueError(f"image_elevation must lie between -90 and 90 degrees, not {self.image_elevation}")
-        if self.image and self.representation == "pixels":
-            raise ValueError("an image is of a thing in space: stages cannot be pixels")
+        if self.image and self.is_flat:
+            raise ValueError("an image is of a thing in space: it cannot be a flat picture")
+        if self.image and self.particles > 1:
+            raise ValueError("an image is of one thing: particles must be 1")
         if self.offload and self.method == "vsd":
             raise ValueError("method vsd trains a copy of the teacher, which cannot be left in memory: no offload")
-        if self.stages not in (COARSE_TO_FINE, ("nerf",), ("mesh",), ("pixels",)):
+        if self.stages not in STAGES:
             raise ValueError(f"stages cannot be {self.stages!r}")
         if not 0 <= self.steps <= numbers.MOST_STEPS:
             raise ValueError(f"steps must lie between 0 and {numbers.MOST_STEPS}, not {self.steps}")
         if self.guidance_scale is not None and not 0 <= self.guidance_scale <= numbers.LARGEST_GUIDANCE:
             raise ValueError(f"guidance_scale must lie in [0, {numbers.LARGEST_GUIDANCE:g}], not {self.guidance_scale}")
+        if not 1 <= self.shapes <= numbers.MOST_SHAPES:
+            raise ValueError(f"shapes must lie between 1 and {numbers.MOST_SHAPES}, not {self.shapes}")
+        if not 1 <= self.particles <= numbers.MOST_PARTICLES:
+            raise ValueError(f"particles must lie between 1 and {numbers.MOST_PARTICLES}, not {self.particles}")
+        if not 0 <= self.critic_rate <= 1:
+            raise ValueError(f"critic_rate must lie in [0, 1], not {self.critic_rate}")
         if not 0 <= self.seed <= numbers.LARGEST_SEED:
             raise ValueError(f"seed must lie between 0 and {numbers.LARGEST_SEED}, not {self.seed}")
+        changed_guidance(Guidance(1.0), self.guidance_interval, self.guidance_parallel, self.guidance_rescale)
         place = self.placement
         if place is not None and not (math.isfinite(sum(place.centre)) and 0 < place.scale < 1e12):
             raise ValueError(f"placement must be a finite place, not {place}")
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the result is a picture and no object."""
+        return self.representation in FLAT
+
+    @property
+    def has_mesh(self) -> bool:
+        """Whether the result is an object with a surface."""
+        return self.representation in COARSE_TO_FINE
 
     @property
     def representation(self) -> str:
@@ -158,6 +203,8 @@ class Request:
         if stage == "mesh":
             from_nothing = self.stages[0] == "mesh" and (self.retexture or not self.init)
             recipe = mesh_recipe(self.method, self.preset, small, from_nothing)
+        elif stage == "gaussians":
+            recipe = gaussian_recipe(self.method, self.preset, small)
         else:
             recipe = field_recipe(self.method, self.preset, small)
         if self.steps:
@@ -168,7 +215,10 @@ class Request:
             recipe = replace(recipe, guidance=replace(recipe.guidance, scale=self.guidance_scale))
         if self.weighting:
             recipe = replace(recipe, weighting=self.weighting)
-        return recipe
+        if self.times:
+            recipe = replace(recipe, times=DreamTime())
+        wishes = self.guidance_interval, self.guidance_parallel, self.guidance_rescale
+        return replace(recipe, guidance=changed_guidance(recipe.guidance, *wishes))
 
 
 STABLE_ZERO123_GUIDANCE = 3.0
@@ -214,7 +264,7 @@ class Scene:
 
     Attributes:
         stage: its name.
-        generator: what is optimised, a `NeRF`, a `MeshField` or a `PixelImage`.
+        generator: what is optimised, a `NeRF`, a `MeshField` or a `PixelImage`, or several as `Particles`.
         distillation: the loop.
         recipe: what it does.
     """
@@ -226,14 +276,27 @@ class Scene:
     prompts: PromptSet
     teacher: NeuralTeacher
 
+    @property
+    def particles(self) -> list[Any]:
+        """Everything that is optimised; of one object, that alone."""
+        return list(self.generator.particles) if isinstance(self.generator, Particles) else [self.generator]
+
+    @property
+    def shown(self) -> Any:
+        """What is looked at while the run goes on: the first particle."""
+        return self.particles[0]
+
     def told(self, view: View | None, count: int) -> PromptConditions:
         """What the teacher is told about ``count`` pictures from these views."""
         return condition_for(self.teacher, self.prompts, view, count)
 
     def step(self) -> Any:
         """One step of the loop."""
-        if isinstance(self.generator, NeRF):
-            self.generator.update_occupancy(self.distillation.done)
+        for particle in self.particles:
+            if isinstance(particle, NeRF):
+                particle.update_occupancy(self.distillation.done)
+            if isinstance(particle, GaussianCloud):
+                particle.move_unseen(self.distillation.done, self.distillation.optimizer)
         return self.distillation.step()
 
 
@@ -258,11 +321,14 @@ def build_scene(
     photo = shown_photo(request, teacher)
     prompts = prompts_of(request, teacher)
     generator = build_generator(request, stage).to(device)
-    if isinstance(generator, MeshField) and not restored:
-        _begin(generator, request, before)
+    particles = list(generator.particles) if isinstance(generator, Particles) else [generator]
+    for number, particle in enumerate(particles):
+        if isinstance(particle, MeshField | GaussianCloud) and not restored:
+            _begin(particle, request, before.particles[number] if before is not None else None)
     critic = _critic(request, teacher, before)
 
     def told(draw: Any) -> PromptConditions:
+        draw = draw.draw if isinstance(draw, ParticleDraw) else draw
         if isinstance(draw, Cameras):
             return condition_for(teacher, prompts, draw, len(draw), critic)
         return condition_for(teacher, prompts, None, draw, critic)
@@ -281,7 +347,8 @@ def build_scene(
             method=METHODS[request.method],
             guidance=recipe.guidance,
             weighting=WEIGHTINGS[recipe.weighting],
-            times=recipe.times,
+            times=recipe.times.on(teacher.schedule),
+            noising=recipe.noising,
             learning_rate=recipe.learning_rate,
             seed=request.seed,
         ),
@@ -313,14 +380,16 @@ def shown_photo(request: Request, teacher: Teacher) -> Photo | None:
 
 def prompts_of(request: Request, teacher: Teacher) -> PromptSet:
     """All that a run says to its teacher."""
-    bad_image = NEGATIVE_FOR_EMBEDDED if isinstance(teacher, EmbeddedTeacher) else BAD_IMAGE
+    negative = NEGATIVES[request.method].replace("{prompt}", request.prompt) if request.method in NEGATIVES else None
+    if negative is not None and isinstance(teacher, EmbeddedTeacher):
+        negative = NEGATIVE_FOR_EMBEDDED
     return PromptSet(
         request.prompt,
         # "chair, side view" is no class: a teacher of classes is not told views in words
         directions=Directions() if getattr(teacher, "takes_sentences", True) else None,
         unconditional=request.negative,
         perp_neg=PerpNeg() if request.perp_neg else None,
-        negative=bad_image if request.method == "nfsd" else None,
+        negative=negative,
     )
 
 
@@ -331,20 +400,28 @@ def release_text_encoders(teacher: Teacher, requests: Sequence[Request]) -> None
 
 
 def with_mind_made_up(teacher: NeuralTeacher, request: Request) -> NeuralTeacher:
-    """The embedded teacher thinking of one object only, another for another seed; any other teacher as it is."""
-    if isinstance(teacher, EmbeddedTeacher):
+    """The embedded teacher thinking of one object only, another for another seed; any other teacher as it is.
+
+    Several particles shall become several objects: then it thinks of all that the prompt may mean.
+    """
+    if isinstance(teacher, EmbeddedTeacher) and request.particles == 1:
         return teacher.with_one_object(request.prompt, request.seed)
     return teacher
 
 
 def build_generator(request: Request, stage: Stage) -> Any:
     """What is optimised in a stage, before it has been given anything to begin with."""
-    return _GENERATORS[stage.name](request, stage)
+    particles = [_GENERATORS[stage.name](request, stage) for _ in range(request.particles)]
+    return particles[0] if len(particles) == 1 else Particles(particles)
 
 
 def _pixels(request: Request, stage: Stage) -> PixelImage:
     del request
     return PixelImage(size=stage.size(2))
+
+
+def _svg(request: Request, stage: Stage) -> VectorImage:
+    return VectorImage(stage.size(2), request.shapes, torch.Generator().manual_seed(request.seed))
 
 
 def _nerf(request: Request, stage: Stage) -> NeRF:
@@ -370,17 +447,31 @@ def _mesh(request: Request, stage: Stage) -> MeshField:
     )
 
 
-_GENERATORS: dict[str, Callable[[Request, Stage], Any]] = {"nerf": _nerf, "mesh": _mesh, "pixels": _pixels}
+def _gaussians(request: Request, stage: Stage) -> GaussianCloud:
+    del request
+    assert isinstance(stage.recipe, GaussianRecipe)
+    return GaussianCloud(stage.recipe.count, CameraSampler(size=stage.size(2)))
+
+
+_GENERATORS: dict[str, Callable[[Request, Stage], Any]] = {
+    "nerf": _nerf,
+    "mesh": _mesh,
+    "gaussians": _gaussians,
+    "pixels": _pixels,
+    "svg": _svg,
+}
 
 
 def _field(encoding: str, grid: int) -> Field:
     return DenseGrid((grid // 4, grid // 2, grid)) if encoding == "grid" else HashGrid()
 
 
-def _begin(generator: MeshField, request: Request, before: Scene | None) -> None:
-    """Give a mesh what it begins with: a finished stage, or the user's file."""
-    if before is not None:
-        begin_with(generator, before.generator)
+def _begin(generator: MeshField | GaussianCloud, request: Request, before: Any) -> None:
+    """Give a later stage what it begins with: what a finished one has made, or the user's file."""
+    if isinstance(generator, GaussianCloud):
+        generator.begin_with(before)
+    elif before is not None:
+        begin_with(generator, before)
     elif request.init:
         begin_with_asset(generator, read_initial_mesh(Path(request.init)))
 
@@ -392,7 +483,8 @@ def _critic(request: Request, teacher: NeuralTeacher, before: Scene | None) -> C
     if request.method != "vsd":
         return None
     small = small_teacher_folder(request.teacher) is not None
-    return Critic(teacher, CriticSettings() if small else CriticSettings(learning_rate=PROLIFIC_DREAMERS_RATE))
+    usual = CriticSettings() if small else CriticSettings(learning_rate=PROLIFIC_DREAMERS_RATE)
+    return Critic(teacher, replace(usual, learning_rate=request.critic_rate or usual.learning_rate))
 
 
 PROLIFIC_DREAMERS_RATE = 1e-4

@@ -15,6 +15,7 @@ from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from cli.errors import UserError
+from cli.guidance import changed_guidance
 from cli.numbers import require_memory
 from cli.occupied import working_in
 from cli.output import bar
@@ -26,6 +27,7 @@ from cli.trainings.student_folder import DistillRequest, StudentFolder, forget_l
 from representations.cameras import CameraSampler
 from sds.checkpoint import CheckpointError, save_checkpoint
 from sds.denoiser import Condition, NeuralTeacher
+from sds.guidance import Guidance
 from sds.processes import first_process_says, is_first_process, process_count
 from sds.recognition import Recogniser
 from sds.teachers.embedded import EMBEDDED_FOLDER
@@ -45,7 +47,8 @@ CHECKPOINT_SECONDS = 60.0
 LOGGED_EVERY = 10
 """Steps between two lines of the log."""
 
-READ_HERE = ("teacher", "prompts", "images", "features", "distance", "bfloat16")
+GUIDANCE = ("guidance_interval", "guidance_parallel", "guidance_rescale")
+READ_HERE = ("teacher", "prompts", "images", "features", "distance", "bfloat16", *GUIDANCE)
 """Parts of a request that stand for something bigger than they are."""
 
 WATCHED = 4
@@ -204,6 +207,7 @@ def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFo
         views,
         pairs_file=folder.pairs,
         images=real,
+        guidance=changed_guidance(Guidance(1.0), *(getattr(request, name) for name in GUIDANCE)),
         together=together,
         report=pairs_bar(),
         features=features_named(request.features, device),

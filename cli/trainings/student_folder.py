@@ -14,10 +14,12 @@ import torch
 from cli import numbers
 from cli.errors import UserError
 from cli.files import LARGEST_TEXT, is_ordinary, parsed, read_ordinary, read_record
+from cli.guidance import changed_guidance
 from cli.occupied import LOCK, WHO
 from cli.scenes.records import StudentRecord
 from cli.scenes.run_folder import write_json, write_text
 from sds.checkpoint import load_checkpoint
+from sds.guidance import Guidance
 from students.folder import CARD
 from students.inputs import INPUTS
 from students.recipes.catalogue import RECIPES
@@ -69,12 +71,16 @@ class DistillRequest:
     learning_rate: float
     seed: int
     lora: int | None = None
+    guidance_interval: tuple[float, float] | None = None
+    guidance_parallel: float | None = None
+    guidance_rescale: float | None = None
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be trained, whoever asks for it: the command line or a file."""
         for prompt in self.prompts:
             numbers.require_prompt(prompt)
+        changed_guidance(Guidance(1.0), self.guidance_interval, self.guidance_parallel, self.guidance_rescale)
         if self.method not in RECIPES:
             raise ValueError(f"method must be one of {', '.join(RECIPES)}, not {self.method!r}")
         for name, lowest, highest in LIMITS:

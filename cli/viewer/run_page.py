@@ -33,7 +33,18 @@ Result = TypeVar("Result")
 LARGEST_INLINE_MODEL = 24 * 2**20
 """Bytes of a GLB file that are written into a report; a larger one would make a page that browsers struggle with."""
 
-LINKED = ("mesh.glb", "turntable.mp4", "turntable.gif", "preview.png", "curves.csv", "metrics.json", "run.json")
+LINKED = (
+    "mesh.glb",
+    "gaussians.ply",
+    "gaussians.splat",
+    "picture.svg",
+    "turntable.mp4",
+    "turntable.gif",
+    "preview.png",
+    "curves.csv",
+    "metrics.json",
+    "run.json",
+)
 """Files of a run that its page links to."""
 
 
@@ -74,6 +85,7 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
                 element("aside", verdict(metrics), definitions(facts(configuration, metrics)), file_links(files)),
                 class_="hero",
             ),
+            particles_section(folder, metrics),
             views_section(folder, metrics),
             curves_section(unless_damaged(lambda: read_curves(folder.curves), [])),
             details_section(configuration),
@@ -106,7 +118,10 @@ def object_section(folder: RunFolder, model: bytes | str | None, prompt: str, me
     if model is not None:
         return viewer(moving, size_in_words(metrics), prompt)
     if moving is not None:
-        note = element("p", "The model is too large for this page; scoresmith view shows it.", class_="notice")
+        said = "The model is too large for this page; scoresmith view shows it."
+        if is_ordinary(folder.gaussians(".ply")):
+            said = "gaussians.ply and gaussians.splat open in viewers of 3D Gaussians."
+        note = element("p", said, class_="notice")
         return element("section", element("div", moving, note, class_="stage"))
     if not is_ordinary(folder.preview):
         return Markup("")
@@ -179,7 +194,7 @@ def file_links(names: list[str]) -> Markup:
 
 def views_section(folder: RunFolder, metrics: MetricsRecord) -> Markup:
     """What was made beside what the teacher would draw from the same sides."""
-    if not is_ordinary(folder.preview) or not is_ordinary(folder.mesh):
+    if not is_ordinary(folder.preview) or not any(map(is_ordinary, (folder.mesh, folder.gaussians(".ply")))):
         return Markup("")
     sheet = unless_damaged(lambda: pictures_of_sheet(folder.preview, rows=2), None)
     if sheet is None:
@@ -199,6 +214,30 @@ def views_section(folder: RunFolder, metrics: MetricsRecord) -> Markup:
         " The bars say how surely a classifier recognises each view." if probabilities else ""
     )
     return section("Views", explanation, element("div", *views, class_="views"))
+
+
+def particles_section(folder: RunFolder, metrics: MetricsRecord) -> Markup:
+    """The objects of a run that made several, and how much they differ."""
+    record = metrics.get("particles")
+    if record is None or not is_ordinary(folder.particles):
+        return Markup("")
+    rows = unless_damaged(lambda: pictures_of_sheet(folder.particles, rows=record["count"]), None)
+    if rows is None:
+        return Markup("")
+    probabilities = record.get("probabilities", [])
+    figures = []
+    for number, row in enumerate(rows):
+        seen = [recognition_bar(float(probabilities[number]))] if number < len(probabilities) else []
+        pictures = [element("img", src=data_address(one, "image/png"), alt=f"Object {number + 1}") for one in row[::2]]
+        name = element(
+            "a", f"object {number + 1}", href=("" if number == 0 else f"particle-{number + 1}/") + "mesh.glb"
+        )
+        figures.append(element("figure", *pictures, element("figcaption", name, *seen)))
+    explanation = (
+        f"{len(rows)} objects were made at once. The root mean square of the differences between their pictures is "
+        f"{float(record['difference']):.3f}, on a scale where black and white differ by 1."
+    )
+    return section("Objects", explanation, element("div", *figures, class_="views"))
 
 
 def recognition_bar(probability: float) -> Markup:

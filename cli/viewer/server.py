@@ -39,6 +39,9 @@ MEDIA_TYPES = {
     ".png": "image/png",
     ".gif": "image/gif",
     ".mp4": "video/mp4",
+    ".ply": "application/octet-stream",
+    ".splat": "application/octet-stream",
+    ".svg": "application/octet-stream",  # to be saved: shown as a picture of its own it might run scripts
 }
 
 

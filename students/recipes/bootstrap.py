@@ -204,7 +204,7 @@ def mean_flow_recipe(order: Order) -> StudentRun:
     """MeanFlow of the guided teacher, on straight paths whatever the teacher's own schedule."""
     need_pure_noise(order)
     straight = OnStraightPaths(order.teacher)
-    guided = GuidedTeacher(straight, order.guidance_scale)
+    guided = GuidedTeacher(straight, order.guidance_scale, guidance=order.guidance)
     student = seeded_student(order, straight, told_end=True)
     terms = [Regression(mean_flow(straight.schedule, teacher_velocity(guided), MEAN_FLOW_TIMES), pseudo_huber)]
     stage = Stage(terms, images(order), order.steps)

@@ -76,7 +76,7 @@ def sid_recipe(order: Order) -> StudentRun:
     order = from_within(order)
     student = seeded_student(order)
     critic = Critic(order.teacher, CriticSettings(rank=order.lora, learning_rate=3 * order.rate(MATCHING)))
-    teacher = GuidedTeacher(Differentiable(order.teacher), order.guidance_scale)
+    teacher = GuidedTeacher(Differentiable(order.teacher), order.guidance_scale, guidance=order.guidance)
     term = ScoreIdentity(teacher, critic, order.times, critic_steps=order.critic_steps or 1)
     stage = Stage([term], noise_batches(order.guided), order.steps)
     return regression(order, [lambda _: stage], student, rate=MATCHING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,6 +48,7 @@ class Order:
             what it is given is still pure noise, but it looks for an image in it, and noise decides what a prompt
             leaves open. Only methods that match distributions are free to choose it, see `from_within`.
         guidance_scale: that the student learns.
+        guidance: all else about guidance: where it acts, and what is taken back; its own scale is not used.
         path_steps: of the teacher's solver, for pairs and for first stages; some methods halve it again and again.
         pairs: how many of the teacher's pairs methods use that need pairs or images.
         pairs_file: where they are kept, and looked for first; None keeps none.
@@ -71,6 +72,7 @@ class Order:
     student_steps: int = 1
     start: float | None = None
     guidance_scale: float = 2.0
+    guidance: Guidance = field(default_factory=lambda: Guidance(1.0))
     path_steps: int = 32
     pairs: int = 512
     pairs_file: Path | None = None
@@ -97,7 +99,7 @@ class Order:
     @property
     def guided(self) -> Prompts:
         """The prompts, told to the guided teacher."""
-        teacher = GuidedTeacher(self.teacher, self.guidance_scale)
+        teacher = GuidedTeacher(self.teacher, self.guidance_scale, guidance=self.guidance)
         return Prompts(teacher, self.texts, self.views, together=self.together)
 
     @property
@@ -215,7 +217,7 @@ def matching(
         batch_size=order.batch_size,
         learning_rate=order.rate(rate),
         critic=CriticSettings(rank=order.lora, learning_rate=3 * order.rate(rate)),
-        guidance=Guidance(order.guidance_scale),
+        guidance=replace(order.guidance, scale=order.guidance_scale),
         decay=Ramp(1.0, 0.1, begin=0.5),
         seed=order.seed,
     )

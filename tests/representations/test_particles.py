@@ -15,7 +15,7 @@ def test_each_draw_is_of_one_particle_and_all_have_their_turn():
     seen = set()
     for _ in range(30):
         draw = particles.draw(4, rng)
-        image = particles(draw)
+        image = particles(draw).image
         assert image.shape == (4, 3, 2, 2)
         torch.testing.assert_close(image, torch.full_like(image, float(draw.particle)).sigmoid())
         seen.add(draw.particle)
@@ -25,7 +25,7 @@ def test_each_draw_is_of_one_particle_and_all_have_their_turn():
 def test_only_the_drawn_particle_gets_a_gradient():
     particles = Particles([PixelImage(size=2), PixelImage(size=2)])
     draw = particles.draw(1, torch.Generator().manual_seed(0))
-    particles(draw).sum().backward()
+    particles(draw).image.sum().backward()
     gradients = [particle.logits.grad is not None for particle in particles.particles]
     assert gradients == [number == draw.particle for number in range(2)]
 
