@@ -27,6 +27,8 @@ def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "LARGE_TEACHER", small)
     small_mesh = replace(recipes.LARGE_TEACHER_MESH, grid=16, texture_grid=16, size=16, batch_size=2)
     monkeypatch.setattr(recipes, "LARGE_TEACHER_MESH", small_mesh)
+    few = replace(recipes.LARGE_TEACHER_GAUSSIANS, count=60, size=16, batch_size=2)
+    monkeypatch.setattr(recipes, "LARGE_TEACHER_GAUSSIANS", few)
     monkeypatch.setattr(results, "PICTURE_SIZE", 32)
     monkeypatch.setattr(results, "TEXTURE_SIZE", 64)
     monkeypatch.setattr(results, "FACES", 1000)
