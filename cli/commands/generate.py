@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli import numbers
 from cli.configuration import add_config_option
@@ -38,6 +38,8 @@ EXAMPLES = """examples:
   scoresmith generate "a tall wooden chair" --tries 3 --out outputs/chair    up to three seeds, the best is kept
   scoresmith generate "a cactus" --representation svg --shapes 64 --out outputs/drawing    a vector picture
   scoresmith generate "a red chair" --method vsd --particles 3 --out outputs/chairs       three that differ
+  scoresmith generate --scene scene.toml --out outputs/room                             several objects in one scene
+  scoresmith generate "a blue armchair" --from outputs/armchair --out outputs/blue        changes what was made
   scoresmith generate "a rusty robot" --init robot.glb --retexture   new colours for a mesh of yours
   scoresmith generate --config outputs/armchair/run.toml --seed 2 --out outputs/other   the same again, but for the seed
   scoresmith generate "a corgi" --teacher /models/my-diffusers-folder --out outputs/corgi"""
@@ -48,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompts", nargs="*", metavar="PROMPT", help="what to make")
     parser.add_argument(
         "--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment"
+    )
+    parser.add_argument(
+        "--scene",
+        type=Path,
+        metavar="FILE",
+        help="several objects in their places, in a TOML file (see cli/scenes/composition.py)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: outputs/<the prompt>)")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
@@ -117,6 +125,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=5.0,
         metavar="DEGREES",
         help="above the horizon from which the picture was taken (default: 5)",
+    )
+    how.add_argument(
+        "--from",
+        dest="begun_from",
+        type=Path,
+        metavar="DIR",
+        help="a finished run to begin with: the prompt changes its object (stages and encoding are those of that run)",
     )
     how.add_argument("--init", type=Path, metavar="FILE", help="a mesh to begin with: the prompt refines it")
     how.add_argument("--retexture", action="store_true", help="leave the shape of --init alone, give it new colours")
@@ -209,6 +224,8 @@ def run(options: argparse.Namespace) -> int:
         tell(options, {"runs": [entry(Job(resumed.read_request(), resumed.path))]})
         return 0
 
+    if options.scene is not None:
+        return run_scene(options)
     if options.dry_run:
         from cli.scenes.dry_run import planned
 
@@ -229,6 +246,30 @@ def run(options: argparse.Namespace) -> int:
     errors = {outcome.folder: outcome.error for outcome in failed}
     tell(options, {"runs": [entry(job, error=errors.get(job.path, "")) for job in jobs]})
     return 2 if failed else 0
+
+
+def run_scene(options: argparse.Namespace) -> int:
+    """Make a scene of several objects; returns the exit code."""
+    from cli.errors import UserError
+    from cli.scenes.composition import compose, read_composition, require_place
+    from cli.scenes.run_folder import folder_name
+    from cli.teachers import choose_device, load_teacher
+
+    others = (options.prompts, options.prompts_file, options.init, options.image, options.begun_from)
+    if any(others) or options.particles > 1:
+        raise UserError("--scene says what is made: give no prompt, --init, --image, --from or --particles beside it")
+    composition = read_composition(options.scene)
+    options.prompts = [composition.prompt]
+    wishes = requests_of(options)[0]
+    if not wishes.has_mesh:
+        raise UserError("--scene makes objects with surfaces: nerf, mesh or nerf,mesh")
+    out = options.out or Path("outputs") / folder_name(composition.prompt)
+    require_place(out)
+    device = choose_device(options.device)
+    teacher = load_teacher(wishes.teacher, device, options=wishes.teacher_options)
+    for path in compose(composition, wishes, out, teacher, device):
+        print(path)
+    return 0
 
 
 def jobs_of(options: argparse.Namespace) -> list[Job]:
@@ -265,7 +306,7 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
         return []
     device = choose_device(options.device)
     with timed("loading the teacher"):
-        teacher = load_teacher(options.teacher, device, options=jobs[0].request.teacher_options)
+        teacher = load_teacher(jobs[0].request.teacher, device, options=jobs[0].request.teacher_options)
     if options.perp_neg and (teacher.knows_views or jobs[0].request.is_flat):
         raise UserError("--perp-neg is for 3D objects and teachers that are told views in words; leave it out here")
     outcomes, jobs = refused_among(jobs, teacher, options.anyway)
@@ -273,7 +314,7 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
         return outcomes
     if options.workers > 1:
         del teacher  # each process has its own
-        workplace = Workplace(options.teacher, device.type, options.overwrite, jobs[0].request.teacher_options)
+        workplace = Workplace(jobs[0].request.teacher, device.type, options.overwrite, jobs[0].request.teacher_options)
         return [*outcomes, *make_with_workers(jobs, workplace, options.workers)]
     release_text_encoders(teacher, [job.request for job in jobs])
     with watched(options.live) as live:
@@ -301,42 +342,57 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
     initial = load_mesh(options.init) if options.init is not None else None
     if initial is not None and not options.retexture:
         require_inside(initial, options.init)
-    return [
-        Request(
-            prompt=prompt,
-            negative=options.negative,
-            perp_neg=options.perp_neg,
-            method=options.method,
-            stages=stages,
-            encoding=options.encoding,
-            image=str(options.image.resolve()) if options.image else "",
-            image_mask=str(options.image_mask.resolve()) if options.image_mask else "",
-            image_elevation=options.image_elevation,
-            init=str(options.init.resolve()) if options.init else "",
-            retexture=options.retexture,
-            placement=placement_of(initial) if initial is not None else None,
-            teacher=options.teacher,
-            preset=options.preset,
-            steps=options.steps,
-            guidance_scale=options.guidance_scale,
-            weighting=options.weighting or "",
-            teacher_config=options.teacher_config,
-            teacher_lora=tuple(options.teacher_lora),
-            teacher_word=tuple(options.teacher_word),
-            tiny_autoencoder=options.tiny_autoencoder,
-            compile=options.compile,
-            offload=options.offload,
-            times=options.times,
-            guidance_interval=options.guidance_interval,
-            guidance_parallel=options.guidance_parallel,
-            guidance_rescale=options.guidance_rescale,
-            shapes=options.shapes,
-            particles=options.particles,
-            critic_rate=options.critic_rate,
-            seed=options.seed,
-        )
-        for prompt in prompts
-    ]
+    kept = kept_of_original(options)
+    wishes: dict[str, Any] = {
+        "negative": options.negative,
+        "perp_neg": options.perp_neg,
+        "method": options.method,
+        "stages": stages,
+        "encoding": options.encoding,
+        "image": str(options.image.resolve()) if options.image else "",
+        "image_mask": str(options.image_mask.resolve()) if options.image_mask else "",
+        "image_elevation": options.image_elevation,
+        "init": str(options.init.resolve()) if options.init else "",
+        "retexture": options.retexture,
+        "placement": placement_of(initial) if initial is not None else None,
+        "teacher": options.teacher,
+        "preset": options.preset,
+        "steps": options.steps,
+        "guidance_scale": options.guidance_scale,
+        "weighting": options.weighting or "",
+        "teacher_config": options.teacher_config,
+        "teacher_lora": tuple(options.teacher_lora),
+        "teacher_word": tuple(options.teacher_word),
+        "tiny_autoencoder": options.tiny_autoencoder,
+        "compile": options.compile,
+        "offload": options.offload,
+        "times": options.times,
+        "guidance_interval": options.guidance_interval,
+        "guidance_parallel": options.guidance_parallel,
+        "guidance_rescale": options.guidance_rescale,
+        "shapes": options.shapes,
+        "particles": options.particles,
+        "critic_rate": options.critic_rate,
+        "seed": options.seed,
+    }
+    return [Request(prompt=prompt, **(wishes | kept)) for prompt in prompts]
+
+
+def kept_of_original(options: argparse.Namespace) -> dict[str, Any]:
+    """What requests have in common with the run that they change; nothing if there is none.
+
+    Raises UserError if it cannot be changed, or the options ask for something else at once.
+    """
+    from cli.errors import UserError
+    from cli.scenes.editing import kept_of
+
+    if options.begun_from is None:
+        return {}
+    kept = kept_of(options.begun_from)
+    other = options.stages not in (None, kept["stages"])
+    if other or options.init or options.image or options.representation or options.retexture or options.particles > 1:
+        raise UserError("--from changes what a run has made: leave out what says how another one would begin")
+    return kept | {"begun_from": str(options.begun_from.resolve())}
 
 
 def folders_of(requests: list[Request], out: Path | None) -> list[RunFolder]:
@@ -352,6 +408,11 @@ def folders_of(requests: list[Request], out: Path | None) -> list[RunFolder]:
     for request, folder in zip(requests, folders, strict=True):
         if request.init and folder.path.resolve() in Path(request.init).parents:
             raise UserError(f"--init {request.init} lies in the folder that is to be written; choose another --out")
+        if request.begun_from and folder.path.resolve() in (
+            Path(request.begun_from),
+            *Path(request.begun_from).parents,
+        ):
+            raise UserError(f"--from {request.begun_from} is what would be overwritten; choose another --out")
     return folders
 
 

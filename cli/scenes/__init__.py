@@ -6,6 +6,7 @@
 `stages`             what can be optimised, one after the other
 `scene`              from a request to a representation, a teacher and a method
 `initial_mesh`       a file of the user's as what a mesh stage begins with
+`composition`        several objects in one scene; `editing`: a run that begins with another
 `generation`         the course of a run; `curves`, `live`: what is seen of it meanwhile
 `results`            what it leaves behind; `judging`: how good it is; `sizes`: how large
 `run_folder`         where all of that lies; `loading` reads it back

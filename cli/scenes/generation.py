@@ -92,8 +92,9 @@ def resume(
             raise UserError(
                 f"{folder.checkpoint} does not belong to the run that run.json describes: of no stage of it"
             )
-        if checkpoint is None and request.init:
-            raise UserError(f"{folder.path} has not made its first step; begin it again, with --init and --overwrite")
+        if checkpoint is None and (request.init or request.begun_from):
+            again = "--init" if request.init else "--from"
+            raise UserError(f"{folder.path} has not made its first step; begin it again, with {again} and --overwrite")
         if teacher is None:
             teacher = load_teacher(request.teacher, device, False, request.teacher_options)
             release_text_encoders(teacher, [request])
@@ -137,7 +138,7 @@ def finish(
 def take_steps(making: Making, folder: RunFolder, live: Watcher | None = None) -> None:
     """Run the loop to its end, with a bar, curves and checkpoints in the folder; ``live`` is shown every step."""
     curves, saving, bar = CurveLog(folder.curves, making.done), Saving(making, folder), ProgressBar()
-    if making.request.init and not making.done:
+    if (making.request.init or making.request.begun_from) and not making.done:
         saving.save()  # a run that is resumed never has to look for the user's mesh again
     try:
         for moment in making:

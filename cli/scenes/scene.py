@@ -13,6 +13,7 @@ import torch
 from cli import numbers
 from cli.errors import UserError
 from cli.guidance import changed_guidance
+from cli.scenes.editing import begin_with_run
 from cli.scenes.initial_mesh import Placement, begin_with_asset, read_initial_mesh
 from cli.scenes.photo import LikeThePhoto, Photo, read_photo
 from cli.scenes.recipes import (
@@ -71,6 +72,7 @@ class Request:
         image_mask: a picture that is white where that object is, or "".
         image_elevation: degrees above the horizon from which the picture was taken.
         init: a mesh file that the mesh stage begins with, or "".
+        begun_from: the folder of a run whose result is changed, or "".
         retexture: whether that mesh keeps its shape and is only given new colours.
         placement: where that mesh was, which is where the result is put; None: on the floor, as large as its kind.
         shapes: of a vector picture.
@@ -97,6 +99,7 @@ class Request:
     image_mask: str = ""
     image_elevation: float = 5.0
     init: str = ""
+    begun_from: str = ""
     retexture: bool = False
     placement: Placement | None = None
     teacher: str = EMBEDDED
@@ -150,7 +153,9 @@ class Request:
             raise ValueError("an image is of one thing: particles must be 1")
         if self.offload and self.method == "vsd":
             raise ValueError("method vsd trains a copy of the teacher, which cannot be left in memory: no offload")
-        if self.stages not in STAGES:
+        if self.begun_from and (len(self.stages) != 1 or self.particles > 1):
+            raise ValueError("what another run has made is changed in one stage, and alone")
+        if self.stages not in STAGES and not (self.begun_from and self.stages == ("gaussians",)):
             raise ValueError(f"stages cannot be {self.stages!r}")
         if not 0 <= self.steps <= numbers.MOST_STEPS:
             raise ValueError(f"steps must lie between 0 and {numbers.MOST_STEPS}, not {self.steps}")
@@ -201,7 +206,7 @@ class Request:
         small = small_teacher_folder(self.teacher) is not None
         recipe: Recipe
         if stage == "mesh":
-            from_nothing = self.stages[0] == "mesh" and (self.retexture or not self.init)
+            from_nothing = self.stages[0] == "mesh" and (self.retexture or not self.init) and not self.begun_from
             recipe = mesh_recipe(self.method, self.preset, small, from_nothing)
         elif stage == "gaussians":
             recipe = gaussian_recipe(self.method, self.preset, small)
@@ -323,8 +328,10 @@ def build_scene(
     generator = build_generator(request, stage).to(device)
     particles = list(generator.particles) if isinstance(generator, Particles) else [generator]
     for number, particle in enumerate(particles):
-        if isinstance(particle, MeshField | GaussianCloud) and not restored:
+        if isinstance(particle, MeshField | GaussianCloud) and not (restored or request.begun_from):
             _begin(particle, request, before.particles[number] if before is not None else None)
+    if request.begun_from and not restored:
+        begin_with_run(generator, Path(request.begun_from), stage.name)
     critic = _critic(request, teacher, before)
 
     def told(draw: Any) -> PromptConditions:

@@ -31,6 +31,7 @@ class Page:
         title: of the window.
         body: everything between header and scripts.
         model: a GLB file's bytes to write into the page, the address on the same server to fetch it from, or None.
+        splats: a .splat file's bytes to write into the page in place of a model, or None.
         live: what live.js is told about the run that it follows on the same server, or None.
     """
 
@@ -38,6 +39,7 @@ class Page:
     body: Markup
     model: bytes | str | None = None
     live: dict[str, str | int] | None = None
+    splats: bytes | None = None
 
 
 def html_of(page: Page) -> str:
@@ -72,7 +74,7 @@ def html_of(page: Page) -> str:
         element("link", rel="icon", href=ICON),
         element("style", Markup(style)),
     )
-    data = data_block("page-data", {"model": model_data(page.model), "live": page.live})
+    data = data_block("page-data", {"model": model_data(page.model), "live": page.live} | splat_data(page.splats))
     body = element("body", page.body, data, *(element("script", Markup(text)) for text in scripts))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
@@ -80,6 +82,7 @@ def html_of(page: Page) -> str:
 def scripts_of(page: Page) -> list[str]:
     """The files a page needs, in order."""
     viewer = ["three.min.js", "viewer.js"] if page.model is not None or page.live is not None else []
+    viewer += ["splats.js"] if page.splats is not None else []
     return [*viewer, "charts.js", *(["live.js"] if page.live is not None else [])]
 
 
@@ -88,6 +91,11 @@ def model_data(model: bytes | str | None) -> dict[str, str] | None:
     if model is None:
         return None
     return {"address": model} if isinstance(model, str) else {"base64": base64.b64encode(model).decode()}
+
+
+def splat_data(splats: bytes | None) -> dict[str, str]:
+    """What splats.js is told."""
+    return {} if splats is None else {"splats": base64.b64encode(splats).decode()}
 
 
 @cache
@@ -143,6 +151,25 @@ def viewer(
             element(
                 "small", "Arrow keys turn, + and - zoom, 1 to 4 choose, Home resets; the wheel zooms after a click."
             ),
+            class_="toolbar",
+        ),
+        class_="viewer",
+        aria_label="The object",
+    )
+
+
+def splat_viewer(instead: Markup | None, described: str) -> Markup:
+    """The place where 3D Gaussians are shown; the arguments are those of `viewer`."""
+    notice = element("p", "Turning the object needs JavaScript.", class_="notice", role="status")
+    canvas = element("canvas", tabindex=0, role="img", aria_label=f"{described}. Arrow keys turn it, + and - zoom.")
+    return element(
+        "section",
+        element("div", canvas, instead or "", notice, class_="stage"),
+        element(
+            "div",
+            element("button", "Turn", type="button", data_action="turn", aria_pressed="false", title="Space"),
+            element("button", "Reset view", type="button", data_action="reset", title="Home"),
+            element("small", "Arrow keys turn, + and - zoom, Home resets; the wheel zooms after a click."),
             class_="toolbar",
         ),
         class_="viewer",

@@ -22,6 +22,7 @@ from cli.viewer.page import (
     page_footer,
     page_header,
     section,
+    splat_viewer,
     turning,
     viewer,
 )
@@ -75,13 +76,14 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
     metrics = unless_damaged(folder.read_metrics, MetricsRecord())
     prompt = str(configuration["prompt"])
     files = [name for name in LINKED if is_ordinary(folder.path / name)]
+    splats = inline_model(folder.gaussians(".splat")) if model is None else None
     body = joined(
         page_header(prompt, summary(configuration, is_ordinary(folder.metrics))),
         element(
             "main",
             element(
                 "div",
-                object_section(folder, model, prompt, metrics),
+                object_section(folder, model, splats, prompt, metrics),
                 element("aside", verdict(metrics), definitions(facts(configuration, metrics)), file_links(files)),
                 class_="hero",
             ),
@@ -92,7 +94,7 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
         ),
         page_footer(configuration["versions"]),
     )
-    return Page(f"{prompt} · scoresmith", body, model)
+    return Page(f"{prompt} · scoresmith", body, model, splats=splats)
 
 
 def unless_damaged(read: Callable[[], Result], nothing: Result) -> Result:
@@ -110,17 +112,21 @@ def summary(configuration: RunRecord, finished: bool) -> str:
     return f"Made by score distillation in {duration(sum(configuration.get('seconds', {}).values()))}."
 
 
-def object_section(folder: RunFolder, model: bytes | str | None, prompt: str, metrics: MetricsRecord) -> Markup:
+def object_section(
+    folder: RunFolder, model: bytes | str | None, splats: bytes | None, prompt: str, metrics: MetricsRecord
+) -> Markup:
     """The model; or the turntable, or what a flat run made."""
     turntable = folder.turntable(".gif")
     frames = unless_damaged(lambda: animation(turntable), None) if is_ordinary(turntable) else None
     moving = None if frames is None else turning(data_address(frames, "image/gif"), prompt)
     if model is not None:
         return viewer(moving, size_in_words(metrics), prompt)
+    if splats is not None:
+        return splat_viewer(moving, prompt)
     if moving is not None:
         said = "The model is too large for this page; scoresmith view shows it."
         if is_ordinary(folder.gaussians(".ply")):
-            said = "gaussians.ply and gaussians.splat open in viewers of 3D Gaussians."
+            said = "The Gaussians are too many for this page; gaussians.ply opens in other viewers."
         note = element("p", said, class_="notice")
         return element("section", element("div", moving, note, class_="stage"))
     if not is_ordinary(folder.preview):

@@ -36,5 +36,5 @@ def test_text_to_3d(tmp_path: Path, monkeypatch):
 
 def test_every_example_is_tested():
     pictures = {"custom_score_gradient.py", "fourier_image.py", "one_step_student.py", "parametric_object.py"}
-    tested = pictures | {"text_to_3d.py"}
+    tested = pictures | {"text_to_3d.py", "parametric_cad.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

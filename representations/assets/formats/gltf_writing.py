@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,28 +43,73 @@ def glb_bytes(asset: Asset, name: str = "object") -> bytes:
         asset: see `representations.assets.asset`; sound (`representations.assets.inspection.asset_problems`).
         name: of the object, as programs list it, if the asset has no name of its own.
     """
-    file, name = _File(), asset.name or name
-    offset = offset_for_floats(asset.mesh.vertices)
-    asset = replace(asset, mesh=replace(asset.mesh, vertices=asset.mesh.vertices - offset))
-    two_sided = not asset.mesh.is_watertight
-    primitives = []
-    for part in _parts(asset):
-        file.materials.append(_material(file, part, name, two_sided))
-        primitives.append(_primitive(file, part, len(file.materials) - 1))
-    node = {"mesh": 0, "name": name} | ({"translation": offset.tolist()} if offset.any() else {})
+    return scene_glb_bytes([Node(asset, asset.name or name)])
+
+
+@dataclass(frozen=True)
+class Node:
+    """An object of a scene.
+
+    Attributes:
+        asset: in its own coordinates.
+        name: as programs list it.
+        position, turn, size: where it is, how far it is turned about +Y (radians, counter-clockwise seen from above),
+            and how many times as large.
+    """
+
+    asset: Asset
+    name: str
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    turn: float = 0.0
+    size: float = 1.0
+
+
+def scene_glb_bytes(nodes: Sequence[Node]) -> bytes:
+    """A GLB file of several objects, each a node with a name. Raises ValueError if there is none."""
+    if not nodes:
+        raise ValueError("a scene has an object or more")
+    file = _File()
+    meshes: list[dict[str, Any]] = []
+    placed: list[dict[str, Any]] = []
+    for node in nodes:
+        offset = offset_for_floats(node.asset.mesh.vertices)
+        asset = replace(node.asset, mesh=replace(node.asset.mesh, vertices=node.asset.mesh.vertices - offset))
+        two_sided = not asset.mesh.is_watertight
+        primitives = []
+        for part in _parts(asset):
+            file.materials.append(_material(file, part, node.name, two_sided))
+            primitives.append(_primitive(file, part, len(file.materials) - 1))
+        placed.append({"mesh": len(meshes), "name": node.name} | _transform(node, offset))
+        meshes.append({"primitives": primitives, "name": node.name})
+    about = dict(nodes[0].asset.about) if len(nodes) == 1 else {}
     document = {
-        "asset": {"version": "2.0", "generator": "scoresmith"} | ({"extras": dict(asset.about)} if asset.about else {}),
+        "asset": {"version": "2.0", "generator": "scoresmith"} | ({"extras": about} if about else {}),
         **({"extensionsUsed": sorted(file.extensions)} if file.extensions else {}),
         "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [node],
-        "meshes": [{"primitives": primitives, "name": name}],
+        "scenes": [{"nodes": list(range(len(placed)))}],
+        "nodes": placed,
+        "meshes": meshes,
         "materials": file.materials,
         **file.document(),
     }
     header = _padded(json.dumps(document, separators=(",", ":"), allow_nan=False).encode(), b" ")
     chunks = _chunk(_JSON_CHUNK, header) + _chunk(_BINARY_CHUNK, bytes(file.binary))
     return struct.pack("<III", _MAGIC, _VERSION, 12 + len(chunks)) + chunks
+
+
+def _transform(node: Node, offset: np.ndarray) -> dict[str, list[float]]:
+    """What is not the identity of a node's translation, rotation and scale; ``offset`` is where its mesh begins."""
+    sin, cos = math.sin(node.turn), math.cos(node.turn)
+    turned = np.array([cos * offset[0] + sin * offset[2], offset[1], cos * offset[2] - sin * offset[0]])
+    translation = np.asarray(node.position, dtype=float) + node.size * turned
+    parts: dict[str, list[float]] = {}
+    if translation.any():
+        parts["translation"] = translation.tolist()
+    if node.turn:
+        parts["rotation"] = [0.0, math.sin(node.turn / 2), 0.0, math.cos(node.turn / 2)]
+    if node.size != 1:
+        parts["scale"] = [node.size] * 3
+    return parts
 
 
 def _parts(asset: Asset) -> list[Asset]:

@@ -6,11 +6,14 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+import trimesh
 
 from cli.main import main
 from cli.scenes.recipes import LARGE_TEACHER_METHODS, SMALL_TEACHER_METHODS
+from cli.scenes.run_folder import RunFolder
 from cli.scenes.scene import Request, build_scene, stages_of
 from representations.gaussians.files import read_ply
+from sds.checkpoint import load_checkpoint
 from sds.ramps import FallingTimes
 from sds.score import METHODS
 from tests.sds.toys import ToyTeacher
@@ -105,3 +108,39 @@ def test_wishes_reach_the_loop():
     for name, value in impossible.items():
         with pytest.raises(ValueError, match=r"must|guidance"):
             Request("a ball", **{name: value})
+
+
+def test_a_run_is_changed_by_another_prompt(tiny_teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    first, second = tmp_path / "first", tmp_path / "second"
+    picture = ["--representation", "svg", "--shapes", "4"]
+    assert main(arguments(tiny_teacher, first, *picture)) == 0
+    assert main(["generate", "a red ball", "--from", str(first), "--steps", "1", "--out", str(second)]) == 0
+    before, after = (load_checkpoint(folder / "checkpoint.pt")["generator"]["points"] for folder in (first, second))
+    assert 0 < float((before - after).abs().max()) < 0.02  # one step of Adam from where the first run has ended
+    request = RunFolder(second).read_request()
+    assert (request.prompt, request.stages, request.shapes) == ("a red ball", ("svg",), 4)
+    for wrong in (["--out", str(first), "--overwrite"], ["--stages", "nerf"], ["--particles", "2"]):
+        assert main(["generate", "a cup", "--from", str(first), "--out", str(tmp_path / "third"), *wrong]) == 2
+    assert main(["generate", "a cup", "--from", str(tmp_path), "--out", str(tmp_path / "third")]) == 2
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_scene_of_two_objects(tiny_teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    scene, out = tmp_path / "scene.toml", tmp_path / "out"
+    scene.write_text(
+        'prompt = "two balls"\nsteps = 2\n'
+        '[[objects]]\nname = "left one"\nprompt = "a ball"\nposition = [-0.5, 0, 0]\nsize = 0.4\n'
+        '[[objects]]\nname = "right one"\nprompt = "a red ball"\nposition = [0.5, 0, 0]\nsize = 0.4\nturn = 90\n'
+    )
+    how = ["--teacher", str(tiny_teacher), "--steps", "2", "--stages", "nerf"]
+    assert main(["generate", "--scene", str(scene), "--out", str(out), *how]) == 0
+    nodes = trimesh.load(out / "scene.glb").graph.nodes_geometry
+    assert {"left one", "right one"} <= set(nodes)
+    assert (out / "left-one" / "mesh.glb").exists()
+    assert json.loads((out / "scene.json").read_text())["prompt"] == "two balls"
+    for wrong in ('name = "left one"', 'name = ""\nprompt = "a ball"', 'name = "x"\nprompt = "a"\nsize = 7'):
+        scene.write_text(f"[[objects]]\n{wrong}\n")
+        capsys.readouterr()
+        assert main(["generate", "--scene", str(scene), "--out", str(tmp_path / "other"), *how]) == 2
+        assert "--scene" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

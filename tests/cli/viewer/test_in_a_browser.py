@@ -13,13 +13,14 @@ from cli.scenes.live import PICTURE_SIZE, LiveView, Turn
 from cli.viewer.charts import Curve, chart
 from cli.viewer.file_page import file_page
 from cli.viewer.markup import element, joined
-from cli.viewer.page import Page, data_address, html_of, turning, viewer
+from cli.viewer.page import Page, data_address, html_of, splat_viewer, turning, viewer
 from cli.viewer.run_page import write_report
 from cli.viewer.server import PageServer, page_resource, serve_beside
 from representations.assets.asset import Asset
 from representations.assets.formats.gltf_writing import glb_bytes
 from representations.assets.pictures import render_mesh
 from representations.cameras import Cameras
+from representations.gaussians.files import Gaussians, splat_bytes
 from representations.geometry.mesh import Mesh
 from tests.cli.viewer import browser as browsers
 from tests.cli.viewer.browser import Browser
@@ -213,3 +214,28 @@ def test_a_page_follows_a_run_and_gives_way_to_its_report(
         browser.wait_for("document.querySelector('h2')?.textContent == 'Views'")
         browser.wait_for(READY)
         assert browser.messages() == []
+
+
+def test_gaussians_are_seen_and_turned(browser: Browser, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    means = rng.normal(0, 0.25, (400, 3)).astype(np.float32)
+    red = np.tile(np.float32([0.9, 0.1, 0.1]), (400, 1))
+    red[means[:, 0] > 0.3] = (0.1, 0.1, 0.9)  # blue on the right
+    turned = np.tile(np.float32([1, 0, 0, 0]), (400, 1))
+    gaussians = Gaussians(means, np.full((400, 3), 0.06, np.float32), turned, np.full(400, 0.9, np.float32), red)
+    page = Page("red", splat_viewer(None, "red"), splats=splat_bytes(gaussians))
+    path = tmp_path / "report.html"
+    path.write_bytes(html_of(page).encode())
+    browser.show(path.as_uri())
+    browser.wait_for(READY)
+    front = browser.picture(".stage")
+    assert share_of(front, RED) > 0.1
+    columns = np.arange(front.shape[1])
+    blue = (front[..., BLUE].astype(int) > front[..., RED].astype(int) + 60).sum(0)
+    assert (blue * columns).sum() / blue.sum() > front.shape[1] / 2
+    browser.run("splatViewer.move(Math.PI, 0)")
+    browser.wait_for("!splatViewer.waiting")
+    back = browser.picture(".stage")
+    blue = (back[..., BLUE].astype(int) > back[..., RED].astype(int) + 60).sum(0)
+    assert (blue * columns).sum() / blue.sum() < front.shape[1] / 2
+    assert not browser.messages()
