@@ -242,16 +242,17 @@ LARGE_TEACHER_METHODS = {
 }  # fmt: skip
 """Each paper's own settings for Stable Diffusion, and where they are written."""
 
-MEASURED = "measured on the embedded teacher (examples/compare_gradients)"
+MEASURED = "measured on the embedded teacher"
+AS_SDS = "SDS on the embedded teacher, with fewer steps of inversion than the paper; not tuned"
 
 SMALL_TEACHER_METHODS = {
     "sds": MethodChoice(2.0, MEASURED),
     "nfsd": MethodChoice(1.5, MEASURED, times=ONLY_LOW_TIMES_HOLD),
     "vsd": MethodChoice(1.0, MEASURED),
     "csd": MethodChoice(1.0, MEASURED),
-    "sdi": MethodChoice(2.0, MEASURED, DDIMInversion(steps=3, scale=0.0)),
-    "ism": MethodChoice(2.0, MEASURED, DDIMInversion(steps=2, interval=0.08)),
-    "bridge": MethodChoice(2.0, MEASURED),
+    "sdi": MethodChoice(2.0, AS_SDS, DDIMInversion(steps=3, scale=0.0)),
+    "ism": MethodChoice(2.0, AS_SDS, DDIMInversion(steps=2, interval=0.08)),
+    "bridge": MethodChoice(2.0, "SDS on the embedded teacher, whose null prompt stands for what there is; not tuned"),
 }
 """Where nothing but a critic or the null prompt holds colours in place, more guidance than this makes them drift."""
 
