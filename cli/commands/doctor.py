@@ -97,6 +97,7 @@ def accelerator_lines() -> list[str]:
     from representations.fields.encodings import TINYCUDANN, WARP_HASHING
     from representations.fields.packed import NERFACC, WARP_PACKING
     from representations.fields.volume import WARP_MARCHING
+    from representations.gaussians.splatting import GSPLAT
     from representations.surfaces.differentiable_rasterizer import NVDIFFRAST, WARP_RASTERIZER
     from representations.surfaces.dual_marching_cubes import WARP_ISOSURFACE
 
@@ -104,7 +105,7 @@ def accelerator_lines() -> list[str]:
         f"accelerator  {one.package}: {'in use' if one.problem is None else f'not in use, {one.problem}'} ({one.use})"
         for one in (
             *(WARP_MARCHING, WARP_HASHING, WARP_PACKING, WARP_RASTERIZER, WARP_ISOSURFACE),
-            *(NERFACC, TINYCUDANN, NVDIFFRAST),
+            *(NERFACC, TINYCUDANN, NVDIFFRAST, GSPLAT),
         )
     ]
 

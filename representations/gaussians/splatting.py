@@ -7,7 +7,6 @@ into tiles; backwards the light in front of each is got back by division: only t
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from representations.accelerators import Accelerator
 from representations.compilation import compiled
 from representations.gaussians.projection import Projected
 
@@ -51,8 +51,13 @@ def splat(projected: Projected, colours: Tensor, opacities: Tensor, size: int) -
             f"{count} Gaussians need colours of ({count}, 3) and opacities of ({count},), not "
             f"{tuple(colours.shape)} and {tuple(opacities.shape)}"
         )
-    if projected.centres.is_cuda and find_spec("gsplat") is not None:
-        return _splat_by_gsplat(projected, colours, opacities, size)
+    draw = _splat_by_gsplat if GSPLAT.works_for(projected.centres) else _splat_by_compiled_loops
+    return draw(projected, colours, opacities, size)
+
+
+def _splat_by_compiled_loops(
+    projected: Projected, colours: Tensor, opacities: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
     image, light = _Splat.apply(
         projected.centres, projected.conics, colours, opacities, projected.depths.detach(), projected.radii, size
     )
@@ -60,7 +65,7 @@ def splat(projected: Projected, colours: Tensor, opacities: Tensor, size: int) -
 
 
 def _splat_by_gsplat(projected: Projected, colours: Tensor, opacities: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The same by gsplat's kernels. Unverified: no card was at hand."""
+    """The same by gsplat's kernels."""
     from gsplat.cuda._wrapper import isect_offset_encode, isect_tiles, rasterize_to_pixels
 
     tile = 16
@@ -72,6 +77,25 @@ def _splat_by_gsplat(projected: Projected, colours: Tensor, opacities: Tensor, s
         centres, conics, colours[None], opacities[None], size, size, tile, offsets, order
     )
     return image[0], 1 - opacity[0, ..., 0]
+
+
+def _try_gsplat() -> tuple[Tensor, Tensor]:
+    """Two overlapping Gaussians by gsplat's kernels, and by the compiled loops."""
+    projected = Projected(
+        torch.tensor([[6.0, 7.0], [9.0, 8.0]], device="cuda"),
+        torch.tensor([[0.1, 0.0, 0.2], [0.2, 0.05, 0.1]], device="cuda"),
+        torch.tensor([2.0, 1.0], device="cuda"),
+        torch.tensor([[11, 8], [8, 11]], device="cuda", dtype=torch.int32),
+    )
+    colours, opacities = torch.eye(3, device="cuda")[:2], torch.tensor([0.9, 0.5], device="cuda")
+    (found, _), (expected, _) = (
+        draw(projected, colours, opacities, 16) for draw in (_splat_by_gsplat, _splat_by_compiled_loops)
+    )
+    return found, expected
+
+
+GSPLAT = Accelerator("gsplat", "3D Gaussians on CUDA", _try_gsplat)
+"""Unverified: no card was at hand."""
 
 
 class _Splat(torch.autograd.Function):
