@@ -137,7 +137,7 @@ def test_a_teacher_of_ones_own_is_treated_like_the_embedded_one(tmp_path: Path):
     options = ["--teacher", str(folder), "--out", str(tmp_path / "out"), "--steps", "2"]
     assert main(["generate", "a red chair", *options]) == 0
     configuration = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert configuration["recipe"]["nerf"]["guidance"]["scale"] == recipes.SMALL_TEACHER_GUIDANCE["sds"]
+    assert configuration["recipe"]["nerf"]["guidance"]["scale"] == recipes.SMALL_TEACHER_METHODS["sds"].scale
     assert configuration["recipe"]["nerf"]["batch_size"] == recipes.SMALL_TEACHER.batch_size
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert "recognition" not in metrics

@@ -202,7 +202,7 @@ def test_a_page_follows_a_run_and_gives_way_to_its_report(
     write_report(folder)
     with LiveView(port=0) as view:
         view.begin("a red ball", folder, 40, lambda asset: asset)
-        scene = SimpleNamespace(generator=Ball())
+        scene = SimpleNamespace(shown=Ball())
         browser.show(view.address)
         browser.wait_for("document.querySelector('.state').textContent.includes('of 40')")
         view.look(scene, CurvePoint(30, "mesh", 0.1, 0.1, 1.0))
