@@ -92,9 +92,10 @@ def write_step(solids: list[Box], path: Path, rounded: float = 4.0) -> float:
     for box in solids:
         one = BRepPrimAPI_MakeBox(gp_Pnt(*box.low), gp_Pnt(*box.high)).Shape()
         shape = one if shape is None else BRepAlgoAPI_Fuse(shape, one).Shape()
+    as_edge = getattr(TopoDS, "Edge_s", None) or TopoDS.Edge  # the former in OCP 7
     fillet, edges = BRepFilletAPI_MakeFillet(shape), TopExp_Explorer(shape, TopAbs_EDGE)
     while edges.More():
-        fillet.Add(rounded, TopoDS.Edge_s(edges.Current()))
+        fillet.Add(rounded, as_edge(edges.Current()))
         edges.Next()
     try:
         fillet.Build()
