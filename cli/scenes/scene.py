@@ -13,7 +13,7 @@ import torch
 from cli import numbers
 from cli.errors import UserError
 from cli.guidance import changed_guidance
-from cli.scenes.editing import begin_with_run
+from cli.scenes.beginning import begin_with_run
 from cli.scenes.initial_mesh import Placement, begin_with_asset, read_initial_mesh
 from cli.scenes.photo import LikeThePhoto, Photo, read_photo
 from cli.scenes.recipes import (
