@@ -201,7 +201,7 @@ def require_words(options: argparse.Namespace) -> None:
     if options.resume is not None:
         if options.prompts or options.prompts_file or options.out:
             raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
-    elif not options.prompts and options.prompts_file is None and options.image is None:
+    elif not options.prompts and all(one is None for one in (options.prompts_file, options.image, options.scene)):
         raise UserError('give a prompt: scoresmith generate "a red armchair"')
     for prompt in options.prompts:
         numbers.checked_prompt(prompt)
