@@ -97,7 +97,7 @@ def test_a_request_survives_its_file(tmp_path: Path):
 
 def test_a_run_is_repeated_by_the_file_that_it_wrote(tiny_teacher: Path, tmp_path: Path):
     one, other = tmp_path / "one", tmp_path / "other"
-    options = ["--teacher", str(tiny_teacher), "--steps", "2", "--seed", "3", "--method", "csd"]
+    options = ["--teacher", str(tiny_teacher), "--steps", "2", "--seed", "3", "--method", "csd", "--stages", "nerf"]
     assert main(["generate", "a ball", *options, "--out", str(one)]) == 0
     assert main(["generate", "--config", str(one / "run.toml"), "--out", str(other)]) == 0
     assert (one / "mesh.glb").read_bytes() == (other / "mesh.glb").read_bytes()
