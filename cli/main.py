@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import io
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = options_of(arguments)
     except UserError as error:
         print(f"scoresmith: {error}", file=sys.stderr)
+        if "--json" in (sys.argv[1:] if arguments is None else arguments):
+            print(json.dumps({"error": str(error)}, ensure_ascii=False))
         return 2
     from representations.threads import choose_threads
 

@@ -84,6 +84,8 @@ def test_an_error_is_told_to_scripts_too(tmp_path: Path, capsys: pytest.CaptureF
     told = capsys.readouterr()
     assert "none.glb" in json.loads(told.out)["error"]
     assert told.err.startswith("scoresmith: ")
+    assert main(["generate", "--json"]) == 2
+    assert "give a prompt" in json.loads(capsys.readouterr().out)["error"]
     assert main(["inspect", str(tmp_path / "none.glb"), "--verbose"]) == 2
     assert "Traceback" in capsys.readouterr().err
     with output_as_asked(options(verbose=True)), timed("nothing"):
