@@ -12,7 +12,7 @@ Everything below is made of the rooms `sds`, `representations` and `students`, w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -30,7 +30,7 @@ from cli.scenes.judging import ELEVATION, Judge, asset_statistics, judge_asset, 
 from cli.scenes.loading import load_object
 from cli.scenes.making import Making, Moment
 from cli.scenes.progress import ProgressBar
-from cli.scenes.results import delivered, finished
+from cli.scenes.results import delivered, finished, labels
 from cli.scenes.run_folder import RunFolder
 from cli.scenes.scene import COARSE_TO_FINE, Request, release_text_encoders
 from cli.teachers import EMBEDDED, choose_device, load_teacher, small_teacher_folder
@@ -101,10 +101,11 @@ class GeneratedObject:
         """
         if quads:  # from the surface with all its details, which a new texture then shows
             detailed = delivered(finished(self.solid, resolution=0), self.request, self.judge)
-            return prepared(detailed, faces, RESOLUTION if texture is None else texture, watertight, quads=True)
-        return prepared(
-            delivered(finished(self.solid, faces, texture), self.request, self.judge), watertight=watertight
-        )
+            asset, notes = prepared(detailed, faces, RESOLUTION if texture is None else texture, watertight, quads=True)
+        else:
+            usual = delivered(finished(self.solid, faces, texture), self.request, self.judge)
+            asset, notes = prepared(usual, watertight=watertight)
+        return replace(asset, **labels(self.request)), notes
 
     def pictures(self, count: int = 8, size: int = 192) -> Tensor:
         """(count, 3, size, size) in [0, 1]: the textured mesh from all round, over white."""

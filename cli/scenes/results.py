@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cli.output import LOG
 from cli.pictures import write_sheet, write_turntable
 from cli.scenes.initial_mesh import back_in_place
 from cli.scenes.judging import (
@@ -164,16 +164,21 @@ def finished(solid: Solid, faces: int | None = None, resolution: int | None = No
     except (UnwrappingUnavailableError, MeshError) as error:
         if resolution is not None:
             raise
-        print(f"scoresmith: no texture, but colours at the vertices: {error}", file=sys.stderr)
+        LOG.warning("no texture, but colours at the vertices: %s", error)
         return Asset(surface)
 
 
 def delivered(asset: Asset, request: Request, judge: Judge | None) -> Asset:
     """The asset as an object that stands on the floor, in metres; or where the mesh was that the run began with."""
     if request.placement is not None:
-        return replace(asset, mesh=back_in_place(asset.mesh, request.placement))
+        return replace(asset, mesh=back_in_place(asset.mesh, request.placement), **labels(request))
     side = longest_side(request.prompt, judge.noun, judge.folder) if judge else UNKNOWN
-    return replace(asset, mesh=standing(asset.mesh, side))
+    return replace(asset, mesh=standing(asset.mesh, side), **labels(request))
+
+
+def labels(request: Request) -> dict[str, Any]:
+    """What the file of an object says about it: its name, and what it was made from."""
+    return {"name": request.prompt, "about": {"prompt": request.prompt, "seed": request.seed, "method": request.method}}
 
 
 def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:
@@ -188,7 +193,7 @@ def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:
         return sample(teacher, told, guidance, torch.Generator().manual_seed(0)).cpu()
     steps, views = affordable(seconds_of_a_step(teacher, told, guidance), count)
     if views == 0:
-        print("scoresmith: the preview shows nothing by the teacher itself: it would take too long", file=sys.stderr)
+        LOG.info("the preview shows nothing by the teacher itself: it would take too long")
         return torch.ones(count, 3, 8, 8)
     together = views_together(teacher)
     views = max(views // together, 1) * together

@@ -28,6 +28,7 @@ def test_a_call_makes_the_bytes_that_the_command_makes(tiny_teacher: Path, tmp_p
 
     made = text_to_3d("a ball", seed=3, steps=4, teacher=tiny_teacher, on_step=look)
     assert made.save(tmp_path / "mesh.glb") == [tmp_path / "mesh.glb"]
+    assert b'"extras":{"prompt":"a ball","seed":3,"method":"sds"}' in (tmp_path / "mesh.glb").read_bytes()
     assert (tmp_path / "mesh.glb").read_bytes() == (out / "mesh.glb").read_bytes()
     assert [(moment.step, moment.point.step, moment.steps) for moment in moments] == [(n, n, 8) for n in range(1, 9)]
     assert [moment.point.stage for moment in moments] == ["nerf"] * 4 + ["mesh"] * 4
