@@ -10,10 +10,11 @@ import torch
 from cli.errors import UserError
 from sds.denoiser import NeuralTeacher, views_together
 from sds.teachers.diffusers import load_diffusers_teacher
-from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher
+from sds.teachers.embedded import EMBEDDED_FOLDER, load_embedded_teacher
 from sds.teachers.onnx_runtime import is_onnx_folder, load_onnx_teacher
 from sds.teachers.options import AS_IT_IS, TeacherOptions
 from sds.teachers.remote.client import RemoteTeacher
+from sds.teachers.view_teacher import EmbeddedTeacher
 
 EMBEDDED = "embedded"
 """The name of the teacher that travels inside the package."""
@@ -71,7 +72,14 @@ def small_teacher_folder(name: str) -> Path | None:
     """The folder of the embedded teacher, or of one that was trained like it on other meshes; None for any other."""
     if name == EMBEDDED:
         return EMBEDDED_FOLDER
-    return Path(name) if (Path(name) / "view_prior").is_dir() else None
+    parts = (Path(name) / part for part in ("shape_prior", "view_prior"))
+    return Path(name) if any(part.is_dir() for part in parts) else None
+
+
+def knows_looks(name: str) -> bool:
+    """Whether a teacher can be asked for albedo and normals, and not for lit pictures only (`sds.teachers.layers`)."""
+    folder = small_teacher_folder(name)
+    return folder is not None and (folder / "shape_prior").is_dir()
 
 
 def warnings_about(prompt: str, teacher: NeuralTeacher) -> list[str]:

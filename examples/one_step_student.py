@@ -15,7 +15,8 @@ from torch import Tensor
 from sds.guidance import Guidance
 from sds.ramps import Ramp
 from sds.sampling import sample
-from sds.teachers.embedded import EmbeddedTeacher, load_embedded_teacher
+from sds.teachers.embedded import load_embedded_teacher
+from sds.teachers.view_teacher import EmbeddedTeacher
 from students.flow_map import Student
 from students.generator import FewStepGenerator, LatentDraw
 from students.methods.distribution_matching import MatchingSettings, diff_instruct

@@ -31,6 +31,8 @@ class Cameras:
         jitter: (B, 3) in [0, 1), where within a pixel (across, down) and within a step (along the ray) all samples
             of an
             image lie; None is the middle of each. It is what keeps samples from always falling on the same voxels.
+        look: (B,) int64, which of a representation's looks each image shows, see `representations.shading`; None is the
+            first one, which is all that most have.
     """
 
     azimuth: Tensor
@@ -40,6 +42,7 @@ class Cameras:
     background: Tensor
     size: int
     jitter: Tensor | None = None
+    look: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.azimuth)
@@ -48,6 +51,8 @@ class Cameras:
                 raise ValueError(f"Cameras.{name} must have shape ({count},), not {tuple(getattr(self, name).shape)}.")
         if self.background.shape != (count, 3):
             raise ValueError(f"Cameras.background must have shape ({count}, 3), not {tuple(self.background.shape)}.")
+        if self.look is not None and self.look.shape != (count,):
+            raise ValueError(f"Cameras.look must have shape ({count},), not {tuple(self.look.shape)}.")
         if self.size < 1:
             raise ValueError(f"Cameras.size must be at least 1 pixel, not {self.size}.")
 
@@ -66,12 +71,17 @@ class Cameras:
         """The same cameras with images of `size` x `size` pixels."""
         return replace(self, size=size)
 
+    def showing(self, look: int) -> Cameras:
+        """The same cameras, all of one look."""
+        return replace(self, look=torch.full_like(self.azimuth, look, dtype=torch.int64))
+
     @staticmethod
     def concatenate(parts: Sequence[Cameras]) -> Cameras:
-        """All cameras of several batches; their images must have one size, and all or none jitter."""
-        if len({(part.size, part.jitter is None) for part in parts}) != 1:
-            raise ValueError("Cameras of different image sizes, or with and without jitter, cannot be joined.")
+        """All cameras of several batches; their images must have one size, and all or none jitter and looks."""
+        if len({(part.size, part.jitter is None, part.look is None) for part in parts}) != 1:
+            raise ValueError("Cameras of different image sizes, or with and without jitter or looks, cannot be joined.")
         jitters = [part.jitter for part in parts if part.jitter is not None]
+        looks = [part.look for part in parts if part.look is not None]
         return Cameras(
             torch.cat([part.azimuth for part in parts]),
             torch.cat([part.elevation for part in parts]),
@@ -80,6 +90,7 @@ class Cameras:
             torch.cat([part.background for part in parts]),
             parts[0].size,
             torch.cat(jitters) if jitters else None,
+            torch.cat(looks) if looks else None,
         )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Cameras:
@@ -91,6 +102,7 @@ class Cameras:
             change(self.background),
             self.size,
             None if self.jitter is None else change(self.jitter),
+            None if self.look is None else change(self.look),
         )
 
     @property
@@ -180,6 +192,10 @@ class CameraSampler:
         white_probability: share of white backgrounds; the others are random grays, or
         coloured_backgrounds: random colours.
         together: so many cameras in a row look at the object evenly from around it, alike in all but azimuth.
+        looks: shares of the looks that images show, in their order, see `Cameras.look`; none for `Cameras.look` None.
+
+    Raises:
+        ValueError: if the shares of looks are negative, or all zero.
     """
 
     size: int = 64
@@ -194,6 +210,11 @@ class CameraSampler:
     white_probability: float = 0.3
     coloured_backgrounds: bool = False
     together: int = 1
+    looks: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.looks and (min(self.looks) < 0 or sum(self.looks) <= 0):
+            raise ValueError(f"CameraSampler.looks must be shares, not all zero: {self.looks}.")
 
     def __call__(self, count: int, generator: torch.Generator) -> Cameras:
         """Draws `count` cameras on the generator's device. Raises ValueError if it is no multiple of `together`."""
@@ -221,6 +242,7 @@ class CameraSampler:
             background=torch.where(white < self.white_probability, 1.0, background),
             size=self.size,
             jitter=uniform(count, 3),
+            look=self._looks(count, generator) if self.looks else None,
         )
 
     def _groups(self, count: int, generator: torch.Generator) -> Cameras:
@@ -231,6 +253,14 @@ class CameraSampler:
         chosen = first[torch.arange(groups, device=generator.device).repeat_interleave(self.together)]
         turns = torch.arange(self.together, device=generator.device) * (2 * math.pi / self.together)
         return replace(chosen, azimuth=(chosen.azimuth + turns.repeat(groups)) % (2 * math.pi))
+
+    def _looks(self, count: int, generator: torch.Generator) -> Tensor:
+        """A look for each of ``count`` cameras, each look as often as its share says, to the whole number."""
+        shares = torch.tensor(self.looks, device=generator.device)
+        until = (shares / shares.sum()).cumsum(0)
+        at = torch.arange(count, device=generator.device) + torch.rand(1, generator=generator, device=generator.device)
+        look = torch.searchsorted(until, at / count, right=True).clamp(max=len(self.looks) - 1)
+        return look[torch.randperm(count, generator=generator, device=generator.device)]
 
 
 def turntable(count: int, elevation: float = math.radians(15.0), size: int = 64, background: float = 1.0) -> Cameras:

@@ -159,7 +159,12 @@ class Critic(Protocol):
 
 
 def condition_for(
-    teacher: Teacher, prompts: PromptSet, view: View | None, count: int, critic: Critic | None = None
+    teacher: Teacher,
+    prompts: PromptSet,
+    view: View | None,
+    count: int,
+    critic: Critic | None = None,
+    with_null: bool = True,
 ) -> PromptConditions:
     """What the denoisers are told about ``count`` images, one for each camera of ``view``.
 
@@ -172,6 +177,8 @@ def condition_for(
         count: how many images.
         critic: told the prompt without words on the view, since it gets the camera as numbers. (Beside a teacher that
             knows views it is told the same as the teacher.)
+        with_null: whether anybody will ask what the null prompt means, which nobody does at guidance scale 1; if not,
+            what is told for the prompt stands in its place.
 
     Raises:
         ValueError: if ``view`` does not hold ``count`` cameras.
@@ -188,9 +195,10 @@ def condition_for(
         weights = prompts.directions.weights(view).cpu()
         conditional = said_for_view(teacher, prompts, view, weights)
         perpendicular = perpendicular_negatives(teacher, prompts, view, weights)
+    conditional = told(prompts.prompt) if conditional is None else conditional
     return PromptConditions(
-        conditional=told(prompts.prompt) if conditional is None else conditional,
-        unconditional=told(prompts.unconditional),
+        conditional=conditional,
+        unconditional=told(prompts.unconditional) if with_null else conditional,
         negative=None if prompts.negative is None else told(prompts.negative),
         reference=None if critic is None or teacher.knows_views else critic.condition([prompts.prompt] * count, view),
         perpendicular=perpendicular,

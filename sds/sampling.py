@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sds.denoiser import Condition, Teacher
+from sds.denoiser import Condition, Denoiser, Teacher
 from sds.guidance import Guidance, PromptConditions
 from sds.schedule import NoiseSchedule
 from sds.solvers import even_times, solve
@@ -70,7 +70,11 @@ def sample(
     drawn = []
     for start in range(0, count, at_once or count):
         rows = slice(start, start + (at_once or count))
-        told = Condition.concatenate([conditions.conditional[rows], conditions.unconditional[rows]])
-        x0 = solve(Guided(teacher, guidance), noise[rows], [t[rows] for t in times], told)
+        denoiser: Denoiser = teacher  # at scale 1 the null prompt changes nothing
+        told = conditions.conditional[rows]
+        if guidance.scale != 1:
+            denoiser = Guided(teacher, guidance)
+            told = Condition.concatenate([told, conditions.unconditional[rows]])
+        x0 = solve(denoiser, noise[rows], [t[rows] for t in times], told)
         drawn.append(teacher.decode(x0).clamp(0, 1))
     return torch.cat(drawn)

@@ -44,7 +44,6 @@ from cli.scenes.run_folder import RunFolder, folder_name, write_json
 from cli.scenes.scene import Request, Stage
 from representations.arrangement import Arrangement, ArrangementDraw, Place
 from representations.assets.formats.gltf_writing import Node, scene_glb_bytes
-from representations.cameras import CameraSampler
 from sds.checkpoint import written_whole
 from sds.denoiser import NeuralTeacher
 from sds.engine import ScoreDistillation, Settings
@@ -145,7 +144,7 @@ def compose(
             make(job, teacher, device)
     solids: list[Any] = [load_object(job.folder, device).solid for job in jobs]
     stage = Stage(wishes.representation, wishes.recipe(wishes.representation), teacher)
-    sampler = CameraSampler(size=stage.size(2))
+    sampler = stage.cameras()
     arrangement = Arrangement(solids, [one.place for one in composition.objects], sampler)
     judge_together(arrangement, composition, stage, wishes, teacher)
     return write_scene(arrangement, composition, wishes, out)

@@ -10,14 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cli.scenes.looks import STUDIO
 from cli.scenes.scene import Request
 from cli.teachers import small_teacher_folder
 from representations.assets.asset import Asset
 from representations.assets.pictures import render_asset
 from representations.cameras import Cameras, turntable
 from sds.denoiser import NeuralTeacher
+from sds.engine import Step, image_of
 from sds.recognition import Recogniser
+from sds.teachers.embedded import SmallTeacher
 from sds.teachers.embedded_words import Lexicon
+from sds.teachers.layers import LOOKS, Look
 from sds.view_agreement import view_agreement
 
 VIEWS = 8
@@ -93,10 +97,22 @@ def judged_cameras(size: int) -> Cameras:
     return turntable(VIEWS, ELEVATION, size)
 
 
+def pictures_with_colours(step: Step) -> Tensor:
+    """What a step has rendered, without the pictures of directions, in which nobody recognises anything."""
+    images, look = image_of(step.rendering).detach(), getattr(step.draw, "look", None)
+    return images if look is None else images[look.to(images.device) != LOOKS.index(Look.NORMALS)]
+
+
+def carries_light(teacher: NeuralTeacher) -> bool:
+    """Whether colours that a teacher asks for hold its light already, so that pictures of them need no other."""
+    return not (isinstance(teacher, SmallTeacher) and teacher.knows_looks)
+
+
 def judge_asset(asset: Asset, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
     """Recognition and Janus score of an asset in the unit sphere, by its pictures from all sides."""
     cameras = judged_cameras(JUDGED_SIZE)
-    return judge_pictures(render_asset(asset, cameras), cameras, request, teacher, judge)
+    images = render_asset(asset, cameras, lit=not carries_light(teacher), lighting=STUDIO)
+    return judge_pictures(images, cameras, request, teacher, judge)
 
 
 def judge_pictures(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cli.scenes.curves import CurvePoint
-from cli.scenes.judging import ELEVATION, Judge, judge_for
+from cli.scenes.judging import ELEVATION, Judge, judge_for, pictures_with_colours
 from cli.scenes.scene import Request, Scene, build_scene, stages_of
 from representations.cameras import turntable
 from representations.images.pixels import FlatImage
@@ -134,5 +134,5 @@ class Making:
             distance=step.distance,
             learning_rate=step.learning_rate,
             critic_loss=step.critic_loss,
-            recognition=judge.recognition(image_of(step.rendering).detach()) if judge else None,
+            recognition=judge.recognition(pictures_with_colours(step)) if judge else None,
         )

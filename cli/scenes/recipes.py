@@ -1,24 +1,37 @@
-"""What a run does by default: for each stage a recipe for small teachers and one for large ones, in two presets."""
+"""What a run does by default: for each stage a recipe for each kind of teacher, in two presets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import TypeVar
 
+from cli.scenes.looks import LookShares
 from sds.guidance import Guidance
 from sds.noising import NOISINGS, DDIMInversion, FreshNoise
 from sds.ramps import DreamTime, Ramp, TimeRange
 
 
-@dataclass(frozen=True)
+class TeacherKind(Enum):
+    """What a recipe depends on of its teacher."""
+
+    SMALL = "small"
+    """Made for a CPU, all its pictures lit."""
+    WITH_LOOKS = "with looks"
+    """Made for a CPU, and asked for albedo and normals as well."""
+    LARGE = "large"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything about a stage that depends on the teacher, the method and the patience of the user.
 
     Attributes:
         steps: of the generator.
         batch_size: views for each step.
-        size: pixels along one side of a view; None stands for a multiple of the teacher's own. Its `encode` shrinks
-            them again, so that edges are smooth and every detail is met by some ray.
+        size: pixels along one side of a view; None stands for `oversampling` times the teacher's own.
+        oversampling: the teacher's `encode` shrinks views again, so that edges are smooth and every detail is met by
+            some ray.
         guidance: how strongly to follow the prompt.
         weighting: of the noise levels: a name in `sds.score.WEIGHTINGS`.
         times: the noise levels that are visited.
@@ -26,21 +39,24 @@ class Recipe:
         source: whose settings these are, in words.
         learning_rate: a factor on the representation's own learning rates.
         roughness: weight of the penalty on neighbouring voxels that differ.
+        looks: how often each look is judged; None for a teacher that knows none.
     """
 
     steps: int
     batch_size: int
     size: int | None
+    oversampling: int = 1
     guidance: Guidance
     weighting: str
     times: TimeRange | DreamTime
     learning_rate: Ramp
     roughness: float
-    noising: FreshNoise | DDIMInversion = field(default=FreshNoise(), kw_only=True)
-    source: str = field(default="", kw_only=True)
+    noising: FreshNoise | DDIMInversion = field(default=FreshNoise())
+    source: str = ""
+    looks: LookShares | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FieldRecipe(Recipe):
     """A radiance field (or, of what is here, the part that a flat image needs).
 
@@ -55,7 +71,7 @@ class FieldRecipe(Recipe):
     opacity_entropy: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MeshRecipe(Recipe):
     """A surface with a texture.
 
@@ -73,7 +89,7 @@ class MeshRecipe(Recipe):
     normals: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GaussianRecipe(Recipe):
     """An object as 3D Gaussians, which begins as the surface of another.
 
@@ -90,6 +106,7 @@ SMALL_TEACHER = FieldRecipe(
     steps=300,
     batch_size=4,
     size=None,
+    oversampling=2,
     guidance=Guidance(scale=2.0, contrast=0.5, limit=1.0),
     weighting="constant",
     # From the outline to the detail. High noise is visited to the end: it is what holds colours in place, which drift
@@ -107,6 +124,7 @@ SMALL_TEACHER_MESH = MeshRecipe(
     steps=200,
     batch_size=4,
     size=None,
+    oversampling=3,
     guidance=SMALL_TEACHER.guidance,
     weighting=SMALL_TEACHER.weighting,
     # High noise all along, as for the field: outlines that only low noise has seen grow frills.
@@ -125,6 +143,7 @@ SMALL_TEACHER_GAUSSIANS = GaussianRecipe(
     steps=200,
     batch_size=4,
     size=None,
+    oversampling=2,
     guidance=SMALL_TEACHER.guidance,
     weighting=SMALL_TEACHER.weighting,
     times=SMALL_TEACHER_MESH.times,
@@ -133,6 +152,50 @@ SMALL_TEACHER_GAUSSIANS = GaussianRecipe(
     count=6_000,
 )
 """For the same teachers: more Gaussians than their pictures have pixels would not be seen."""
+
+TEACHER_WITH_LOOKS = FieldRecipe(
+    steps=120,
+    batch_size=4,
+    size=None,
+    # What it imagines is the same thing from all sides, so that nothing has to be gained by guidance.
+    guidance=Guidance(scale=1.0, limit=1.0),
+    weighting="constant",
+    times=TimeRange(Ramp(0.3, 0.1), Ramp(0.98, 0.7)),
+    learning_rate=Ramp(1.0, 0.3, begin=0.7),
+    roughness=1.0,
+    looks=LookShares(albedo=1.0),
+    grid=64,
+    samples=64,
+    opacity_entropy=100.0,
+)
+"""For teachers that can be asked for colours without light: none of it is baked into the field."""
+
+TEACHER_WITH_LOOKS_MESH = MeshRecipe(
+    steps=160,
+    batch_size=4,
+    size=None,
+    oversampling=2,
+    guidance=TEACHER_WITH_LOOKS.guidance,
+    weighting=TEACHER_WITH_LOOKS.weighting,
+    times=TimeRange(Ramp(0.2, 0.1), Ramp(0.98, 0.7)),
+    learning_rate=Ramp(1.0, 0.2, begin=0.5),
+    roughness=0.3,
+    looks=LookShares(lit=0.1, albedo=0.4, normals=0.5),
+    grid=96,
+    texture_grid=96,
+    shape_rate=0.015,
+    laplacian=10.0,
+    normals=5.0,
+)
+"""For the same teachers: normals carve the shape, albedo paints it, and what is lit is looked at now and then."""
+
+TEACHER_WITH_LOOKS_GAUSSIANS = replace(
+    SMALL_TEACHER_GAUSSIANS,
+    guidance=TEACHER_WITH_LOOKS.guidance,
+    oversampling=1,
+    looks=TEACHER_WITH_LOOKS.looks,
+)
+"""For the same teachers: Gaussians have no surface that could be lit."""
 
 LARGE_TEACHER = FieldRecipe(
     steps=10_000,
@@ -256,32 +319,34 @@ SMALL_TEACHER_METHODS = {
 }
 """Where nothing but a critic or the null prompt holds colours in place, more guidance than this makes them drift."""
 
+ONE_OBJECT = "a teacher that imagines one object, the same from all sides, needs no guidance; not tuned"
+
+WITH_LOOKS_METHODS = SMALL_TEACHER_METHODS | {
+    name: replace(SMALL_TEACHER_METHODS[name], scale=1.0, source=ONE_OBJECT) for name in ("sds", "sdi", "ism")
+}
+"""For teachers that know looks."""
 
 RATE_FROM_NOTHING = 0.1
 """`MeshRecipe.shape_rate` for a mesh that has to become something out of a ball."""
 
 
-def field_recipe(method: str, preset: str, small: bool) -> FieldRecipe:
-    """The recipe of the first stage in a preset ("fast" or "quality"), for a small teacher or a large one."""
-    recipe = SMALL_TEACHER if small else LARGE_TEACHER
-    recipe = (SMALL_TEACHER_METHODS if small else LARGE_TEACHER_METHODS)[method].applied(recipe)
+def field_recipe(method: str, preset: str, kind: TeacherKind) -> FieldRecipe:
+    """The recipe of the first stage in a preset ("fast" or "quality"), for a kind of teacher."""
+    recipe = _choices_for(kind)[method].applied(_recipes_for(kind)[0])
     return replace(_patient(recipe), samples=2 * recipe.samples) if preset == "quality" else recipe
 
 
-def gaussian_recipe(method: str, preset: str, small: bool) -> GaussianRecipe:
+def gaussian_recipe(method: str, preset: str, kind: TeacherKind) -> GaussianRecipe:
     """The recipe of Gaussians that refine what another stage has made."""
-    recipe = SMALL_TEACHER_GAUSSIANS if small else LARGE_TEACHER_GAUSSIANS
-    choice = (SMALL_TEACHER_METHODS if small else LARGE_TEACHER_METHODS)[method]
-    recipe = replace(choice, times=choice.times if method == "nfsd" else None).applied(recipe)
+    choice = _choices_for(kind)[method]
+    recipe = replace(choice, times=choice.times if method == "nfsd" else None).applied(_recipes_for(kind)[2])
     return _patient(recipe) if preset == "quality" else recipe
 
 
-def mesh_recipe(method: str, preset: str, small: bool, from_nothing: bool) -> MeshRecipe:
+def mesh_recipe(method: str, preset: str, kind: TeacherKind, from_nothing: bool) -> MeshRecipe:
     """The recipe of a mesh that refines what another stage has made, or begins as a gray ball or a blank model."""
-    recipe = SMALL_TEACHER_MESH if small else LARGE_TEACHER_MESH
-    before = field_recipe(method, "fast", small)
-    choice = (SMALL_TEACHER_METHODS if small else LARGE_TEACHER_METHODS)[method]
-    recipe = replace(choice, times=choice.times if method == "nfsd" else None).applied(recipe)
+    before, choice = field_recipe(method, "fast", kind), _choices_for(kind)[method]
+    recipe = replace(choice, times=choice.times if method == "nfsd" else None).applied(_recipes_for(kind)[1])
     if from_nothing:
         recipe = replace(
             recipe,
@@ -291,6 +356,24 @@ def mesh_recipe(method: str, preset: str, small: bool, from_nothing: bool) -> Me
             shape_rate=RATE_FROM_NOTHING,
         )
     return _patient(recipe) if preset == "quality" else recipe
+
+
+def _recipes_for(kind: TeacherKind) -> tuple[FieldRecipe, MeshRecipe, GaussianRecipe]:
+    """The recipes of all stages, before a method is chosen."""
+    return {
+        TeacherKind.SMALL: (SMALL_TEACHER, SMALL_TEACHER_MESH, SMALL_TEACHER_GAUSSIANS),
+        TeacherKind.WITH_LOOKS: (TEACHER_WITH_LOOKS, TEACHER_WITH_LOOKS_MESH, TEACHER_WITH_LOOKS_GAUSSIANS),
+        TeacherKind.LARGE: (LARGE_TEACHER, LARGE_TEACHER_MESH, LARGE_TEACHER_GAUSSIANS),
+    }[kind]
+
+
+def _choices_for(kind: TeacherKind) -> dict[str, MethodChoice]:
+    """What each method changes."""
+    return {
+        TeacherKind.SMALL: SMALL_TEACHER_METHODS,
+        TeacherKind.WITH_LOOKS: WITH_LOOKS_METHODS,
+        TeacherKind.LARGE: LARGE_TEACHER_METHODS,
+    }[kind]
 
 
 def _patient(recipe: AnyRecipe) -> AnyRecipe:

@@ -18,10 +18,13 @@ from cli.scenes.judging import (
     JUDGED_SIZE,
     Judge,
     asset_statistics,
+    carries_light,
     judge_asset,
     judge_pictures,
     judged_cameras,
 )
+from cli.scenes.looks import SHADING, STUDIO
+from cli.scenes.reflection import reflecting
 from cli.scenes.run_folder import RunFolder, write_json, write_text
 from cli.scenes.scene import Request, Scene
 from cli.scenes.sizes import UNKNOWN, longest_side
@@ -43,7 +46,8 @@ from sds.checkpoint import written_whole
 from sds.denoiser import Teacher, views_together
 from sds.guidance import Guidance, PromptConditions
 from sds.sampling import sample
-from sds.teachers.embedded import EmbeddedTeacher
+from sds.teachers.embedded import SmallTeacher
+from sds.teachers.layers import LOOKS
 
 FRAMES = 48
 
@@ -51,7 +55,7 @@ SHEET_SECONDS = 60.0
 """For what a big teacher would draw by itself."""
 
 SHEET_STEPS, FEWEST_STEPS = 20, 8
-"""Of its sampler; with fewer a picture says nothing."""
+"""Of its sampler; with fewer a picture says nothing. A small teacher that knows looks needs the fewest only."""
 
 PICTURE_SIZE = 192
 TEXTURE_SIZE = RESOLUTION
@@ -86,8 +90,9 @@ def write_object(scene: Scene, request: Request, folder: RunFolder, judge: Judge
     metrics = judge_asset(asset, request, scene.teacher, judge) | {"mesh": asset_statistics(metre_asset)}
     write_json(folder.metrics, metrics)
     cameras = judged_cameras(PICTURE_SIZE)
-    write_sheet(folder.preview, [render_asset(asset, cameras), imagined(scene, cameras)])
-    frames = render_asset(asset, turntable(FRAMES, ELEVATION, PICTURE_SIZE))
+    write_sheet(folder.preview, made_and_imagined(asset, scene, cameras))
+    lit = not carries_light(scene.teacher)
+    frames = render_asset(asset, turntable(FRAMES, ELEVATION, PICTURE_SIZE), lit, lighting=STUDIO)
     return [folder.mesh, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
 
 
@@ -105,6 +110,17 @@ def write_gaussians(scene: Scene, request: Request, folder: RunFolder, judge: Ju
     write_json(folder.metrics, judge_pictures(judged, judged_cameras(JUDGED_SIZE), request, scene.teacher, judge))
     write_sheet(folder.preview, [pictures, imagined(scene, cameras)])
     return [*written, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
+
+
+def made_and_imagined(asset: Asset, scene: Scene, cameras: Cameras) -> list[Tensor]:
+    """Rows of pictures: what was made, and below it what the teacher would draw; two rows for each look it knows."""
+    if carries_light(scene.teacher):
+        return [render_asset(asset, cameras), imagined(scene, cameras)]
+    rows = []
+    for number, look in enumerate(LOOKS):
+        made = render_asset(asset, cameras, lit=True, shading=SHADING[look], lighting=STUDIO)
+        rows += [made, imagined(scene, cameras.showing(number))]
+    return rows
 
 
 def write_picture(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
@@ -170,6 +186,7 @@ def finished(solid: Solid, faces: int | None = None, resolution: int | None = No
 
 def delivered(asset: Asset, request: Request, judge: Judge | None) -> Asset:
     """The asset as an object that stands on the floor, in metres; or where the mesh was that the run began with."""
+    asset = reflecting(asset, request)
     if request.placement is not None:
         return replace(asset, mesh=back_in_place(asset.mesh, request.placement), **labels(request))
     side = longest_side(request.prompt, judge.noun, judge.folder) if judge else UNKNOWN
@@ -189,8 +206,9 @@ def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:
     """
     count = len(cameras) if cameras is not None else 1
     teacher, told, guidance = scene.teacher, scene.told(cameras, count), scene.recipe.guidance
-    if isinstance(teacher, EmbeddedTeacher):
-        return sample(teacher, told, guidance, torch.Generator().manual_seed(0)).cpu()
+    if isinstance(teacher, SmallTeacher):
+        few = SHEET_STEPS if carries_light(teacher) else FEWEST_STEPS
+        return sample(teacher, told, guidance, torch.Generator().manual_seed(0), few).cpu()
     steps, views = affordable(seconds_of_a_step(teacher, told, guidance), count)
     if views == 0:
         LOG.info("the preview shows nothing by the teacher itself: it would take too long")

@@ -15,18 +15,20 @@ from cli.errors import UserError
 from cli.guidance import changed_guidance
 from cli.scenes.beginning import begin_with_run
 from cli.scenes.initial_mesh import Placement, begin_with_asset, read_initial_mesh
+from cli.scenes.looks import SHADINGS, STUDIO
 from cli.scenes.photo import LikeThePhoto, Photo, read_photo
 from cli.scenes.recipes import (
     FieldRecipe,
     GaussianRecipe,
     MeshRecipe,
     Recipe,
+    TeacherKind,
     field_recipe,
     gaussian_recipe,
     mesh_recipe,
 )
 from cli.scenes.stages import COARSE_TO_FINE, FLAT, STAGES
-from cli.teachers import EMBEDDED, small_teacher_folder
+from cli.teachers import EMBEDDED, knows_looks, small_teacher_folder
 from representations.cameras import Cameras, CameraSampler
 from representations.fields.field import DenseGrid, Field, HashGrid
 from representations.fields.nerf import NeRF, PenaltyWeights
@@ -46,11 +48,14 @@ from sds.prompts import NEGATIVES, Directions, PerpNeg, PromptSet, condition_for
 from sds.ramps import DreamTime
 from sds.score import METHODS, WEIGHTINGS
 from sds.teachers.diffusers import DiffusersTeacher
-from sds.teachers.embedded import EmbeddedTeacher
+from sds.teachers.embedded import SmallTeacher
 from sds.teachers.onnx_runtime import OnnxTeacher
 from sds.teachers.options import TeacherOptions
 
 ENCODINGS, PRESETS = ("grid", "hash"), ("fast", "quality")
+
+NEVER_ASK_NULL = ("sds", "vsd")
+"""Methods that need what the null prompt means for guidance only."""
 
 NEGATIVE_FOR_EMBEDDED = ""
 """The embedded teacher knows no words for a bad image: NFSD compares with its null prompt."""
@@ -203,15 +208,15 @@ class Request:
 
     def recipe(self, stage: str) -> Recipe:
         """The preset's recipe of a stage with what the user changed."""
-        small = small_teacher_folder(self.teacher) is not None
+        kind = kind_of(self.teacher)
         recipe: Recipe
         if stage == "mesh":
             from_nothing = self.stages[0] == "mesh" and (self.retexture or not self.init) and not self.begun_from
-            recipe = mesh_recipe(self.method, self.preset, small, from_nothing)
+            recipe = mesh_recipe(self.method, self.preset, kind, from_nothing)
         elif stage == "gaussians":
-            recipe = gaussian_recipe(self.method, self.preset, small)
+            recipe = gaussian_recipe(self.method, self.preset, kind)
         else:
-            recipe = field_recipe(self.method, self.preset, small)
+            recipe = field_recipe(self.method, self.preset, kind)
         if self.steps:
             recipe = replace(recipe, steps=self.steps)
         if self.image:
@@ -228,6 +233,13 @@ class Request:
 
 STABLE_ZERO123_GUIDANCE = 3.0
 """Teachers that are told a picture need little, as its authors advise."""
+
+
+def kind_of(teacher: str) -> TeacherKind:
+    """What recipes depend on of a teacher."""
+    if small_teacher_folder(teacher) is None:
+        return TeacherKind.LARGE
+    return TeacherKind.WITH_LOOKS if knows_looks(teacher) else TeacherKind.SMALL
 
 
 @dataclass(frozen=True)
@@ -250,12 +262,18 @@ class Stage:
         """How many pictures in a row are views of one object to the teacher."""
         return views_together(self.teacher)
 
-    def size(self, times_the_teachers: int) -> int:
+    @property
+    def size(self) -> int:
         """Pixels along one side of a picture: the recipe's, or a multiple of the teacher's."""
         if self.recipe.size is not None:
             return self.recipe.size
         assert self.teacher is not None
-        return times_the_teachers * self.teacher.shape[-1]
+        return self.recipe.oversampling * self.teacher.shape[-1]
+
+    def cameras(self) -> CameraSampler:
+        """From where pictures are taken, and of which look they are."""
+        looks = self.recipe.looks
+        return CameraSampler(self.size, together=self.together, looks=() if looks is None else looks.in_order())
 
 
 def stages_of(request: Request, teacher: NeuralTeacher | None) -> list[Stage]:
@@ -334,14 +352,15 @@ def build_scene(
         begin_with_run(generator, Path(request.begun_from), stage.name)
     critic = _critic(request, teacher, before)
 
+    with_null = recipe.guidance.scale != 1 or request.method not in NEVER_ASK_NULL or request.perp_neg
+
     def told(draw: Any) -> PromptConditions:
         draw = draw.draw if isinstance(draw, ParticleDraw) else draw
-        if isinstance(draw, Cameras):
-            return condition_for(teacher, prompts, draw, len(draw), critic)
-        return condition_for(teacher, prompts, None, draw, critic)
+        view, count = (draw, len(draw)) if isinstance(draw, Cameras) else (None, draw)
+        return condition_for(teacher, prompts, view, count, critic, with_null)
 
     elevation = math.radians(request.image_elevation)
-    terms = [LikeThePhoto(generator, photo, elevation, stage.size(2), device)] if photo is not None else []
+    terms = [LikeThePhoto(generator, photo, elevation, stage.size, device)] if photo is not None else []
     groups = generator.parameter_groups()
     distillation = ScoreDistillation(
         generator,
@@ -388,7 +407,7 @@ def shown_photo(request: Request, teacher: Teacher) -> Photo | None:
 def prompts_of(request: Request, teacher: Teacher) -> PromptSet:
     """All that a run says to its teacher."""
     negative = NEGATIVES[request.method].replace("{prompt}", request.prompt) if request.method in NEGATIVES else None
-    if negative is not None and isinstance(teacher, EmbeddedTeacher):
+    if negative is not None and isinstance(teacher, SmallTeacher):
         negative = NEGATIVE_FOR_EMBEDDED
     return PromptSet(
         request.prompt,
@@ -407,11 +426,11 @@ def release_text_encoders(teacher: Teacher, requests: Sequence[Request]) -> None
 
 
 def with_mind_made_up(teacher: NeuralTeacher, request: Request) -> NeuralTeacher:
-    """The embedded teacher thinking of one object only, another for another seed; any other teacher as it is.
+    """A small teacher thinking of one object only, another for another seed; any other teacher as it is.
 
     Several particles shall become several objects: then it thinks of all that the prompt may mean.
     """
-    if isinstance(teacher, EmbeddedTeacher) and request.particles == 1:
+    if isinstance(teacher, SmallTeacher) and request.particles == 1:
         return teacher.with_one_object(request.prompt, request.seed)
     return teacher
 
@@ -424,11 +443,11 @@ def build_generator(request: Request, stage: Stage) -> Any:
 
 def _pixels(request: Request, stage: Stage) -> PixelImage:
     del request
-    return PixelImage(size=stage.size(2))
+    return PixelImage(size=stage.size)
 
 
 def _svg(request: Request, stage: Stage) -> VectorImage:
-    return VectorImage(stage.size(2), request.shapes, torch.Generator().manual_seed(request.seed))
+    return VectorImage(stage.size, request.shapes, torch.Generator().manual_seed(request.seed))
 
 
 def _nerf(request: Request, stage: Stage) -> NeRF:
@@ -436,7 +455,7 @@ def _nerf(request: Request, stage: Stage) -> NeRF:
     assert isinstance(recipe, FieldRecipe)
     return NeRF(
         _field(request.encoding, recipe.grid),
-        CameraSampler(size=stage.size(2), together=stage.together),
+        stage.cameras(),
         Marching(step=2 / recipe.samples),
         PenaltyWeights(roughness=recipe.roughness, opacity_entropy=recipe.opacity_entropy),
     )
@@ -449,15 +468,17 @@ def _mesh(request: Request, stage: Stage) -> MeshField:
     return MeshField(
         FixedShape() if request.retexture else DistanceGrid(cells, recipe.shape_rate),
         _field(request.encoding, recipe.texture_grid),
-        CameraSampler(size=stage.size(3), together=stage.together),
+        stage.cameras(),
         MeshPenaltyWeights(recipe.laplacian, recipe.normals, roughness=recipe.roughness),
+        None if recipe.looks is None else SHADINGS,
+        STUDIO,
     )
 
 
 def _gaussians(request: Request, stage: Stage) -> GaussianCloud:
     del request
     assert isinstance(stage.recipe, GaussianRecipe)
-    return GaussianCloud(stage.recipe.count, CameraSampler(size=stage.size(2)))
+    return GaussianCloud(stage.recipe.count, stage.cameras())
 
 
 _GENERATORS: dict[str, Callable[[Request, Stage], Any]] = {

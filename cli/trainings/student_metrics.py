@@ -18,7 +18,7 @@ from cli.trainings.student_folder import StudentFolder
 from sds.denoiser import Condition, NeuralTeacher, View
 from sds.recognition import Recogniser
 from sds.solvers import even_times, solve
-from sds.teachers.embedded import EmbeddedTeacher
+from sds.teachers.embedded import SmallTeacher
 from students.folder import read_card, sample
 from students.inputs import load_student
 from students.measures.evaluation import compare, distinctness
@@ -186,7 +186,7 @@ def real_reference(teacher: str) -> Reference | None:
 
 def features_for(teacher: NeuralTeacher) -> tuple[Features, str]:
     """Features of images, and what they are: the classifier's if it knows the things, else colours."""
-    if isinstance(teacher, EmbeddedTeacher):
+    if isinstance(teacher, SmallTeacher):
         return recogniser_features(Recogniser.load()), RECOGNISER_FEATURES
     return lambda images: F.adaptive_avg_pool2d(images, 4).flatten(1), "colours of 4 x 4 parts"
 

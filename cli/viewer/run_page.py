@@ -88,7 +88,7 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
                 class_="hero",
             ),
             particles_section(folder, metrics),
-            views_section(folder, metrics),
+            views_section(folder, configuration, metrics),
             curves_section(unless_damaged(lambda: read_curves(folder.curves), [])),
             details_section(configuration),
         ),
@@ -198,15 +198,42 @@ def file_links(names: list[str]) -> Markup:
     return element("p", *(element("a", name, href=name) for name in names), class_="files")
 
 
-def views_section(folder: RunFolder, metrics: MetricsRecord) -> Markup:
-    """What was made beside what the teacher would draw from the same sides."""
+LOOKS = (
+    "In the light of a studio",
+    "Its colours without light",
+    "The directions of its surface: red is right, green up, blue towards you",
+)
+"""The looks of a preview, if its teacher was asked for more than one; each takes two rows of the sheet."""
+
+
+def looks_of(configuration: RunRecord) -> tuple[str, ...]:
+    """What is said about the pairs of rows of a run's preview."""
+    return LOOKS if any(stage.get("looks") for stage in stages_of(configuration).values()) else ("",)
+
+
+def views_section(folder: RunFolder, configuration: RunRecord, metrics: MetricsRecord) -> Markup:
+    """What was made beside what the teacher would draw from the same sides, in each of its looks."""
     if not is_ordinary(folder.preview) or not any(map(is_ordinary, (folder.mesh, folder.gaussians(".ply")))):
         return Markup("")
-    sheet = unless_damaged(lambda: pictures_of_sheet(folder.preview, rows=2), None)
+    looks = looks_of(configuration) if is_ordinary(folder.mesh) else ("",)
+    sheet = unless_damaged(lambda: pictures_of_sheet(folder.preview, rows=2 * len(looks)), None)
     if sheet is None:
         return Markup("")
-    made, imagined = sheet
     probabilities = metrics.get("recognition", {}).get("probabilities", [])
+    explanation = "Above, the object; below, what the teacher would draw from the same side if it drew by itself." + (
+        " The bars say how surely a classifier recognises each view." if probabilities else ""
+    )
+    rows = []
+    for number, look in enumerate(looks):
+        made, imagined = sheet[2 * number : 2 * number + 2]
+        views = views_of(made, imagined, probabilities if number == 0 else [])
+        rows += [element("p", look, class_="lead")] if look else []
+        rows.append(element("div", *views, class_="views"))
+    return section("Views", explanation, *rows)
+
+
+def views_of(made: list[bytes], imagined: list[bytes], probabilities: list[float]) -> list[Markup]:
+    """A figure for each side: the object, what the teacher would draw, and how surely it is recognised."""
     views = []
     for i, pair in enumerate(zip(made, imagined, strict=True)):
         side = side_in_words(360 * i / len(made))
@@ -216,10 +243,7 @@ def views_section(folder: RunFolder, metrics: MetricsRecord) -> Markup:
         ]
         seen = [recognition_bar(float(probabilities[i]))] if i < len(probabilities) else []
         views.append(element("figure", *pictures, element("figcaption", side, *seen)))
-    explanation = "Above, the object; below, what the teacher would draw from the same side if it drew by itself." + (
-        " The bars say how surely a classifier recognises each view." if probabilities else ""
-    )
-    return section("Views", explanation, element("div", *views, class_="views"))
+    return views
 
 
 def particles_section(folder: RunFolder, metrics: MetricsRecord) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from representations.geometry.mesh import Cleaning, Mesh
 from representations.geometry.voxels import node_positions
 from representations.rays import Marching, Rays
 from representations.rendering import Rendering
-from representations.shading import Shading, headlight
+from representations.shading import Lighting, Shading, headlight, looks_of, of_each_look
 from representations.two_pass import render_in_strips
 
 OCCUPANCY_INTERVAL = 16
@@ -54,9 +55,11 @@ class NeRF(nn.Module):
         sampler: how `draw` places cameras.
         marching: how densely rays are sampled.
         penalty_weights: see `PenaltyWeights`.
-        shading: from `representations/shading.py`; None shows the bare colour and computes no normals.
+        shading: from `representations/shading.py`: one, or those of several looks, among which `Cameras.look` chooses;
+            None shows the bare colour and computes no normals.
         rays_at_once: images with more rays than this are rendered in strips, and again strip by strip for the gradient,
             so that memory does not grow with the image (the two-pass gradient).
+        lighting: the light of that shading.
     """
 
     def __init__(
@@ -65,8 +68,9 @@ class NeRF(nn.Module):
         sampler: CameraSampler | None = None,
         marching: Marching | None = None,
         penalty_weights: PenaltyWeights | None = None,
-        shading: Shading | None = None,
+        shading: Shading | Sequence[Shading] | None = None,
         rays_at_once: int = 2**14,
+        lighting: Lighting = headlight,
     ):
         super().__init__()
         self.field: Field = field or DenseGrid()
@@ -74,7 +78,8 @@ class NeRF(nn.Module):
         self.sampler = sampler or CameraSampler()
         self.marching = marching or Marching()
         self.penalty_weights = penalty_weights or PenaltyWeights()
-        self.shading = shading
+        self.looks = looks_of(shading)
+        self.lighting = lighting
         self.rays_at_once = rays_at_once
 
     def draw(self, count: int, generator: torch.Generator) -> Cameras:
@@ -151,18 +156,19 @@ class NeRF(nn.Module):
         origins, directions = cameras.rays(rows)
         offsets = cameras.sample_offsets(rows)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), offsets.reshape(-1)).to(self.occupancy.density)
-        integral = self.field.render(rays, self.occupancy.binaries, self.marching, self.shading is not None)
+        integral = self.field.render(rays, self.occupancy.binaries, self.marching, bool(self.looks))
         features = integral.features.reshape(*offsets.shape, -1).permute(0, 3, 1, 2)
         opacity, depth = (
             integral.opacity.reshape(offsets.shape)[:, None],
             integral.depth.reshape(offsets.shape)[:, None],
         )
         colour, normals = features[:, :COLOUR_CHANNELS], []
-        if self.shading is not None:
+        if self.looks:
             summed = features[:, COLOUR_CHANNELS:]
             normal = summed / summed.square().sum(dim=1, keepdim=True).add(1e-12).sqrt()
             covered = opacity.clamp(min=1e-2)
-            colour = self.shading(colour / covered, normal, headlight(cameras)) * covered
+            light = self.lighting(cameras)
+            colour = of_each_look(self.looks, cameras.look, colour / covered, normal, light) * covered
             normals.append(normal)
         image = colour + (1 - opacity) * cameras.background[:, :, None, None]
         return image, opacity, depth / opacity.clamp(min=1e-6), *normals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from representations.geometry.mesh import Cleaning, Mesh, clean
 from representations.geometry.signed_distance import signed_distances
 from representations.geometry.topology import twin_edges, undirected_edges
 from representations.rendering import Rendering
-from representations.shading import Shading, headlight
+from representations.shading import Lighting, Shading, headlight, looks_of, of_each_look
 from representations.solid import Solid
 from representations.surfaces.differentiable_rasterizer import Fragments, rasterize_fragments
 from representations.surfaces.distance_grid import DistanceGrid
@@ -121,7 +121,9 @@ class MeshField(nn.Module):
         texture: the colour at each point of it, e.g. a radiance field, whose density is ignored.
         sampler: how `draw` places cameras.
         penalty_weights: see `MeshPenaltyWeights`.
-        shading: from `representations/shading.py`; None shows the bare colour.
+        shading: from `representations/shading.py`: one, or those of several looks, among which `Cameras.look` chooses;
+            None shows the bare colour.
+        lighting: the light of that shading.
     """
 
     def __init__(
@@ -130,14 +132,16 @@ class MeshField(nn.Module):
         texture: Texture,
         sampler: CameraSampler | None = None,
         penalty_weights: MeshPenaltyWeights | None = None,
-        shading: Shading | None = None,
+        shading: Shading | Sequence[Shading] | None = None,
+        lighting: Lighting = headlight,
     ):
         super().__init__()
         self.shape: Shape = shape
         self.texture: Texture = texture
         self.sampler = sampler or CameraSampler()
         self.penalty_weights = penalty_weights or MeshPenaltyWeights()
-        self.shading = shading
+        self.looks = looks_of(shading)
+        self.lighting = lighting
 
     def draw(self, count: int, generator: torch.Generator) -> Cameras:
         """Cameras to be trained on. A rendering is a function of them and the parameters, and of nothing else."""
@@ -160,9 +164,12 @@ class MeshField(nn.Module):
         colour = self.texture(points.detach()).colour
         view = seen.view
         normal = None
-        if self.shading is not None:
+        if self.looks:
             normal = F.normalize(seen.interpolate(vertex_normals(vertices, faces)), dim=1)
-            colour = _shaded(self.shading, colour, normal, view, cameras)
+            light = self.lighting(cameras).of_views(view)
+            look = None if cameras.look is None else cameras.look[view]
+            albedo, direction = colour[:, :, None, None], normal[:, :, None, None]  # as images of one pixel each
+            colour = of_each_look(self.looks, look, albedo, direction, light)[:, :, 0, 0]
         shown = torch.cat([colour, torch.ones_like(colour[:, :1])], dim=1)
         behind = torch.cat([cameras.background, torch.zeros_like(cameras.background[:, :1])], dim=1)
         image, opacity = seen.antialiased(seen.images(shown, behind.to(shown))).permute(0, 3, 1, 2).split([3, 1], dim=1)
@@ -269,12 +276,6 @@ def vertex_normals(vertices: Tensor, faces: NDArray[np.int32]) -> Tensor:
     normal = torch.linalg.cross(b - a, c - a)
     total = torch.zeros_like(vertices).index_add(0, corners.T.reshape(-1), normal.repeat(3, 1))
     return F.normalize(total, dim=1)
-
-
-def _shaded(shading: Shading, colour: Tensor, normal: Tensor, view: Tensor, cameras: Cameras) -> Tensor:
-    """Fragments' colours (P, 3) in the light of their own view, as images of one pixel each."""
-    light = headlight(cameras).of_views(view)
-    return shading(colour[:, :, None, None], normal[:, :, None, None], light)[:, :, 0, 0]
 
 
 def _placed(seen: Fragments, values: Tensor) -> Tensor:

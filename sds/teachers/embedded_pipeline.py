@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sds.denoiser import Condition
 from sds.schedule import cosine_schedule
-from sds.teachers.embedded import EmbeddedTeacher
 from sds.teachers.view_prior import ViewPrior
+from sds.teachers.view_teacher import EmbeddedTeacher
 
 _STEPS = 1000
 

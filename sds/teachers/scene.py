@@ -104,18 +104,20 @@ def scene_field(prior: ShapePrior, understood: Understanding, number: int, side:
         (`CHANNELS`, side, side, side).
     """
     rows = rows_of(prior, understood, number)
-    fields = [prior.field(prior.code.weight[row], side).float() for row in rows]
+    device = prior.code.weight.device
+    # Composed on the host, once for each prompt: how things are placed depends on numbers that are read off them.
+    fields = [prior.field(prior.code.weight[row], side).float().cpu() for row in rows]
     if not understood.things:
-        return fields[0]
+        return fields[0].to(device)
     plain = len(rows) == 1 and understood.things[0].count == 1 and not _stretch_of(understood.things[0], fields[0])
     painted = [painted_field(field, thing) for field, thing in zip(fields, understood.things, strict=True)]
     if plain:
-        return painted[0]
+        return painted[0].to(device)
     sizes = [float(prior.config["sizes"][row - 1]) for row in rows]
     things = [_standing(field, thing) for field, thing in zip(painted, understood.things, strict=True)]
     things = _relative_sizes(things, sizes, understood.things)
     groups = [_in_a_row(thing, words.count) for thing, words in zip(things, understood.things, strict=True)]
-    return union(fitted(_related(groups, understood.relation)), side)
+    return union(fitted(_related(groups, understood.relation)), side).to(device)
 
 
 def painted_field(field: Tensor, thing: Thing) -> Tensor:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
+from scipy import ndimage
 from torch import Tensor, nn
 
 HALF_SIDE = 0.95
@@ -26,6 +28,7 @@ CHANNELS = 9
 _COARSE = 32
 _FAR = 0.97
 _SEED_SIDE = 6
+_CRUMB = 0.002
 _OCTAVES = 4
 """Of the sines of a point's coordinates; the finest is a quarter of the cube long."""
 
@@ -135,10 +138,28 @@ class ShapePrior(ModelMixin, ConfigMixin):
         fine = (F.interpolate(near, size=(side,) * 3, mode="nearest")[0, 0] > 0).flatten()
         flat = field.flatten(1)
         flat[:, fine] = self._at_all(planes, cell_centres(side, code.device)[fine]).T
-        return flat.unflatten(1, (side,) * 3)
+        return without_crumbs(flat.unflatten(1, (side,) * 3))
 
     def _at_all(self, planes: Tensor, points: Tensor) -> Tensor:
         return torch.cat([self.at(planes, part[None])[0] for part in points.split(2**15)])
+
+
+def without_crumbs(field: Tensor) -> Tensor:
+    """The field (`CHANNELS`, S, S, S), in place, without specks in the air that a network leaves where it was not sure.
+
+    A speck is a connected part of the inside that is smaller than `_CRUMB` of all that is inside.
+    """
+    inside = (field[0] < 0).cpu().numpy()
+    labels, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
+    cells = np.bincount(labels.ravel(), minlength=count + 1)
+    small = cells < _CRUMB * inside.sum()
+    small[0] = False
+    if small.any():
+        around = ndimage.binary_dilation(small[labels], structure=np.ones((3, 3, 3)))
+        # What is near a larger part as well stays as it is.
+        around &= ~inside | small[labels]
+        field[0][torch.from_numpy(around).to(field.device)] = 1.0
+    return field
 
 
 def cell_centres(side: int, device: torch.device) -> Tensor:

@@ -26,17 +26,17 @@ import torch.nn.functional as F
 from diffusers import ModelMixin, UNet2DConditionModel
 from torch import Tensor, nn
 
-from sds.denoiser import Condition, View
+from sds.denoiser import Condition, View, require_prompts
 from sds.schedule import NoiseSchedule, cosine_schedule, scale
+from sds.teachers.camera_features import CAMERA_FEATURES, camera_features
 from sds.teachers.embedded_words import Lexicon, Understanding
 from sds.teachers.embedded_words.lexicon import Known
 from sds.teachers.embedded_words.nouns import KnownNoun
-from sds.teachers.folder import TeacherFolderError, open_teacher_folder
+from sds.teachers.folder import TeacherFolderError, blaming, open_teacher_folder
 from sds.teachers.layers import LOOKS, Look, all_looks, picture
 from sds.teachers.materials import COLOURS, MATERIALS
 from sds.teachers.scene import PROPORTIONS, candidates_of, rows_of, scene_field
 from sds.teachers.shape_prior import ShapePrior
-from sds.teachers.view_prior import CAMERA_FEATURES, camera_features
 from sds.teachers.volume import DEFAULT_DISTANCE, DEFAULT_FIELD_OF_VIEW, Eyes, render_layers
 from sds.teachers.weights import load_network
 
@@ -83,10 +83,10 @@ def load_shape_teacher(folder: Path, device: torch.device | str = "cpu") -> Shap
     unet = load_network(opened, "unet", COMPONENTS)
     if not isinstance(prior, ShapePrior) or not isinstance(unet, UNet2DConditionModel):
         raise TeacherFolderError(f"{opened.path}: model_index.json mixes up the classes of shape prior and UNet")
-    names = prior.config["variants"]
-    lexicon = (
-        Lexicon.load(opened.path / "words").only(names) if (opened.path / "words").is_dir() else plain_lexicon(prior)
-    )
+    words = opened.path / "words"
+    with blaming(words if words.is_dir() else opened.path, "its words cannot be read"):
+        names = prior.config["variants"]
+        lexicon = Lexicon.load(words).only(names) if words.is_dir() else plain_lexicon(prior)
     return ShapeTeacher(prior.to(device), unet.to(device), lexicon)
 
 
@@ -257,9 +257,14 @@ class ShapeTeacher:
         """See `sds.denoiser.Teacher.condition`; without a view: half from the left, slightly from above, over white.
 
         A view may say more than azimuth, elevation and background: `distance` and `field_of_view`, each (B,), and
-        `look`, a `Look` for all.
+        `look`, (B,) indices into `LOOKS` or one `Look` for all; without it everything is lit.
+
+        Raises ValueError for a bare string, or a view of another number of pictures.
         """
+        require_prompts(prompts)
         count, device = len(prompts), self.device
+        if view is not None and len(view.azimuth) != count:
+            raise ValueError(f"there are {count} prompts but {len(view.azimuth)} views: one for each picture")
         if view is None:
             eyes = Eyes.at(torch.full((count,), _DEFAULT_AZIMUTH), torch.full((count,), _DEFAULT_ELEVATION))
             background = torch.ones(count, 3)
@@ -267,11 +272,9 @@ class ShapeTeacher:
             eyes, background = eyes_of(view), view.background.detach()
         eyes = Eyes(*(value.to(device, torch.float32) for value in vars(eyes).values()))
         background = background.to(device, torch.float32)
-        look = LOOKS.index(Look(getattr(view, "look", Look.LIT)))
         candidates, log_weight = self._candidates(prompts, eyes)
         tokens, present = self._tokens(prompts)
-        looks = torch.full((count,), look, device=device)
-        return told_to_unet(candidates, log_weight, tokens, present, eyes, looks, background)
+        return told_to_unet(candidates, log_weight, tokens, present, eyes, looks_of(view, count).to(device), background)
 
     def with_one_object(self, prompt: str, number: int = 0) -> ShapeTeacher:
         """The same teacher with its mind made up: of the objects that a prompt may mean it thinks of one only.
@@ -367,3 +370,16 @@ def eyes_of(view: View) -> Eyes:
         torch.full_like(azimuth, DEFAULT_DISTANCE) if distance is None else distance.detach(),
         torch.full_like(azimuth, DEFAULT_FIELD_OF_VIEW) if field_of_view is None else field_of_view.detach(),
     )
+
+
+def looks_of(view: View | None, count: int) -> Tensor:
+    """Which of `LOOKS` each of ``count`` pictures of a view shows: (count,) int64.
+
+    Raises ValueError for looks that there are not.
+    """
+    asked = getattr(view, "look", None)
+    if asked is None or isinstance(asked, Look):
+        return torch.full((count,), LOOKS.index(asked or Look.LIT))
+    if asked.shape != (count,) or asked.min() < 0 or asked.max() >= len(LOOKS):
+        raise ValueError(f"a view's looks are {count} numbers below {len(LOOKS)}, not {asked.tolist()}")
+    return asked.long()

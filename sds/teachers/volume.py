@@ -25,7 +25,11 @@ _CAUTION = 0.85
 _GRAZING = 0.3
 """The cosine between the surface's normal and the camera below which a ray grazes; from twice that on it does not."""
 _STEPS = 72
+_ROOMS = 24
+_FARTHEST_LEAP = 6
+"""Empty space is crossed in leaps: the cube is cut into `_ROOMS`^3 rooms, and a leap is so many of them at most."""
 _DEEPER = 4
+_STEPS_BEHIND = 56
 _STEP_INSIDE = 0.008
 """How far behind the surface the deepest point of a thin part is looked for, in steps of this length."""
 
@@ -83,28 +87,34 @@ def render_layers(field: Tensor, eyes: Eyes, size: int) -> Tensor:
     position = origins + travelled[:, None] * directions
     pixel = 2 * travelled * torch.tan(eyes.field_of_view / 2).repeat_interleave(size * size) / size
     coverage = (0.5 - deepest / pixel).clamp(0, 1)
+    coverage = torch.where(_meets_again(field[:1], origins, directions, travelled, coverage), 1.0, coverage)
     layers = torch.zeros(len(position), CHANNELS, device=field.device)
-    shown = coverage > 0
-    if shown.any():
-        values = _read(field, position[shown])
-        colour, painted, luminance, normal = values[:, 1:4], values[:, 4:5], values[:, 5:6], values[:, 6:9]
-        normal = F.normalize(normal, dim=1)
-        rotation = camera_rotation(eyes.azimuth, eyes.elevation).repeat_interleave(size * size, dim=0)[shown]
-        seen = torch.einsum("pij,pi->pj", rotation, normal)
-        # The learned normal of a thin sheet may be that of its other side.
-        away = (normal * directions[shown]).sum(1, keepdim=True) > 0
-        seen = torch.where(away, -seen, seen)
-        part = torch.zeros(len(values), CHANNELS, device=field.device)
-        part[:, FIXED] = colour * (1 - painted)
-        part[:, OWN] = colour * painted
-        part[:, PAINTED] = luminance * painted
-        part[:, NORMAL] = seen / 2 + 0.5
-        part[:, POSITION] = position[shown] / 2 + 0.5
-        part[:, OPACITY] = 1
-        # Only where a ray grazes does the depth it reached tell of a pixel's share: a sheet met squarely fills it.
-        squarely = ((seen[:, 2] - _GRAZING) / _GRAZING).clamp(0, 1) * (deepest[shown] <= _HIT)
-        layers[shown] = part * torch.maximum(coverage[shown], squarely)[:, None]
+    shown = _rows(coverage > 0)
+    values, ahead = _read(field, position[shown]), directions[shown]
+    colour, painted, luminance, normal = values[:, 1:4], values[:, 4:5], values[:, 5:6], values[:, 6:9]
+    normal = F.normalize(normal, dim=1)
+    rotation = camera_rotation(eyes.azimuth, eyes.elevation)[shown // size**2]
+    seen = torch.einsum("pij,pi->pj", rotation, normal)
+    # The learned normal of a thin sheet may be that of its other side.
+    away = (normal * ahead).sum(1, keepdim=True) > 0
+    seen = torch.where(away, -seen, seen)
+    part = torch.zeros(len(values), CHANNELS, device=field.device)
+    part[:, FIXED] = colour * (1 - painted)
+    part[:, OWN] = colour * painted
+    part[:, PAINTED] = luminance * painted
+    part[:, NORMAL] = seen / 2 + 0.5
+    part[:, POSITION] = position[shown] / 2 + 0.5
+    part[:, OPACITY] = 1
+    # Only where a ray grazes does the depth it reached tell of a pixel's share: a sheet met squarely fills it.
+    squarely = ((seen[:, 2] - _GRAZING) / _GRAZING).clamp(0, 1) * (deepest[shown] <= _HIT)
+    share = torch.where(coverage[shown] > 0, torch.maximum(coverage[shown], squarely), 0)
+    layers[shown] = part * share[:, None]
     return layers.view(count, size, size, CHANNELS).permute(0, 3, 1, 2)
+
+
+def _rows(wanted: Tensor) -> Tensor:
+    """The rows (P,) to be computed: those that are wanted, but on a card all, since counting would make it wait."""
+    return torch.arange(len(wanted), device=wanted.device) if wanted.is_cuda else wanted.nonzero()[:, 0]
 
 
 def _read(field: Tensor, points: Tensor) -> Tensor:
@@ -126,21 +136,60 @@ def _trace(distance: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tenso
     half_chord = squared.clamp(min=0).sqrt()
     travelled = towards.clone()
     deepest = torch.full_like(travelled, TRUNCATION)
-    active = (squared > 0).nonzero()[:, 0]
-    at = (towards - half_chord)[active]
-    end = (towards + half_chord)[active]
+    end = towards + half_chord
+    at = towards - half_chord
+    going = squared > 0
+    active = _rows(going)
+    at, end, going = at[active], end[active], going[active]
+    leap = _leaps(distance)
     for _ in range(_STEPS):
-        if not len(active):
+        place = origins[active] + at[:, None] * directions[active]
+        here = _read(distance, place)[:, 0] * TRUNCATION
+        closer = going & (here < deepest[active])
+        deepest[active] = torch.where(closer, here, deepest[active])
+        travelled[active] = torch.where(closer, at, travelled[active])
+        x, y, z = ((place / HALF_SIDE + 1) * (_ROOMS / 2)).long().clamp(0, _ROOMS - 1).unbind(1)
+        step = torch.maximum((here * _CAUTION).clamp(min=_SHORTEST_STEP), leap[z, y, x])
+        going = going & (here > _HIT) & (at + step < end)
+        at = torch.where(going, at + step, at)
+        left = _rows(going)
+        if not len(left):
             break
-        here = _read(distance, origins[active] + at[:, None] * directions[active])[:, 0] * TRUNCATION
-        closer = here < deepest[active]
-        deepest[active[closer]] = here[closer]
-        travelled[active[closer]] = at[closer]
-        step = (here * _CAUTION).clamp(min=_SHORTEST_STEP)
-        going = (here > _HIT) & (at + step < end)
-        active, at, end = active[going], (at + step)[going], end[going]
-    hit = (deepest <= _HIT).nonzero()[:, 0]
+        active, at, end, going = active[left], at[left], end[left], going[left]
+    hit = _rows(deepest <= _HIT)
+    found = deepest[hit] <= _HIT
     for further in range(1, _DEEPER + 1):
         behind = origins[hit] + (travelled[hit] + further * _STEP_INSIDE)[:, None] * directions[hit]
-        deepest[hit] = torch.minimum(deepest[hit], _read(distance, behind)[:, 0] * TRUNCATION)
+        deeper = torch.minimum(deepest[hit], _read(distance, behind)[:, 0] * TRUNCATION)
+        deepest[hit] = torch.where(found, deeper, deepest[hit])
     return travelled, deepest
+
+
+def _leaps(distance: Tensor) -> Tensor:
+    """How far nothing is near, from anywhere in each room (`_ROOMS`, `_ROOMS`, `_ROOMS`) over z, y, x."""
+    taken = (F.adaptive_max_pool3d(-distance[None], _ROOMS) > -0.97).to(distance)
+    free = torch.zeros_like(taken)
+    for _ in range(_FARTHEST_LEAP):
+        taken = F.max_pool3d(taken, 3, stride=1, padding=1)
+        free += 1 - taken
+    return free[0, 0] * (2 * HALF_SIDE / _ROOMS)
+
+
+def _meets_again(distance: Tensor, origins: Tensor, directions: Tensor, travelled: Tensor, coverage: Tensor) -> Tensor:
+    """Whether rays (R,) that cover a pixel in part meet another surface behind: then no background shows through.
+
+    An arm before a body would have a bright seam, the part of each pixel at its edge that the arm does not cover.
+    """
+    partly = (coverage > 0) & (coverage < 1)
+    rows = _rows(partly)
+    at = travelled[rows] + _DEEPER * _STEP_INSIDE
+    left = torch.zeros(len(rows), dtype=torch.bool, device=partly.device)
+    met = left.clone()
+    for _ in range(_STEPS_BEHIND):
+        here = _read(distance, origins[rows] + at[:, None] * directions[rows])[:, 0] * TRUNCATION
+        met |= left & (here <= _HIT)
+        left |= here > 2 * _HIT
+        at = at + (here.abs() * _CAUTION).clamp(min=_STEP_INSIDE)
+    again = torch.zeros_like(partly)
+    again[rows] = met & partly[rows]
+    return again

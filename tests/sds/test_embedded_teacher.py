@@ -11,11 +11,13 @@ import torch
 
 from sds.denoiser import Condition
 from sds.schedule import cosine_schedule, schedule_from_diffusers
-from sds.teachers.embedded import EMBEDDED_FOLDER, EmbeddedTeacher, load_embedded_teacher, told_to_unet
+from sds.teachers.embedded import EMBEDDED_FOLDER, SmallTeacher, load_embedded_teacher
 from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
 from sds.teachers.folder import TeacherFolderError
 from sds.teachers.view_prior import posterior_mean
+from sds.teachers.view_teacher import EmbeddedTeacher, told_to_unet
 from tests.sds.tiny_embedded import tiny_teacher, view
+from tests.sds.tiny_shapes import save_tiny_shape_teacher
 
 
 def times(*values: float) -> torch.Tensor:
@@ -256,3 +258,13 @@ def test_the_shipped_folder_holds_no_code_and_no_pickles() -> None:
     assert files
     assert {path.suffix for path in files} <= {".json", ".safetensors", ".md", ".jpg", ".csv", ".xz"}
     assert sum(path.stat().st_size for path in files if path.suffix == ".safetensors") < 45e6
+
+
+def test_teachers_of_both_kinds_are_loaded_by_their_folder(tmp_path: Path) -> None:
+    folder = save_tiny_shape_teacher(tmp_path)
+    for teacher, looks in ((load_embedded_teacher(folder), True), (tiny_teacher(), False)):
+        assert isinstance(teacher, SmallTeacher)
+        assert teacher.knows_looks is looks
+    (folder / "words").mkdir()
+    with pytest.raises(TeacherFolderError, match="words cannot be read"):
+        load_embedded_teacher(folder)

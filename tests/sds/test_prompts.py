@@ -168,6 +168,19 @@ def test_the_critic_is_told_the_prompt_without_the_view() -> None:
     assert critic.asked == ["cat"]
 
 
+def test_the_null_prompt_is_not_read_where_nobody_asks_for_it() -> None:
+    teacher = Echo(knows_views=True)
+    conditions = condition_for(teacher, PromptSet("cat"), seen_from((0, 0)), 1, with_null=False)
+    assert teacher.asked == ["cat"]
+    assert conditions.unconditional is conditions.conditional
+    plain = condition_for(teacher, PromptSet("cat"), seen_from((0, 0)), 1)
+    x, t = torch.randn(1, *teacher.shape), torch.tensor([0.5], dtype=torch.float64)
+    one, other = (
+        score_gradient(teacher, x, torch.zeros_like(x), t, told, Guidance(1.0)).gradient for told in (conditions, plain)
+    )
+    assert torch.equal(one, other)
+
+
 def test_perp_neg_gives_the_front_and_the_side_as_negatives_and_fades_overhead() -> None:
     cameras = seen_from((180, 0), (180, 60), (180, 90))
     conditions = condition_for(Echo(), PromptSet("cat", perp_neg=PerpNeg(scale=2.0)), cameras, 3)

@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sds.teachers.embedded_words import Thing, Understanding
-from sds.teachers.scene import OBJECT_RADIUS, PROPORTIONS, Placed, fitted, scene_field, union, variants_of
+from sds.teachers.scene import (
+    OBJECT_RADIUS,
+    PROPORTIONS,
+    Placed,
+    fitted,
+    scene_field,
+    union,
+    variants_of,
+)
 from sds.teachers.shape_prior import cell_centres
 from tests.sds.imagined import TwoThings, ball, box
 

@@ -1,64 +1,25 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
 
 from representations.cameras import turntable
 from sds.denoiser import Condition
 from sds.teachers.embedded_words import Lexicon
 from sds.teachers.layers import Look
-from sds.teachers.shape_prior import CHANNELS, ShapePrior, cell_centres
+from sds.teachers.shape_prior import CHANNELS, cell_centres
 from sds.teachers.shape_teacher import (
     CANDIDATES,
-    PATCH,
     TOKENS,
     ShapeTeacher,
-    condition_width,
     load_shape_teacher,
     plain_lexicon,
     posterior,
 )
 from tests.sds.imagined import TwoThings
-
-SIZE = 16
-CODE = 8
-
-
-def tiny_prior() -> ShapePrior:
-    torch.manual_seed(0)
-    return ShapePrior(
-        variants=["ball", "ball", "table"],
-        fine_names=["", "small ball", ""],
-        sizes=[0.3, 0.1, 1.2],
-        code_width=CODE,
-        channels=(16, 8),
-        features=8,
-        hidden=16,
-        layers=2,
-    )
-
-
-def tiny_unet(code_width: int) -> UNet2DConditionModel:
-    torch.manual_seed(1)
-    unet = UNet2DConditionModel(
-        sample_size=SIZE // PATCH,
-        in_channels=16 * PATCH**2,
-        out_channels=6 * PATCH**2,
-        block_out_channels=(16, 16),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=code_width,
-        attention_head_dim=4,
-        norm_num_groups=8,
-        class_embed_type="projection",
-        projection_class_embeddings_input_dim=condition_width(code_width),
-        resnet_time_scale_shift="scale_shift",
-    )
-    for parameter in unet.conv_out.parameters():
-        torch.nn.init.zeros_(parameter)
-    return unet
+from tests.sds.tiny_shapes import CODE, SIZE, tiny_prior, tiny_unet
 
 
 def teacher() -> ShapeTeacher:
@@ -100,6 +61,18 @@ def test_the_look_is_a_matter_of_the_view() -> None:
     assert torch.allclose(middle[Look.ALBEDO], torch.tensor([0.12, 0.62, 0.16]), atol=0.02)
     assert (middle[Look.LIT] < middle[Look.ALBEDO] + 1e-6).all()
     assert middle[Look.NORMALS][2] > 0.9  # it faces the camera
+
+
+def test_every_picture_of_a_batch_may_show_another_look() -> None:
+    asked, view = teacher().with_one_object("a ball"), turntable(3, size=SIZE)
+    mixed = asked.condition(["a ball"] * 3, replace(view, look=torch.tensor([2, 0, 1]))).tensors["candidates"]
+    for row, look in enumerate((2, 0, 1)):
+        alone = asked.condition(["a ball"] * 3, view.showing(look)).tensors["candidates"]
+        assert torch.equal(mixed[row], alone[row])
+    with pytest.raises(ValueError, match="looks"):
+        asked.condition(["a ball"] * 3, view.showing(3))
+    with pytest.raises(ValueError, match="3 prompts but 2 views"):
+        asked.condition(["a ball"] * 3, turntable(2))
 
 
 def test_unknown_words_change_nothing_and_no_known_word_is_the_null_prompt() -> None:

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from sds.teachers.view_prior import CAMERA_FEATURES, Layers, camera_features, posterior_mean
+from sds.teachers.camera_features import CAMERA_FEATURES, camera_features
+from sds.teachers.view_prior import Layers, posterior_mean
 from tests.sds.tiny_embedded import tiny_prior
 
 

@@ -16,6 +16,7 @@ from sds.teachers.layers import (
     picture,
 )
 from sds.teachers.materials import COLOURS, MATERIALS, paint_of
+from sds.teachers.shape_prior import without_crumbs
 from sds.teachers.volume import DEFAULT_DISTANCE, Eyes, render_layers
 from tests.sds.imagined import ball, box
 
@@ -53,6 +54,25 @@ def test_thin_sheets_are_met() -> None:
     focal = 32 / math.tan(math.radians(19))
     assert above == pytest.approx((1.2 * focal / DEFAULT_DISTANCE) ** 2 * math.sin(math.pi / 2.2), rel=0.1)
     assert beside > 0.5 * 1.2 * 0.024 * (focal / DEFAULT_DISTANCE) ** 2
+
+
+def test_no_background_shows_between_two_surfaces() -> None:
+    """A small ball before a wall: the pixels at its edge are half ball and half wall, and none of what is behind."""
+    wall = box((0.8, 0.8, 0.05))
+    before = torch.where(ball(0.3)[0].roll(16, 0)[None] < wall[:1], ball(0.3).roll(16, 1), wall)
+    (layers,) = render_layers(before, Eyes.at(torch.zeros(1), torch.zeros(1)), 64)
+    assert float(layers[OPACITY][0, 16:48, 16:48].min()) > 0.99
+
+
+def test_specks_in_the_air_are_left_out_and_nothing_else_changes() -> None:
+    whole = ball(0.5)
+    speckled = whole.clone()
+    speckled[0, 56:58, 56:58, 56:58] = -0.5
+    cleared = without_crumbs(speckled)
+    assert torch.equal(cleared[0] < 0, whole[0] < 0)
+    assert torch.equal(cleared[1:], whole[1:])
+    two = torch.minimum(whole[0], ball(0.2)[0].roll(24, 0))  # a part of a tenth of the size is none
+    assert torch.equal(without_crumbs(torch.cat([two[None], whole[1:]]))[0], two)
 
 
 def test_what_is_seen_lies_over_the_background_in_every_look() -> None:

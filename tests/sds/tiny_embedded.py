@@ -8,8 +8,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from sds.teachers.embedded import PATCH, EmbeddedTeacher, condition_width
 from sds.teachers.view_prior import ViewPrior
+from sds.teachers.view_teacher import PATCH, EmbeddedTeacher, condition_width
 
 WORDS = ("blue", "chair", "horse", "red")
 

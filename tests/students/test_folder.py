@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from sds.denoiser import Condition
 from sds.teachers.diffusers import load_diffusers_teacher
-from sds.teachers.embedded import EmbeddedTeacher, load_embedded_teacher
+from sds.teachers.embedded import load_embedded_teacher
 from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
+from sds.teachers.view_teacher import EmbeddedTeacher
 from students.flow_map import GUIDANCE_SCALE, Student, flow, with_latent
 from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
 from students.inputs import BIAS, INPUTS, load_student, save_inputs

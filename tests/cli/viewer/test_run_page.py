@@ -55,6 +55,18 @@ def test_a_report_tells_about_the_run(tmp_path: Path):
     assert {"mesh.glb", "curves.csv"} <= set(names)
 
 
+def test_every_look_of_a_preview_is_shown(tmp_path: Path):
+    folder = run_folder(tmp_path / "run")
+    configuration = json.loads(folder.configuration.read_text())
+    configuration["recipe"]["mesh"]["looks"] = {"lit": 0.1, "albedo": 0.4, "normals": 0.5}
+    write_json(folder.configuration, configuration)
+    write_sheet(folder.preview, [torch.full((8, 3, 16, 16), shade / 8) for shade in range(6)])
+    document = report_of(folder)
+    assert [words in text_of(document) for words in run_page.LOOKS] == [True] * 3
+    assert document.count('alt="The object, ') == document.count('alt="What the teacher would draw, ') == 3 * 8
+    assert document.count("<meter") == 8
+
+
 def test_a_flat_picture_is_shown_with_what_it_is_taken_for(tmp_path: Path):
     folder = run_folder(tmp_path / "run", finished=False)
     write_sheet(folder.preview, [torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)], size=16)

@@ -15,10 +15,13 @@ from representations.fields.nerf import NeRF
 from representations.geometry.isosurface import EmptySurfaceError
 from representations.geometry.mesh import Mesh
 from representations.geometry.voxels import node_positions
-from representations.shading import headlight, lambertian, textureless
+from representations.shading import camera_normals, headlight, lambertian, textureless
 from representations.surfaces.distance_grid import DistanceGrid
 from representations.surfaces.fixed_shape import FixedShape
 from representations.surfaces.mesh_field import MeshField, MeshPenaltyWeights, begin_with, fit_texture
+
+KEPT = ("size", "jitter", "look")
+"""What of cameras has no precision."""
 
 
 def two_coloured_nerf() -> NeRF:
@@ -110,6 +113,33 @@ def test_shading_moves_the_shape_too():
     image = field(turntable(1, 0.3, 24)).image[:, :, 9:15, 9:15]  # no silhouette in there
     image.sum().backward()
     assert field.shape.levels[0].grad.abs().sum().item() > 0
+
+
+def test_pictures_of_directions_move_vertices_as_finite_differences_say():
+    """In double precision, away from the outline, where nothing else than the directions changes."""
+    mesh, camera = ball(2), turntable(1, 0.3, 24)
+    camera = replace(camera, **{name: value.double() for name, value in vars(camera).items() if name not in KEPT})
+    weight = torch.rand(3, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    shape = FixedShape(mesh).double()
+    shape.vertices = torch.from_numpy(mesh.vertices).requires_grad_()
+    field = MeshField(shape, DenseGrid((8,)).double(), shading=camera_normals)
+
+    def seen() -> torch.Tensor:
+        return (field(camera).image[0, :, 9:15, 9:15] * weight).sum()
+
+    seen().backward()
+    slope, facing = shape.vertices.grad, shape.vertices.detach()[:, 2].argmax()
+    assert slope[facing].abs().sum() > 0
+    for axis in range(3):
+        nudge = torch.zeros_like(slope)
+        nudge[facing, axis] = 1e-6
+        with torch.no_grad():
+            shape.vertices += nudge
+            above = seen()
+            shape.vertices -= 2 * nudge
+            below = seen()
+            shape.vertices += nudge
+        assert slope[facing, axis].item() == pytest.approx((above - below).item() / 2e-6, rel=1e-4, abs=1e-7)
 
 
 def test_silhouettes_teach_the_shape():
