@@ -387,7 +387,10 @@ def load_latent_codec(
         dtype = torch.float32
     autoencoder = load_network(folder, "vae", AUTOENCODERS, dtype).to(device)
     if device.type == "cuda":
-        autoencoder.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=False, preserve_rng_state=False))
+        if autoencoder._supports_gradient_checkpointing:  # Sana's does not
+            autoencoder.enable_gradient_checkpointing(
+                partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+            )
         autoencoder.enable_slicing()
     return LatentCodec(autoencoder, latent_size)
 
