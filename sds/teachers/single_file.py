@@ -63,24 +63,29 @@ def open_single_file(path: Path, described_by: str, allow_download: bool) -> Tea
         TeacherFolderError: if nothing describes the file.
     """
     path = path.expanduser()
-    usual = usual_repository(path)
+    usual = "" if described_by else usual_repository(path)
     try:
         folder = find_teacher_folder(described_by or usual, allow_download and bool(described_by), weights=False)
     except TeacherFolderError as error:
-        if described_by or not usual:
+        if described_by:
             raise
+        fetched = f", or --teacher-config {usual} to fetch them from the hub" if usual else ""
         raise TeacherFolderError(
             f"{path} holds weights alone; say what describes it, small files are enough: --teacher-config FOLDER of "
-            f"diffusers' layout, or --teacher-config {usual} to fetch them from the hub{advice(path)}"
+            f"diffusers' layout{fetched}{advice(path)}"
         ) from error
     return replace(folder, checkpoint=path)
 
 
 def usual_repository(path: Path) -> str:
-    """The repository on the hub that describes files of this kind, by the names and shapes of its weights."""
-    with blaming(path, "cannot be read"):
-        kind = infer_diffusers_model_type(read_single_file(path))
-        return str(DIFFUSERS_DEFAULT_PIPELINE_PATHS[kind]["pretrained_model_name_or_path"])
+    """The repository on the hub that describes such files, by names and shapes of their weights; "" if unknown."""
+    tensors = read_single_file(path)
+    try:
+        return str(
+            DIFFUSERS_DEFAULT_PIPELINE_PATHS[infer_diffusers_model_type(tensors)]["pretrained_model_name_or_path"]
+        )
+    except (KeyError, IndexError, AttributeError):  # it looks at the shapes of weights that a stranger has named
+        return ""
 
 
 def read_single_file(path: Path) -> dict[str, Tensor]:
