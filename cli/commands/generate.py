@@ -331,6 +331,7 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
 
 def requests_of(options: argparse.Namespace) -> list[Request]:
     """What the options ask for, one request a prompt. Raises UserError if they cannot be met."""
+    from cli.errors import UserError
     from cli.scenes.initial_mesh import placement_of, require_inside
     from cli.scenes.scene import Request
     from representations.assets.reading import load_mesh
@@ -339,6 +340,10 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
     if options.image is not None and not prompts:
         prompts = [numbers.checked_prompt(options.image.stem)]
     stages = stages_asked_for(options)
+    if options.offload and options.method == "vsd":
+        raise UserError("--method vsd trains a copy of the teacher, whose weights cannot wait in memory: no --offload")
+    if options.image is not None and stages[-1] == "pixels":
+        raise UserError("--image is of a thing in space, which is no flat picture: no --representation pixels")
     initial = load_mesh(options.init) if options.init is not None else None
     if initial is not None and not options.retexture:
         require_inside(initial, options.init)

@@ -50,7 +50,7 @@ from sds.teachers.architectures import ARCHITECTURES, BEAR_FLOAT16, LATENT_CHANN
 from sds.teachers.conditioning import with_camera
 from sds.teachers.connection import Connection, Site
 from sds.teachers.execution import compile_network, wait_in_memory
-from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming, link_boundary
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming, checked_json, link_boundary
 from sds.teachers.hub import UNUSED, find_component, find_teacher_folder
 from sds.teachers.image_codec import LAYOUTS, ImageCodec, LatentCodec, PixelCodec
 from sds.teachers.learned_words import read_word, require_all_fit
@@ -410,6 +410,9 @@ def load_tiny_codec(
         TeacherFolderError: if it is none, or its latents are not the teacher's.
     """
     path = find_component(name, allow_download)
+    kind = checked_json(path / "config.json").get("_class_name", AutoencoderTiny.__name__)
+    if kind != AutoencoderTiny.__name__:
+        raise TeacherFolderError(f"{name} holds a {kind}; --tiny-autoencoder takes an {AutoencoderTiny.__name__}")
     lone = TeacherFolder(path.parent, link_boundary(path), {path.name: ["diffusers", AutoencoderTiny.__name__]})
     autoencoder = load_network(lone, path.name, {("diffusers", AutoencoderTiny.__name__): AutoencoderTiny}, dtype)
     codec = LatentCodec(autoencoder.to(device), instead_of.shape[1:])

@@ -20,6 +20,10 @@ EARLY_END = 2
 """The end token in configurations written when CLIP's pooled state was looked for at the highest number."""
 
 
+FOR_SDXL = {"clip_l", "clip_g"}
+"""Names of the vectors for its two encoders."""
+
+
 @dataclass(frozen=True)
 class LearnedWord:
     """A word and what it stands for.
@@ -44,7 +48,8 @@ def read_word(named: str) -> LearnedWord:
     tensors = read_adapter(path)
     word = next(iter(tensors)) if len(tensors) == 1 and "emb_params" not in tensors else path.stem
     vectors = tuple(value.reshape(-1, value.shape[-1]) for value in tensors.values() if value.dim() in (1, 2))
-    if not vectors or len(vectors) < len(tensors) or len(tensors) > 2 or any(len(found) > 77 for found in vectors):
+    several = len(tensors) > 1 and not tensors.keys() <= FOR_SDXL
+    if not vectors or len(vectors) < len(tensors) or several or any(len(found) > 77 for found in vectors):
         raise TeacherFolderError(f"{path} holds no learned word (a textual inversion): {len(tensors)} tensors")
     if not word.strip() or any(letter.isspace() for letter in word):
         raise TeacherFolderError(f"{path}: '{word}' cannot be written as one word; rename the file")

@@ -274,12 +274,14 @@ def test_words_that_cannot_be_learned_are_refused(folder: Path, tmp_path: Path) 
         "wide": {"<thing>": torch.zeros(1, 9)},
         "cat": {"<|endoftext|>": torch.zeros(1, 8)},
         "model": {"conv.weight": torch.zeros(3, 3, 3, 3)},
+        "lora": {"a.lora_A.weight": torch.zeros(2, 8), "a.lora_B.weight": torch.zeros(8, 2)},
         "two words": {"emb_params": torch.zeros(1, 8)},
     }.items():
         save_file(tensors, tmp_path / f"{name}.safetensors")
     refused(folder, r"its vectors are \[9\] wide, .* \[8\]", words=(str(tmp_path / "wide.safetensors"),))
     refused(folder, "knows a word '<.endoftext.>' already", words=(str(tmp_path / "cat.safetensors"),))
-    refused(folder, "holds no learned word", words=(str(tmp_path / "model.safetensors"),))
+    for name in ("model", "lora"):
+        refused(folder, "holds no learned word", words=(str(tmp_path / f"{name}.safetensors"),))
     refused(folder, "one word; rename the file", words=(str(tmp_path / "two words.safetensors"),))
 
 
@@ -340,6 +342,7 @@ def test_a_tiny_autoencoder_stands_in_for_the_teachers_own(folder: Path, tmp_pat
 def test_autoencoders_of_other_latents_are_refused(folder: Path, tmp_path: Path) -> None:
     tiny_autoencoder(16).save_pretrained(tmp_path / "taef1")
     refused(folder, r"makes latents of \(16, 8, 8\)", tiny_autoencoder=str(tmp_path / "taef1"))
+    refused(folder, "holds a AutoencoderKL; --tiny", tiny_autoencoder=str(folder / "vae"))
     refused(folder, "has no config.json", tiny_autoencoder=str(tmp_path))
     refused(folder, "there is no folder", tiny_autoencoder=str(tmp_path / "nowhere"))
     refused(folder, "cannot be had from the hub", tiny_autoencoder="nobody/nothing-of-the-kind")

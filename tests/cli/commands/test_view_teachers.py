@@ -50,6 +50,15 @@ def test_such_teachers_only_generate(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert "can only generate" in capsys.readouterr().err
 
 
+def test_wishes_that_do_not_go_together_are_one_line(capsys: pytest.CaptureFixture[str]):
+    for options, said in (
+        (["a", "--offload", "--method", "vsd"], "no --offload"),
+        (["--image", "a.png", "--representation", "pixels"], "no flat picture"),
+    ):
+        assert main(["generate", *options]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_other_teachers_see_no_pictures(tiny_teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     options = ["--image", str(tmp_path / "a.png"), "--teacher", str(tiny_teacher), "--out", str(tmp_path / "run")]
