@@ -6,9 +6,12 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from cli.errors import UserError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 LARGEST_TEXT = 16 * 2**20
 """Bytes of a JSON or CSV file of ours. The largest that was ever written has a few hundred thousand."""
@@ -72,11 +75,11 @@ def read_record(path: Path, kind: type[Content]) -> Content:
 
 def parsed(text: bytes, kind: type[Content], name: str) -> Content:
     """JSON text as ``kind``. Raises UserError, which calls the text by ``name``, for anything else."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         require_plain(json.loads(text))
-        return TypeAdapter(kind).validate_json(text, strict=True)
+        return validator(kind).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
@@ -84,6 +87,18 @@ def parsed(text: bytes, kind: type[Content], name: str) -> Content:
     except (ValueError, RecursionError) as error:  # of these are UnicodeDecodeError and JSONDecodeError
         reason = str(error) if not isinstance(error, RecursionError) else "it is nested too deep"
     raise UserError(f"{name} is damaged, or was not written by this version of scoresmith: {reason[:200]}")
+
+
+_VALIDATORS: dict[object, TypeAdapter[Any]] = {}
+
+
+def validator(kind: type[Content]) -> TypeAdapter[Content]:
+    """Checks for ``kind``; kept, since they take longer to put together than a file takes to read."""
+    from pydantic import TypeAdapter
+
+    if kind not in _VALIDATORS:
+        _VALIDATORS[kind] = TypeAdapter(kind)
+    return _VALIDATORS[kind]
 
 
 def require_plain(content: Any) -> None:

@@ -1,4 +1,4 @@
-"""`scoresmith view`: a run or a model in the browser."""
+"""`scoresmith view`: a run, a folder of runs or a model in the browser."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from pathlib import Path
 
 from cli import numbers
 
-SUMMARY = "look at a run or a model in the browser"
+SUMMARY = "look at a run, a folder of runs or a model in the browser"
 DESCRIPTION = """Opens a page with the model to turn: its colours, lit, as wireframe, its normals, its size in metres.
 
 For a run it also shows the views beside what the teacher would draw, the curves, the prompt and the recipe; for a
-distilled student its samples and curves. The page is at 127.0.0.1 only, needs no network, and ends with Ctrl-C.
-Every run has the same page as a file of its own, report.html."""
+distilled student its samples and curves; for a folder of runs a gallery to search, sort and open them.
+
+The page is at 127.0.0.1 only, needs no network, and ends with Ctrl-C. Every run has the same page as a file of its own,
+report.html."""
 EXAMPLES = """examples:
   scoresmith view outputs/armchair
+  scoresmith view outputs                                         all runs below a folder
   scoresmith view chair.obj
   scoresmith view outputs/armchair --port 8000 --no-browser       for example, to tunnel it to another machine"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("path", type=Path, metavar="RUN-OR-FILE", help="the folder of a run, or a file with a model")
+    parser.add_argument(
+        "path", type=Path, metavar="FOLDER-OR-FILE", help="a run, a folder of runs, or a file with a model"
+    )
     parser.add_argument(
         "--port", type=numbers.whole(0, 65535), metavar="N", help="of the page (default: 8270, or any free one)"
     )

@@ -3,6 +3,8 @@
 ===================  ===============================================================================================
 `pages.py`           which page belongs to a path
 `run_page.py`        the page of a run, and report.html; `run_curves.py`: its curves
+`gallery_page.py`    the page of a folder of runs; `gallery.py`: which runs there are, and what is known of each
+`downloads.py`       the object of a run in other formats
 `student_page.py`    the page of a distilled student
 `file_page.py`       the page of any file with a model
 `live_page.py`       the page of a run that goes on (`cli/scenes/live.py` feeds it)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class Page:
         model: a GLB file's bytes to write into the page, the address on the same server to fetch it from, or None.
         splats: a .splat file's bytes to write into the page in place of a model, or None.
         live: what live.js is told about the run that it follows on the same server, or None.
+        scripts: more files of `assets` that the page runs, in order.
+        told: what these find in the page's data, by name. A page with such scripts talks to its own server.
     """
 
     title: str
@@ -40,6 +43,13 @@ class Page:
     model: bytes | str | None = None
     live: dict[str, str | int] | None = None
     splats: bytes | None = None
+    scripts: tuple[str, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it asks its own server for something, and so cannot be opened as a file."""
+        return self.live is not None or isinstance(self.model, str) or bool(self.scripts)
 
 
 def html_of(page: Page) -> str:
@@ -51,14 +61,13 @@ def html_of(page: Page) -> str:
     """
     scripts = [asset(name) for name in scripts_of(page)]
     style = asset("page.css")
-    served = page.live is not None or isinstance(page.model, str)
     policy = "; ".join(
         [
             "default-src 'none'",
             f"script-src {' '.join(hash_source(text) for text in scripts)}",
             f"style-src {hash_source(style)}",
-            "img-src data: blob:" + (" 'self'" if served else ""),
-            "connect-src blob:" + (" 'self'" if served else ""),
+            "img-src data: blob:" + (" 'self'" if page.is_served else ""),
+            "connect-src blob:" + (" 'self'" if page.is_served else ""),
             "base-uri 'none'",
             "form-action 'none'",
         ]
@@ -74,7 +83,8 @@ def html_of(page: Page) -> str:
         element("link", rel="icon", href=ICON),
         element("style", Markup(style)),
     )
-    data = data_block("page-data", {"model": model_data(page.model), "live": page.live} | splat_data(page.splats))
+    told = {"model": model_data(page.model), "live": page.live, **splat_data(page.splats), **page.told}
+    data = data_block("page-data", told)
     body = element("body", page.body, data, *(element("script", Markup(text)) for text in scripts))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
@@ -83,7 +93,7 @@ def scripts_of(page: Page) -> list[str]:
     """The files a page needs, in order."""
     viewer = ["three.min.js", "viewer.js"] if page.model is not None or page.live is not None else []
     viewer += ["splats.js"] if page.splats is not None else []
-    return [*viewer, "charts.js", *(["live.js"] if page.live is not None else [])]
+    return [*viewer, "charts.js", *(["live.js"] if page.live is not None else []), *page.scripts]
 
 
 def model_data(model: bytes | str | None) -> dict[str, str] | None:
@@ -195,9 +205,10 @@ def section(title: str, explanation: str, *content: Markup) -> Markup:
     return element("section", element("h2", title), *lead, *content)
 
 
-def page_header(title: str, sentence: str) -> Markup:
-    """The top of a page."""
-    return element("header", element("h1", title), element("p", sentence))
+def page_header(title: str, sentence: str, gallery: str | None = None) -> Markup:
+    """The top of a page; ``gallery`` is the address of the page of all runs, if there is one."""
+    back = [element("nav", element("a", "All runs", href=gallery))] if gallery is not None else []
+    return element("header", *back, element("h1", title), element("p", sentence))
 
 
 def page_footer(versions: dict[str, str]) -> Markup:

@@ -8,13 +8,15 @@ from pathlib import Path
 from cli.errors import UserError
 from cli.scenes.run_folder import RunFolder
 from cli.viewer.file_page import MODEL, file_page
+from cli.viewer.gallery import Gallery, runs_below
+from cli.viewer.gallery_page import lookup_in_gallery
 from cli.viewer.page import html_of
 from cli.viewer.run_page import LINKED, run_page
 from cli.viewer.server import Lookup, Resource, file_of, page_resource
 
 
 def lookup_for(path: Path) -> Lookup:
-    """The page of a run's folder, of a student's folder or of a file with a model, and what belongs to it.
+    """The page of a run, of a student, of a folder of runs or of a file with a model, and what belongs to it.
 
     Raises:
         UserError: if there is nothing that can be shown.
@@ -27,7 +29,11 @@ def lookup_for(path: Path) -> Lookup:
         return lookup_in_student(path)
     if not path.exists():
         raise UserError(f"there is no {path}")
-    raise UserError(f"{path} holds no run and no student of scoresmith; give a run's folder or a file with a model")
+    if next(runs_below(path), None) is not None:
+        return lookup_in_gallery(Gallery(path))
+    raise UserError(
+        f"{path} holds no run and no student of scoresmith; give a folder of runs, one of a run, or a file with a model"
+    )
 
 
 def lookup_in_run(folder: RunFolder) -> Lookup:

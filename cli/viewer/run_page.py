@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,12 +62,16 @@ def inline_model(path: Path) -> bytes | None:
     return read_ordinary(path, LARGEST_INLINE_MODEL)
 
 
-def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
+def run_page(
+    folder: RunFolder, model: bytes | str | None, gallery: str | None = None, downloads: Sequence[str] = ()
+) -> Page:
     """The page of a run, whatever of it is there yet.
 
     Args:
         folder: of the run.
         model: see `Page.model`; None shows the turntable instead.
+        gallery: the address of the page of all runs, if there is one.
+        downloads: the model in other formats, as the page's server calls them: "as.obj".
 
     Raises:
         UserError: if the folder holds no run, or its run.json is damaged.
@@ -78,13 +82,19 @@ def run_page(folder: RunFolder, model: bytes | str | None) -> Page:
     files = [name for name in LINKED if is_ordinary(folder.path / name)]
     splats = inline_model(folder.gaussians(".splat")) if model is None else None
     body = joined(
-        page_header(prompt, summary(configuration, is_ordinary(folder.metrics))),
+        page_header(prompt, summary(configuration, is_ordinary(folder.metrics)), gallery),
         element(
             "main",
             element(
                 "div",
                 object_section(folder, model, splats, prompt, metrics),
-                element("aside", verdict(metrics), definitions(facts(configuration, metrics)), file_links(files)),
+                element(
+                    "aside",
+                    verdict(metrics),
+                    definitions(facts(configuration, metrics)),
+                    download_links(downloads),
+                    file_links(files),
+                ),
                 class_="hero",
             ),
             particles_section(folder, metrics),
@@ -196,6 +206,12 @@ def mesh_in_words(mesh: MeshRecord) -> str:
 def file_links(names: list[str]) -> Markup:
     """Links to files that lie beside the page."""
     return element("p", *(element("a", name, href=name) for name in names), class_="files")
+
+
+def download_links(names: Sequence[str]) -> Markup:
+    """Links to the model in other formats; nothing if there are none."""
+    links = [element("a", name.removeprefix("as.").upper(), href=name, download=True) for name in names]
+    return element("p", "Download as ", *links, class_="files") if links else Markup("")
 
 
 LOOKS = (

@@ -17,6 +17,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cli.errors import UserError
 from cli.files import is_ordinary, open_ordinary
@@ -37,6 +38,7 @@ MEDIA_TYPES = {
     ".csv": "text/csv; charset=utf-8",
     ".glb": "model/gltf-binary",
     ".png": "image/png",
+    ".jpg": "image/jpeg",
     ".gif": "image/gif",
     ".mp4": "video/mp4",
     ".ply": "application/octet-stream",
@@ -47,14 +49,27 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class Resource:
-    """An answer: the media type, and the bytes or the file that holds them."""
+    """An answer.
+
+    Attributes:
+        kind: the media type.
+        content: the bytes, or the file that holds them.
+    """
 
     kind: str
     content: bytes | Path
+    name: str = ""
+    """What a browser is to call it when it keeps it as a file; "" for what is only looked at."""
 
 
 Lookup = Callable[[str], Resource | None]
 """From the path of a request ("/mesh.glb") to the answer; None if there is nothing of that name."""
+
+Act = Callable[[str, bytes], Resource | None]
+"""Does what a page asks for, from path and content; None if there is nothing of that name. May raise UserError."""
+
+LARGEST_WISH = 64 * 1024
+"""Bytes of what a page may send."""
 
 
 def page_resource(html: str) -> Resource:
@@ -75,6 +90,7 @@ class PageServer(ThreadingHTTPServer):
         lookup: asked at every request, from several threads. It must know its answers by name, and never make a file's
             name out of a request.
         port: to listen on; None takes `PREFERRED_PORT`, or any free one.
+        act: what the server's own pages may ask it to do; None: nothing.
 
     Raises:
         UserError: if the port is in use or not allowed.
@@ -84,8 +100,8 @@ class PageServer(ThreadingHTTPServer):
     allow_reuse_address = sys.platform != "win32"  # there it would let two servers share a port
     request_queue_size = 128
 
-    def __init__(self, lookup: Lookup, port: int | None = None) -> None:
-        self.lookup = lookup
+    def __init__(self, lookup: Lookup, port: int | None = None, act: Act | None = None) -> None:
+        self.lookup, self.act = lookup, act
         self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self._asking: dict[socket.socket, float] = {}
         try:
@@ -140,6 +156,11 @@ class PageServer(ThreadingHTTPServer):
         """Where the page is."""
         return f"http://{HOST}:{self.server_port}/"
 
+    @property
+    def names(self) -> set[str]:
+        """What browsers of this machine call the server."""
+        return {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in the middle of an answer is nothing to report; everything else is."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
@@ -162,10 +183,48 @@ class PageHandler(BaseHTTPRequestHandler):
         """Answer with the headers only."""
         self._answer(with_content=False)
 
+    def do_POST(self) -> None:
+        """Do what one of our own pages asks for, and say how that went.
+
+        Any web site can have a browser send a form here, but none with our origin, and none as JSON unless we allow it.
+        """
+        length = self.headers.get("Content-Length", "")
+        if self.server.act is None:
+            self.send_error(HTTPStatus.NOT_IMPLEMENTED)
+            return
+        if not length.isascii() or not length.isdigit() or int(length[:9]) > LARGEST_WISH:
+            self.say(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "This is too much, or of no known length.")
+            return
+        content = self.rfile.read(int(length))
+        self.server.has_asked(self.request)
+        origins = {f"http://{name}" for name in self.server.names}
+        is_ours = self.headers.get("Origin") in origins and self.headers.get("Content-Type") == "application/json"
+        if not is_ours or not self.is_asked_by_us():
+            self.say(HTTPStatus.FORBIDDEN, "Only our own page may ask for this.")
+            return
+        try:
+            answer = self.server.act(self.path, content)
+        except UserError as error:
+            self.say(HTTPStatus.BAD_REQUEST, " ".join(str(error).split()))
+            return
+        if answer is None:
+            self.say(HTTPStatus.NOT_FOUND, "There is nothing of that name.")
+        else:
+            self.give(answer)
+
+    def is_asked_by_us(self) -> bool:
+        """Whether the request comes from our own pages, or from the user, and not from another web site.
+
+        Such a site may find its way here by a name of its own that leads to 127.0.0.1 (DNS rebinding), or name our
+        address in its pages, of which browsers tell us (Sec-Fetch-Site); it may link to the first page only.
+        """
+        if self.headers.get("Host") not in self.server.names:
+            return False
+        return self.path == "/" or self.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
+
     def _answer(self, with_content: bool) -> None:
         self.server.has_asked(self.request)
-        # Other web sites may find their way here by a name of theirs that leads to 127.0.0.1 (DNS rebinding).
-        if self.headers.get("Host") not in {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}:
+        if not self.is_asked_by_us():
             self.send_error(HTTPStatus.FORBIDDEN)
             return
         try:
@@ -175,33 +234,39 @@ class PageHandler(BaseHTTPRequestHandler):
         except FileNotFoundError:
             resource = None
         except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, f"This cannot be shown: {error}")
+            self.say(HTTPStatus.INTERNAL_SERVER_ERROR, f"This cannot be shown: {error}")
             return
         if resource is None or content is None:
             self.send_error(HTTPStatus.NOT_FOUND)
         elif file is None:
-            assert isinstance(content, bytes)
-            self._begin(HTTPStatus.OK, resource.kind, len(content))
-            if with_content:
-                self.wfile.write(content)
+            self.give(resource, with_content)
         else:
             with file:
-                self._begin(HTTPStatus.OK, resource.kind, os.fstat(file.fileno()).st_size)
+                self._begin(HTTPStatus.OK, resource.kind, os.fstat(file.fileno()).st_size, resource.name)
                 if with_content:
                     shutil.copyfileobj(file, self.wfile)
 
-    def _say(self, status: HTTPStatus, sentence: str) -> None:
+    def give(self, resource: Resource, with_content: bool = True) -> None:
+        """Answer with bytes."""
+        assert isinstance(resource.content, bytes)
+        self._begin(HTTPStatus.OK, resource.kind, len(resource.content), resource.name)
+        if with_content:
+            self.wfile.write(resource.content)
+
+    def say(self, status: HTTPStatus, sentence: str) -> None:
         """Answer with a sentence, as plain text."""
         content = f"{sentence}\n".encode("utf-8", "replace")
         self._begin(status, "text/plain; charset=utf-8", len(content))
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def _begin(self, status: HTTPStatus, kind: str, length: int) -> None:
+    def _begin(self, status: HTTPStatus, kind: str, length: int, name: str = "") -> None:
         """Send the headers of an answer."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length))
+        if name:
+            self.send_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='')}")
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("X-Frame-Options", "DENY")

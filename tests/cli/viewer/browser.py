@@ -62,7 +62,7 @@ class Browser:
         """The value that a script returns."""
         return self._call("POST", f"{self.session}/execute/sync", {"script": script, "args": []})
 
-    def wait_for(self, script: str, seconds: float = 60) -> None:
+    def wait_for(self, script: str, seconds: float = 120) -> None:
         """Wait until a script returns something true. Raises TimeoutError if it does not in time."""
         end = time.monotonic() + seconds
         while not self.run(f"return {script}"):
