@@ -18,7 +18,7 @@ DATA = {
     "sds": ["py.typed", "teachers/embedded/**/*"],
     "representations": ["py.typed"],
     "students": ["py.typed", "shipped/**/*"],
-    "cli": ["py.typed", "viewer/assets/*"],
+    "cli": ["py.typed", "viewer/assets/*", "blender/addon/*.toml"],
 }
 """What beside programs each room holds."""
 
