@@ -10,22 +10,37 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import NoReturn
 
-from cli.commands import completion, distill, doctor, evaluate, export, generate, inspect, sample, teacher, view
+from cli.commands import (
+    blender_addon,
+    completion,
+    distill,
+    doctor,
+    evaluate,
+    export,
+    generate,
+    inspect,
+    sample,
+    studio,
+    teacher,
+    view,
+)
 from cli.configuration import with_configuration
 from cli.errors import UserError
 from cli.output import LOG, add_output_options, output_as_asked, tell, timed
+from cli.parser import Parser
 
 COMMANDS = {
     "generate": generate,
     "view": view,
+    "studio": studio,
     "export": export,
     "inspect": inspect,
     "evaluate": evaluate,
     "distill": distill,
     "sample": sample,
     "teacher": teacher,
+    "blender-addon": blender_addon,
     "doctor": doctor,
     "completion": completion,
 }
@@ -81,14 +96,6 @@ def carried_out(options: argparse.Namespace) -> int:
             os._exit(2)  # the rest of standard output cannot be written either, and Python would say so at length
         return 2
     return code
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as all errors of the command."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises UserError."""
-        raise UserError(f"{message} (`{self.prog} --help` says more)")
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 
 import imageio.v3 as imageio
@@ -102,11 +103,66 @@ class Watched:
     finished: bool = False
 
 
-class LiveView:
-    """Serves what a run looks like now. A context: its end stops the server.
+class Snapshots:
+    """Tells what a run looks like now: its state, a picture and its surface, as bytes that no longer change.
 
-    What is served is made in the run's own thread between two steps and kept as bytes, so the server's threads never
-    touch the object while it changes. No random number is drawn: a run that is watched makes the same object.
+    They are made in the run's own thread between two steps. No random number is drawn: a run that is watched makes the
+    same object.
+
+    Args:
+        tell: is given whatever is new, by name: `STATE`, `PICTURE` or `SURFACE`.
+    """
+
+    def __init__(self, tell: Callable[[str, bytes], None]) -> None:
+        self._tell = tell
+        self.run: Watched | None = None
+
+    def begin(self, prompt: str, folder: RunFolder, steps: int, deliver: Deliver) -> None:
+        """Look at a run from now on; the arguments are those of `LiveView.begin`."""
+        del prompt
+        self.run = Watched(1 if self.run is None else self.run.number + 1, folder, steps, deliver)
+        self._tell_state(self.run, 0)
+
+    def look(self, scene: Scene, point: CurvePoint) -> None:
+        """Look at the object after a step, if it is time."""
+        run = self._begun()
+        if run.picture.is_due(time.monotonic(), run.began):
+            with run.picture.timed():
+                self._tell(PICTURE, picture_of(scene))
+                run.pictures += 1
+                self._tell_state(run, point.step)
+        if point.step >= HAZE_UNTIL * run.steps and run.surface.is_due(time.monotonic(), run.began):
+            with run.surface.timed():
+                surface = surface_of(scene, run.deliver)
+                if surface is not None:
+                    self._tell(SURFACE, surface)
+                    run.surfaces += 1
+                    self._tell_state(run, point.step)
+
+    def finish(self) -> None:
+        """The report of the run is written."""
+        run = self._begun()
+        run.finished = True
+        self._tell_state(run, run.steps)
+
+    def _begun(self) -> Watched:
+        if self.run is None:
+            raise RuntimeError("begin() says what is looked at")
+        return self.run
+
+    def _tell_state(self, run: Watched, step: int) -> None:
+        """Say how far the run is, and how often there was something new."""
+        state = live_state(read_curves(run.folder.curves), step, run.steps) | {
+            "run": run.number,
+            "pictures": run.pictures,
+            "surfaces": run.surfaces,
+            "finished": run.finished,
+        }
+        self._tell(STATE, json.dumps(state).encode())
+
+
+class LiveView:
+    """Serves what a run looks like now, see `Snapshots`. A context: its end stops the server.
 
     Args:
         port: see `PageServer`, which says what is raised.
@@ -114,7 +170,7 @@ class LiveView:
 
     def __init__(self, port: int | None = None) -> None:
         self._served: dict[str, Resource] = {}
-        self._run: Watched | None = None
+        self._snapshots = Snapshots(self._serve)
         self._asked = self._loaded = -float("inf")
         self._server = PageServer(self._resource, port)
 
@@ -148,53 +204,29 @@ class LiveView:
             steps: of all its stages.
             deliver: see `Deliver`.
         """
-        number = 1 if self._run is None else self._run.number + 1
-        self._served = {"/": page_resource(html_of(live_page(prompt, number)))}
-        self._run = Watched(number, folder, steps, deliver)
-        self._tell(0)
+        self._served = {}
+        self._snapshots.begin(prompt, folder, steps, deliver)
+        assert self._snapshots.run is not None
+        self._served["/"] = page_resource(html_of(live_page(prompt, self._snapshots.run.number)))
 
     def look(self, scene: Scene, point: CurvePoint) -> None:
         """Look at the object after a step, if it is time."""
-        run = self._run
-        if run is None:
-            raise RuntimeError("begin() says what is looked at")
-        if run.picture.is_due(time.monotonic(), run.began):
-            with run.picture.timed():
-                self._served[f"/{PICTURE}"] = Resource(MEDIA_TYPES[".png"], picture_of(scene))
-                run.pictures += 1
-                self._tell(point.step)
-        if point.step >= HAZE_UNTIL * run.steps and run.surface.is_due(time.monotonic(), run.began):
-            with run.surface.timed():
-                surface = surface_of(scene, run.deliver)
-                if surface is not None:
-                    self._served[f"/{SURFACE}"] = Resource(MEDIA_TYPES[".glb"], surface)
-                    run.surfaces += 1
-                    self._tell(point.step)
+        self._snapshots.look(scene, point)
 
     def finish(self) -> None:
         """Show the report, which is written now, in the place of the run."""
-        run = self._run
-        if run is None:
-            raise RuntimeError("begin() says what is looked at")
-        run.finished = True
-        self._served["/"] = page_resource(run.folder.report.read_text(encoding="utf-8"))
-        self._tell(run.steps)
+        run = self._snapshots.run
+        if run is not None:
+            self._served["/"] = page_resource(run.folder.report.read_text(encoding="utf-8"))
+        self._snapshots.finish()
 
-    def _tell(self, step: int) -> None:
-        """Make the state that browsers ask for."""
-        run = self._run
-        assert run is not None
-        state = live_state(read_curves(run.folder.curves), step, run.steps) | {
-            "run": run.number,
-            "pictures": run.pictures,
-            "surfaces": run.surfaces,
-            "finished": run.finished,
-        }
-        self._served[f"/{STATE}"] = Resource(MEDIA_TYPES[".json"], json.dumps(state).encode())
+    def _serve(self, name: str, content: bytes) -> None:
+        """Keep what browsers ask for."""
+        self._served[f"/{name}"] = Resource(MEDIA_TYPES[Path(name).suffix], content)
 
     def _resource(self, path: str) -> Resource | None:
         """What a browser asks for; called in the server's threads."""
-        run = self._run
+        run = self._snapshots.run
         if path == f"/{STATE}":
             self._asked = time.monotonic()
         elif path == "/" and run is not None and run.finished:

@@ -41,6 +41,19 @@ def refusal(prompt: str, understanding: Understanding, teacher: NeuralTeacher) -
     )
 
 
+def require_understood(prompt: str, teacher: NeuralTeacher, anyway: bool = False) -> str:
+    """What a teacher of few words makes of a prompt, as one sentence; "" for a teacher that reads whatever it is told.
+
+    Raises UserError if the prompt names nothing that it knows, unless the user goes on ``anyway``.
+    """
+    understanding = understood(prompt, teacher)
+    if understanding is None:
+        return ""
+    if means_nothing(understanding) and not anyway:
+        raise UserError(refusal(prompt, understanding, teacher))
+    return str(understanding.sentence())
+
+
 def refused_among(jobs: Sequence[Job], teacher: NeuralTeacher, anyway: bool) -> tuple[list[Outcome], list[Job]]:
     """Says what each prompt means; parts those that name nothing known from those that can be begun.
 

@@ -15,12 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.errors import expected, one_line
 from cli.output import bar
 from cli.scenes.batch import TRIES, Job, Outcome
 from sds.teachers.options import AS_IT_IS, TeacherOptions
+
+if TYPE_CHECKING:  # loads torch
+    from cli.scenes.generation import Watcher
+    from sds.denoiser import NeuralTeacher
 
 TOLD_EVERY = 0.5
 """Seconds between two reports of a process on where it is."""
@@ -187,13 +191,32 @@ def shares(crew: Crew) -> str:
 
 
 def work(pipe: Connection, workplace: Workplace) -> None:
-    """What a process does: load the teacher once, make the objects that come through the pipe, say how it went."""
+    """What a process of a batch does."""
+    import torch
+
+    torch.set_num_threads(1)
+    make_what_comes(pipe, workplace, Reporter(pipe))
+
+
+def make_what_comes(
+    pipe: Connection,
+    workplace: Workplace,
+    watcher: Watcher,
+    before: Callable[[Job, NeuralTeacher], None] | None = None,
+) -> None:
+    """Load the teacher once, make the objects that come through a pipe until None does, say how each went.
+
+    Args:
+        pipe: gives jobs, and takes for each the error that it ended with, or "".
+        workplace: of the process.
+        watcher: is shown every run.
+        before: looks at an object before it is begun; what it raises is that object's error.
+    """
     import torch
 
     from cli.scenes.batch import make
     from cli.teachers import load_teacher
 
-    torch.set_num_threads(1)
     with open(os.devnull, "w") as nowhere:  # bars and paths of several processes would run into each other
         sys.stdout = sys.stderr = nowhere
         teacher, device = None, torch.device(workplace.device)
@@ -202,7 +225,9 @@ def work(pipe: Connection, workplace: Workplace) -> None:
             try:
                 if teacher is None:
                     teacher = load_teacher(workplace.teacher, device, options=workplace.options)
-                make(job, teacher, device, workplace.overwrite, Reporter(pipe))
+                if before is not None:
+                    before(job, teacher)
+                make(job, teacher, device, workplace.overwrite, watcher)
             except Exception as raised:
                 kind = "" if isinstance(raised, expected()) else f"{type(raised).__name__}: "
                 error = f"{kind}{one_line(raised, 'generate')}"
