@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ EXAMPLES = """examples:
   scoresmith generate "a teddy bear" "a blue car" --out outputs      one folder for each prompt
   scoresmith generate --prompts-file prompts.txt --out outputs       one prompt a line, the teacher loaded once
   scoresmith generate --prompts-file prompts.txt --workers 8 --out outputs     the same again completes it
+  scoresmith generate --prompts-file prompts.txt --cluster auto --results s3://bucket/chairs    on a Ray cluster
   scoresmith generate --resume outputs/armchair                      continues an interrupted run exactly
   scoresmith generate "a cactus" --live --out outputs/cactus         watch it form in a browser
   scoresmith generate "a cactus" --method vsd --preset quality --out outputs/cactus
@@ -82,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_option(parser)
     add_json_option(parser)
     parser.set_defaults(check=require_words)
+    add_cluster_options(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--method",
@@ -207,6 +209,24 @@ def require_words(options: argparse.Namespace) -> None:
         numbers.checked_prompt(prompt)
 
 
+def add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    """The options for many machines."""
+    many = parser.add_argument_group("on many machines (pip install 'scoresmith[ray]')")
+    many.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="of a Ray cluster; auto: the one that this machine belongs to; local: begin one here. An object is a task",
+    )
+    many.add_argument(
+        "--results",
+        metavar="PLACE",
+        help="where a cluster's results go: a folder or any fsspec address (default: --out)",
+    )
+    many.add_argument(
+        "--manifest", choices=("jsonl", "parquet"), default="jsonl", help="what was made and measured (default: jsonl)"
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     """Generate everything that was asked for; returns the exit code."""
     from cli.scenes.batch import Job, entry, is_finished, write_manifest
@@ -231,6 +251,10 @@ def run(options: argparse.Namespace) -> int:
 
         print("\n\n".join(planned(request) for request in requests_of(options)))
         return 0
+    if options.cluster is not None:
+        return run_on_cluster(options)
+    if options.results is not None or options.manifest != "jsonl":
+        raise UserError("--results and --manifest are for a cluster: say which with --cluster")
     jobs = jobs_of(options)
     left = jobs if options.overwrite else [job for job in jobs if not is_finished(job)]
     if len(jobs) > 1 and len(left) < len(jobs):
@@ -238,14 +262,47 @@ def run(options: argparse.Namespace) -> int:
     outcomes = make_all(options, left)
     if len(jobs) > 1:
         print(write_manifest(options.out or Path("outputs"), jobs, outcomes))
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed and len(jobs) > 1:
-        LOG.error("%d of %d failed; the same command tries them again", len(failed), len(jobs))
-        for outcome in failed:
-            LOG.error("'%s': %s", outcome.prompt, outcome.error)
-    errors = {outcome.folder: outcome.error for outcome in failed}
+    tell_failures(outcomes, len(jobs))
+    errors = {outcome.folder: outcome.error for outcome in outcomes if outcome.error}
     tell(options, {"runs": [entry(job, error=errors.get(job.path, "")) for job in jobs]})
-    return 2 if failed else 0
+    return 2 if errors else 0
+
+
+def tell_failures(outcomes: Sequence[Outcome], count: int) -> None:
+    """Say which of ``count`` objects failed, and why."""
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed if count > 1 else ():
+        LOG.error("'%s': %s", outcome.prompt, outcome.error)
+    if failed and count > 1:
+        LOG.error("%d of %d failed; the same command tries them again", len(failed), count)
+
+
+def run_on_cluster(options: argparse.Namespace) -> int:
+    """Generate what is not among the results yet, on a cluster; returns the exit code."""
+    from cli.errors import UserError
+    from cli.scenes.batch import Job, described
+    from cli.scenes.cluster import make_on_cluster
+    from cli.scenes.store import Store
+    from cli.scenes.workers import Workplace
+
+    if options.live or options.workers > 1 or options.tries > 1 or options.init is not None:
+        raise UserError("--live, --workers, --tries and --init are for one machine; leave them out with --cluster")
+    requests = requests_of(options)
+    folders = folders_of(requests, options.out, alone=False)  # one for each, even for a single one
+    jobs = [Job(request, folder.path) for request, folder in zip(requests, folders, strict=True)]
+    store = Store(options.results or str(options.out or "outputs"))
+    done = set() if options.overwrite else store.finished(jobs)
+    if done:
+        LOG.info("%d of %d are finished already", len(done), len(jobs))
+    device = "cuda" if options.device == "cuda" else "cpu"  # what this machine has says nothing of the others
+    workplace = Workplace(options.teacher, device, overwrite=False)
+    left = [job for job in jobs if job.path.name not in done]
+    outcomes = make_on_cluster(left, workplace, options.cluster, store, options.anyway) if left else []
+    errors = {outcome.folder.name: outcome.error for outcome in outcomes if outcome.error}
+    print(store.write_manifest(jobs, errors, as_table=options.manifest == "parquet"))
+    tell_failures(outcomes, len(jobs))
+    tell(options, {"runs": [described(job, job.path.name, errors.get(job.path.name, ""), {}) for job in jobs]})
+    return 2 if errors else 0
 
 
 def run_scene(options: argparse.Namespace) -> int:
@@ -400,13 +457,15 @@ def kept_of_original(options: argparse.Namespace) -> dict[str, Any]:
     return kept | {"begun_from": str(options.begun_from.resolve())}
 
 
-def folders_of(requests: list[Request], out: Path | None) -> list[RunFolder]:
-    """Where each request is written. Raises UserError if two would share a folder, or one holds its own --init."""
+def folders_of(requests: list[Request], out: Path | None, alone: bool = True) -> list[RunFolder]:
+    """Where each request is written; that of a single one may be ``out`` itself if it may be ``alone``.
+
+    Raises UserError if two would share a folder, or one holds its own --init."""
     from cli.errors import UserError
     from cli.scenes.run_folder import RunFolder, folder_name
 
     root = out or Path("outputs")
-    alone = len(requests) == 1 and out is not None
+    alone = alone and len(requests) == 1 and out is not None
     folders = [RunFolder(root if alone else root / folder_name(request.prompt)) for request in requests]
     if len({folder.path for folder in folders}) < len(folders):
         raise UserError("two prompts would be written into one folder: they differ too little")

@@ -129,15 +129,20 @@ def write_manifest(root: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome])
 def entry(job: Job, root: Path = Path(), error: str = "") -> dict[str, Any]:
     """What the manifest says about an object, its folder as seen from ``root``."""
     place = job.path.relative_to(root) if job.path.is_relative_to(root) else job.path
-    state = "failed" if error else "finished"
     try:
         metrics = dict(job.folder.read_metrics()) if not error else {}
     except UserError:
         metrics = {}
+    return described(job, place.as_posix(), error, metrics)
+
+
+def described(job: Job, place: str, error: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    """An object of a batch for scripts: what was asked for, the place of its run, what became of it."""
+    state = "failed" if error else "finished"
     request = {name: value for name, value in asdict(job.request).items() if name != "prompt"}
     return {
         "prompt": job.request.prompt,
-        "folder": place.as_posix(),
+        "folder": place,
         "state": state,
         "error": error,
         "request": request,
