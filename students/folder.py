@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, ModelMixin, SchedulerMixin
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from sds.checkpoint import written_whole
@@ -33,6 +34,9 @@ NETWORKS = ("unet", "transformer")
 """What the denoising network of a diffusers folder is called."""
 
 CARD = "student.json"
+
+MOST_STEPS, LARGEST_GUIDANCE = 10_000, 1000.0
+"""More than these say that a card is damaged: each step holds a picture of noise."""
 
 
 class StudentFolderError(ValueError):
@@ -164,15 +168,27 @@ def read_card(folder: Path) -> StudentCard:
     if not (folder / CARD).is_file():
         raise StudentFolderError(f"{folder} holds no student (there is no {CARD}); make one with `scoresmith distill`")
     try:
-        card = StudentCard(**checked_json(folder / CARD))
-        times, gamma = [float(time) for time in card.times], float(card.gamma)
-    except (TypeError, ValueError, TeacherFolderError) as error:
+        content = checked_json(folder / CARD)
+        StudentCard(**content)  # knows what is missing, and what it does not know
+        card = TypeAdapter(StudentCard).validate_python(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise StudentFolderError(f"{folder / CARD} is damaged: {reason}") from None
+    except (TypeError, TeacherFolderError) as error:
         raise StudentFolderError(f"{folder / CARD} is damaged: {error}") from None
-    if not 0 <= gamma <= 1:
-        raise StudentFolderError(f"{folder / CARD} is damaged: gamma is {gamma}, not a share in [0, 1]")
+    times = list(card.times)
+    if not 0 <= card.gamma <= 1:
+        raise StudentFolderError(f"{folder / CARD} is damaged: gamma is {card.gamma}, not a share in [0, 1]")
+    if not 0 <= card.guidance_scale <= LARGEST_GUIDANCE:
+        raise StudentFolderError(f"{folder / CARD} is damaged: guidance_scale is {card.guidance_scale}")
     if not times or times != sorted(set(times), reverse=True) or not 0 < times[-1] <= times[0] <= 1:
-        raise StudentFolderError(f"{folder / CARD} is damaged: its times {times} do not fall within (0, 1]")
-    return card
+        raise StudentFolderError(f"{folder / CARD} is damaged: its times {times[:9]} do not fall within (0, 1]")
+    if len(times) > MOST_STEPS:
+        raise StudentFolderError(
+            f"{folder / CARD} is damaged: it has {len(times):,} steps; {MOST_STEPS:,} are the most"
+        )
+    return replace(card, times=times)
 
 
 @torch.no_grad()

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,14 @@ from sds.teachers.architectures import ARCHITECTURES, BEAR_FLOAT16, LATENT_CHANN
 from sds.teachers.conditioning import with_camera
 from sds.teachers.connection import Connection, Site
 from sds.teachers.execution import compile_network, wait_in_memory
-from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming, checked_json, link_boundary
+from sds.teachers.folder import (
+    TeacherFolder,
+    TeacherFolderError,
+    blaming,
+    checked_json,
+    link_boundary,
+    running_strangers_network,
+)
 from sds.teachers.hub import UNUSED, find_component, find_teacher_folder
 from sds.teachers.image_codec import LAYOUTS, ImageCodec, LatentCodec, PixelCodec
 from sds.teachers.learned_words import read_word, require_all_fit
@@ -176,7 +182,8 @@ class DiffusersTeacher:
         """
         dtype = computing_type(self.network)
         # What is not the teacher's own network learns, or has learned, with weights of more digits.
-        context = nullcontext() if network is self.network else computing_in(dtype, x_t.device)
+        own = network is self.network
+        context = running_strangers_network() if own else computing_in(dtype, x_t.device)
         told = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in condition.tensors.items()

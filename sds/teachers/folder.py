@@ -50,6 +50,20 @@ def blaming(place: Path | str, problem: str) -> Iterator[None]:
         raise TeacherFolderError(f"{place}: {problem} ({detail or type(error).__name__})") from error
 
 
+@contextmanager
+def running_strangers_network() -> Iterator[None]:
+    """Turns what a network raises that was put together from wrong values into a `TeacherFolderError`.
+
+    Some values of a configuration are looked at only when the network runs. What torch itself raises (RuntimeError, of
+    memory, shapes and derivatives) is left as it is: callers tell these apart.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError) as error:
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
+        raise TeacherFolderError(f"the teacher's network cannot be run as its config.json says ({detail})") from error
+
+
 @dataclass(frozen=True)
 class TeacherFolder:
     """A folder with a `model_index.json` and one sub-folder for each component.
