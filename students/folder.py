@@ -170,7 +170,7 @@ def read_card(folder: Path) -> StudentCard:
     try:
         content = checked_json(folder / CARD)
         StudentCard(**content)  # knows what is missing, and what it does not know
-        card = TypeAdapter(StudentCard).validate_python(content, strict=True)
+        card = TypeAdapter(StudentCard).validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -89,5 +89,7 @@ def test_no_import_in_a_wheel_needs_a_room_at_the_top():
     inside_the_package = runpy.run_path(str(ROOT / "setup.py"))["inside_the_package"]
     for room in ROOMS:
         for file in (ROOT / room).rglob("*.py"):
+            if file.parent == ADDON:
+                continue
             inside = ast.parse(inside_the_package(file.read_text(encoding="utf-8")))
             assert not {name for name in modules_in(inside) if name.split(".")[0] in ROOMS}, file

@@ -207,6 +207,18 @@ def require_words(options: argparse.Namespace) -> None:
         raise UserError('give a prompt: scoresmith generate "a red armchair"')
     for prompt in options.prompts:
         numbers.checked_prompt(prompt)
+    if options.cluster is None and (options.results is not None or options.manifest != "jsonl"):
+        raise UserError("--results and --manifest are for a cluster: say which with --cluster")
+    if options.cluster is not None and (given := for_one_machine(options)):
+        raise UserError(f"{', '.join(given)}: for one machine, which has the files; leave it out with --cluster")
+
+
+def for_one_machine(options: argparse.Namespace) -> list[str]:
+    """The options among those given that name files of this machine, or need it itself."""
+    given = {"--live": options.live, "--workers": options.workers > 1, "--tries": options.tries > 1}
+    given |= {"--resume": options.resume, "--init": options.init, "--image": options.image, "--scene": options.scene}
+    given |= {"--from": options.begun_from, "--dry-run": options.dry_run}
+    return [name for name, value in given.items() if value not in (None, False)]
 
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
@@ -253,8 +265,6 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.cluster is not None:
         return run_on_cluster(options)
-    if options.results is not None or options.manifest != "jsonl":
-        raise UserError("--results and --manifest are for a cluster: say which with --cluster")
     jobs = jobs_of(options)
     left = jobs if options.overwrite else [job for job in jobs if not is_finished(job)]
     if len(jobs) > 1 and len(left) < len(jobs):
@@ -279,14 +289,11 @@ def tell_failures(outcomes: Sequence[Outcome], count: int) -> None:
 
 def run_on_cluster(options: argparse.Namespace) -> int:
     """Generate what is not among the results yet, on a cluster; returns the exit code."""
-    from cli.errors import UserError
     from cli.scenes.batch import Job, described
     from cli.scenes.cluster import make_on_cluster
     from cli.scenes.store import Store
     from cli.scenes.workers import Workplace
 
-    if options.live or options.workers > 1 or options.tries > 1 or options.init is not None:
-        raise UserError("--live, --workers, --tries and --init are for one machine; leave them out with --cluster")
     requests = requests_of(options)
     folders = folders_of(requests, options.out, alone=False)  # one for each, even for a single one
     jobs = [Job(request, folder.path) for request, folder in zip(requests, folders, strict=True)]
@@ -295,7 +302,7 @@ def run_on_cluster(options: argparse.Namespace) -> int:
     if done:
         LOG.info("%d of %d are finished already", len(done), len(jobs))
     device = "cuda" if options.device == "cuda" else "cpu"  # what this machine has says nothing of the others
-    workplace = Workplace(options.teacher, device, overwrite=False)
+    workplace = Workplace(options.teacher, device, False, requests[0].teacher_options)
     left = [job for job in jobs if job.path.name not in done]
     outcomes = make_on_cluster(left, workplace, options.cluster, store, options.anyway) if left else []
     errors = {outcome.folder.name: outcome.error for outcome in outcomes if outcome.error}

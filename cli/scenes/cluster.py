@@ -23,8 +23,6 @@ from cli.scenes.store import Store
 from cli.scenes.workers import Workplace
 
 if TYPE_CHECKING:
-    import torch
-
     from sds.denoiser import NeuralTeacher
 
 SCRATCH = "SCORESMITH_SCRATCH"
@@ -88,13 +86,10 @@ def connected(address: str) -> Any:
     except ImportError:
         raise UserError('--cluster needs Ray: pip install "scoresmith[ray]"') from None
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a task without cards sees none, as it should
+    own = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
-    except ValueError as error:  # an address together with what only a new cluster takes
-        if "include_dashboard" not in str(error):
-            raise UserError(f"--cluster {address}: {one_line(error)}") from None
-        ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, RuntimeError) as error:
+        ray.init(address=address, log_to_driver=False, **own)
+    except Exception as error:  # Ray raises Exception itself where a machine is too slow for it
         raise UserError(f"--cluster {address}: {one_line(error)[:300]}") from None
     return ray
 
@@ -169,7 +164,7 @@ def make_in_scratch(job: Job, workplace: Workplace, anyway: bool) -> Made:
     device = torch.device(workplace.device)
     here = replace(job, path=scratch_of(job))
     try:
-        teacher = loaded(workplace.teacher, device)
+        teacher = loaded(workplace)
         require_understood(job.request.prompt, teacher, anyway)
         make(here, teacher, device)
         files = {
@@ -190,8 +185,10 @@ def scratch_of(job: Job) -> Path:
 
 
 @lru_cache(maxsize=1)
-def loaded(teacher: str, device: torch.device) -> NeuralTeacher:
+def loaded(workplace: Workplace) -> NeuralTeacher:
     """The teacher, which a process of the cluster keeps from task to task."""
+    import torch
+
     from cli.teachers import load_teacher
 
-    return load_teacher(teacher, device)
+    return load_teacher(workplace.teacher, torch.device(workplace.device), options=workplace.options)

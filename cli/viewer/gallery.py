@@ -18,7 +18,7 @@ from cli.files import is_ordinary
 from cli.pictures import MARGIN, read_picture
 from cli.scenes.records import MetricsRecord
 from cli.scenes.run_folder import RunFolder
-from cli.viewer.run_page import size_in_words, unless_damaged
+from cli.viewer.run_page import looks_of, size_in_words, unless_damaged
 
 DEEPEST_RUN = 4
 """Folders between a gallery and its runs, at most: enough for a folder of batches of batches."""
@@ -153,23 +153,24 @@ def facts_of(name: str, folder: RunFolder) -> dict[str, Any]:
 def thumbnail(folder: RunFolder) -> bytes | None:
     """A small picture of what a run made, from its front, as JPEG; None if there is none.
 
-    Raises UserError if the preview is no picture of ours.
+    Raises UserError if the preview is no picture of ours, or run.json is damaged.
     """
     try:
         status = folder.preview.lstat()
     except OSError:
         return None
-    return _thumbnail(folder.preview, status.st_mtime_ns, status.st_size)
+    looks = looks_of(folder.read_configuration()) if is_ordinary(folder.mesh) else ("",)
+    return _thumbnail(folder.preview, 2 * len(looks), status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=MOST_THUMBNAILS)
-def _thumbnail(preview: Path, changed: int, size: int) -> bytes:
-    """The first picture of a sheet of two rows; whoever changes the file asks for another one."""
+def _thumbnail(preview: Path, rows: int, changed: int, size: int) -> bytes:
+    """The first picture of a sheet of so many rows; whoever changes the file asks for another one."""
     del changed, size
     sheet = read_picture(preview, ("PNG",))
-    cell = sheet.height // 2
+    cell = sheet.height // rows
     if cell <= 2 * MARGIN or sheet.width < cell:
-        raise UserError(f"{preview} is no sheet of two rows of pictures")
+        raise UserError(f"{preview} is no sheet of {rows} rows of pictures")
     picture = sheet.crop((MARGIN, MARGIN, cell - MARGIN, cell - MARGIN)).convert("RGB")
     picture.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
     content = io.BytesIO()

@@ -18,7 +18,7 @@ from sds.checkpoint import written_whole
 def run(arguments: list[str], stdout: int, **environment: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "cli.main", *arguments]
     return subprocess.run(
-        command, stdout=stdout, stderr=subprocess.PIPE, env=os.environ | environment, timeout=300, check=False
+        command, stdout=stdout, stderr=subprocess.PIPE, env=os.environ | environment, timeout=900, check=False
     )
 
 

@@ -32,6 +32,7 @@ def test_a_worker_is_killed_and_nothing_is_lost_or_made_twice(tmp_path: Path):
         "SCORESMITH_SCRATCH": str(scratch),
         "PYTHONPATH": str(REPOSITORY),
         "RAY_OVERRIDE_RESOURCES": '{"CPU": 2}',
+        "RAY_raylet_start_wait_time_s": "600",  # of a machine that has much else to do
     }
     killed: list[int] = []
     killer = threading.Thread(target=kill_one, args=(scratch, killed), daemon=True)

@@ -12,6 +12,8 @@ from cli.studio.workshop import Workshop
 from cli.viewer.server import PageServer, serve_beside
 from tests.cli.viewer import browser as browsers
 from tests.cli.viewer.browser import Browser
+from tests.cli.viewer.folders import run_folder
+from tests.external.studio_worker import READY as FILES
 from tests.external.studio_worker import begin_slowly
 
 pytestmark = pytest.mark.skipif(not (browsers.DRIVER and browsers.CHROMIUM), reason=browsers.MISSING)
@@ -22,6 +24,7 @@ READY = "document.querySelector('.viewer').classList.contains('ready')"
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
+    run_folder(tmp_path / FILES).report.write_text("page")
     with Workshop(Workplace("embedded", "cpu", overwrite=False), begin_slowly) as workshop:
         studio = Studio(tmp_path, "embedded", workshop)
         with PageServer(studio.lookup, 0, studio.act) as server:
@@ -57,7 +60,7 @@ def test_an_object_is_ordered_seen_and_kept(browser: Browser, address: str, widt
     assert browser.run("return document.activeElement.name") == "prompt"
     write(browser, "a red ball")
     write(browser, "an endless <b>ball</b>")
-    browser.wait_for("document.querySelector('.orders progress')?.value == 0.5", 600)  # the process begins
+    browser.wait_for("document.querySelector('.orders progress')?.value == 0.5", 1800)  # the process begins
     browser.wait_for(READY)  # the surface of the run that goes on
     browser.wait_for("document.querySelector('img.now').naturalWidth > 0")
     (tmp_path / "go").write_text("")
@@ -69,7 +72,7 @@ def test_an_object_is_ordered_seen_and_kept(browser: Browser, address: str, widt
     browser.run("document.activeElement.click()")
     browser.wait_for(f"{STAGES} == 'stopped,finished'")
     browser.run("document.querySelector('[aria-label^=\"Continue\"]').click()")
-    browser.wait_for(f"{STAGES} == 'finished,finished'", 600)  # another process
+    browser.wait_for(f"{STAGES} == 'finished,finished'", 1800)  # another process
     assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
     browser.run("document.querySelector('.orders a').click()")
     browser.wait_for("document.querySelector('a[href=\"as.stl\"]')")

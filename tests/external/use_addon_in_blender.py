@@ -9,7 +9,7 @@ import bpy
 ADDON, FOLDER, COMMAND, OPTIONS = sys.argv[1:5]
 
 
-def follow(module: object, limit: float = 1500.0) -> list[int]:
+def follow(module: object, limit: float = 5400.0) -> list[int]:
     """Do what Blender's timer would until the run is over; returns how many faces were seen, change by change."""
     seen, end = [], time.monotonic() + limit
     while module.tick() is not None:  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ def job(root: Path, prompt: str) -> Any:
 
 
 def wait_for(workshop: Workshop, number: int, stage: str) -> dict:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         order = next(order for order in workshop.orders() if order["number"] == number)
         if order["stage"] == stage:
