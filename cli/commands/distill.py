@@ -187,7 +187,7 @@ def require_words(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train the student that was asked for; returns the exit code."""
-    from cli.commands.generate import prompts_of
+    from cli.commands.generate_requests import prompts_of
     from cli.trainings.distillation import distill, resume
     from cli.trainings.processes import joined_processes
     from cli.trainings.student_folder import DistillRequest, StudentFolder

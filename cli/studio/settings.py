@@ -12,6 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from cli.commands import generate
+from cli.commands.generate_requests import requests_of
 from cli.errors import UserError
 from cli.parser import Parser
 from cli.scenes.records import Words
@@ -85,7 +86,7 @@ def request_of(wish: Wish, teacher: str) -> Request:
     """
     arguments = [f"--teacher={teacher}", *arguments_of(wish["settings"])]
     options = parser_of_generate().parse_args([*arguments, "--", wish["prompt"]])
-    return generate.requests_of(options)[0]
+    return requests_of(options)[0]
 
 
 def arguments_of(values: Mapping[str, str]) -> list[str]:

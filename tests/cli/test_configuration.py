@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands.generate import requests_of
+from cli.commands.generate_requests import requests_of
 from cli.configuration import toml_of, with_configuration
 from cli.errors import UserError
 from cli.main import main, options_of
