@@ -156,7 +156,7 @@ def add_run_options(how: argparse._ArgumentGroup) -> None:
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     """The options for many machines."""
-    many = parser.add_argument_group("on many machines (pip install 'scoresmith[ray]')")
+    many = parser.add_argument_group("on many machines (pip install ray pyarrow)")
     many.add_argument(
         "--cluster",
         metavar="ADDRESS",

@@ -84,7 +84,7 @@ def connected(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise UserError('--cluster needs Ray: pip install "scoresmith[ray]"') from None
+        raise UserError("--cluster needs Ray: pip install ray pyarrow") from None
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a task without cards sees none, as it should
     own = {"include_dashboard": False} if address == "local" else {}
     try:

@@ -120,7 +120,7 @@ def table_of(entries: Sequence[Mapping[str, Any]]) -> bytes:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
     except ImportError:
-        raise UserError('a manifest in Parquet needs pyarrow: pip install "scoresmith[ray]"') from None
+        raise UserError("a manifest in Parquet needs pyarrow: pip install ray pyarrow") from None
     schema = arrow.schema(
         [
             *((name, arrow.string()) for name in ("prompt", "folder", "state", "error", "method", "noun")),

@@ -13,7 +13,7 @@ import torch
 from tests.external.killing import kill_one
 from tests.sds.tiny_pipelines import deepfloyd_if
 
-ray = pytest.importorskip("ray", reason='needs Ray: pip install "scoresmith[ray]"')
+ray = pytest.importorskip("ray", reason="needs Ray: pip install ray pyarrow")
 PROMPTS = [f"a cup {number}" for number in range(6)]
 REPOSITORY = Path(__file__).parents[2]
 
