@@ -2,7 +2,6 @@
 //     node read_by_three.mjs FOLDER-WITH-node_modules/three FILE ...
 
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 // What three.js asks a browser for: the size of a PNG is all that is needed of its pixels here.
@@ -13,10 +12,9 @@ globalThis.createImageBitmap = async (blob) => {
 };
 
 const [folder, ...files] = process.argv.slice(2);
-const from = createRequire(`${folder}/package.json`);
-const load = (name) => import(pathToFileURL(from.resolve(name)));
-const three = await load("three");
-const { GLTFLoader } = await load("three/addons/loaders/GLTFLoader.js");
+const load = (name) => import(pathToFileURL(`${folder}/node_modules/three/${name}`));
+const three = await load("build/three.module.js");
+const { GLTFLoader } = await load("examples/jsm/loaders/GLTFLoader.js");
 
 for (const file of files) {
   const bytes = readFileSync(file);
