@@ -79,18 +79,22 @@ def read_picture(path: Path, formats: Sequence[str]) -> Image.Image:
         FileNotFoundError: if there is none.
         UserError: if it is a link, no ordinary file, of another format, damaged or too large.
     """
-    content = read_ordinary(path, LARGEST_PICTURE)
+    return decoded(read_ordinary(path, LARGEST_PICTURE), formats, str(path))
+
+
+def decoded(content: bytes, formats: Sequence[str], name: str) -> Image.Image:
+    """The picture that a file's content is, see `read_picture`. Raises UserError, which calls the picture ``name``."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picture = Image.open(io.BytesIO(content), formats=formats)
             if picture.width * picture.height > MOST_PIXELS:
-                raise UserError(f"{path} has {picture.width} x {picture.height} pixels; that is too many")
+                raise UserError(f"{name} has {picture.width} x {picture.height} pixels; that is too many")
             picture.load()
     except UserError:
         raise
     except Exception as error:  # decoders of damaged files fail in ways of their own
-        raise UserError(f"{path} is no picture ({', '.join(formats)}) that can be read: {error}") from None
+        raise UserError(f"{name} is no picture ({', '.join(formats)}) that can be read: {error}") from None
     return picture
 
 

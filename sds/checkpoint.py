@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sds.sharding import dealt_out
+
 PARTIAL = ".partial-"
 """In the names of files that are being written; see `forget_partial_files`."""
 
@@ -204,7 +206,17 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:
             if name in wanted - {"step"} and not isinstance(moment, Tensor):
                 raise CheckpointError(f"the optimiser's {name} must be a tensor, not {in_words(moment)}")
             require_moment(name, moment, shapes[number])
-    optimizer.load_state_dict(dict(state))
+    by_number = dict(zip(numbers, parameters, strict=True))
+    moments_of = {
+        number: {name: in_shards(moment, by_number[number]) for name, moment in moments.items()}
+        for number, moments in state["state"].items()
+    }
+    optimizer.load_state_dict({**state, "state": moments_of})
+
+
+def in_shards(moment: Any, parameter: Tensor) -> Any:
+    """What an optimiser keeps of a parameter, dealt out among the processes as that is."""
+    return dealt_out(moment, parameter) if isinstance(moment, Tensor) and moment.dim() else moment
 
 
 ADAM_STATE = frozenset({"step", "exp_avg", "exp_avg_sq"})

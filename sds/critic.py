@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from sds.checkpoint import CheckpointError, require_form, restore_optimizer
+from sds.copies import begun, held_as_said
 from sds.denoiser import Condition, NeuralTeacher, View
-from sds.lora import full_copy, lora_copy
 from sds.number_embedding import NumberEmbedding
 from sds.precision import Descent, computing_type
 from sds.processes import in_shares
 from sds.ramps import DREAMFUSION_TIMES, TimeRange
 from sds.schedule import NoiseSchedule
+from sds.sharding import dealt_out
 
 VIEW_FEATURES = "critic_view"
 """The name under which a condition carries the camera of a teacher that knows none."""
@@ -61,8 +62,9 @@ class Critic:
         self.teacher = teacher
         self.settings = settings or CriticSettings()
         rank = self.settings.rank
-        self.network = full_copy(teacher.network) if rank is None else lora_copy(teacher.network, rank)
+        self.network = begun(teacher, rank)
         self.view = None if teacher.knows_views else NumberEmbedding(self.network, 6, "critic_view_embedding")
+        held_as_said(teacher, self.network)
         self.updates = 0
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter in self.network.parameters() if parameter.requires_grad],
@@ -134,7 +136,7 @@ class Critic:
         restore_optimizer(self.optimizer, state["optimizer"])
         with torch.no_grad():
             for name, parameter in own["network"].items():
-                parameter.copy_(state["network"][name])
+                parameter.copy_(dealt_out(state["network"][name], parameter))
         self.descent.load_state_dict(state["scale"])
         self.updates = state["updates"]
 

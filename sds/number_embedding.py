@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sds.precision import computing_type, learning_type
+from sds.sharding import whole
 
 HOSTS = ("time_embedding", "time_text_embed")
 """Where diffusers' UNets and transformers embed the time."""
@@ -53,6 +55,11 @@ class NumberEmbedding:
         self.embed = nn.Sequential(nn.Linear(count, 64), nn.SiLU(), last).to(device, dtype)
         network.add_module(name, self.embed)
         time_host(network).register_forward_hook(self._add)
+
+    def embedded(self, numbers: Tensor) -> Tensor:
+        """The embedding of numbers (batch, count), outside of the network; all processes must ask if it is sharded."""
+        weights = {name: whole(weight) for name, weight in self.embed.named_parameters()}
+        return torch.func.functional_call(self.embed, weights, (numbers,))
 
     def _add(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         del module, inputs

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sds.checkpoint import require_form
 from sds.score import NonFiniteGradientError
+from sds.sharding import total_norm
 
 INITIAL_SCALE = 2.0**10
 """Of float16 losses; it doubles when all has gone well for long, and halves, for a lost step, when it has not."""
@@ -85,8 +86,7 @@ class Descent:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        gradients = [parameter.grad for parameter in self._parameters() if parameter.grad is not None]
-        total = nn.utils.get_total_norm(gradients)
+        total = total_norm([parameter.grad for parameter in self._parameters() if parameter.grad is not None])
         norm = float(total)
         if not math.isfinite(norm) and not (self.scaler.is_enabled() and self.scaler.get_scale() > 1):
             raise NonFiniteGradientError(

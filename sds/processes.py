@@ -6,20 +6,29 @@ the time, are evaluated in shares::
     rows of the batch --own share--> network --gathered--> the outputs of all rows, in every process
 
 Backwards it is the same with the directions turned round: each process takes its own share of the incoming gradient,
-and the gradients of the network's weights are added up over the processes. So the result is, but for the rounding of
-sums, that of one process with the whole batch; it does not depend on the method, and no method knows of it.
+and the gradients of the network's weights are added up over the processes; of sharded ones (`sds.sharding`) by FSDP2.
+So the result is, but for the rounding of sums, that of one process with the whole batch; it does not depend on the
+method, and no method knows of it.
+
+PyTorch's DDP is not used: it wants one forward and one backward pass of each network in a step, on a loss that is a
+mean over the rows of one process. Here a step calls a student and its critic several times, discriminators and
+balances look across the batch, and gradients are asked for in the middle of a step.
 
 Processes are those of ``torch.distributed``; without an initialised process group there is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sds.denoiser import Condition
 
@@ -68,12 +77,54 @@ def in_shares_each(
 ) -> Sequence[Tensor]:
     """`in_shares` for a function that returns several tensors."""
     if process_count() == 1:
-        return compute(x, *told)
+        return _in_parts(compute, x, told)
     mine = own_rows(len(x))
     own_told = [argument[mine] for argument in told]
     trained = [weight for weight in weights if weight.requires_grad]
     differentiate = torch.is_grad_enabled() and (x.requires_grad or bool(trained))
-    return _InShares.apply(lambda own: compute(own, *own_told), differentiate, x, *trained)
+    if any(is_sharded(weight) for weight in trained):
+        # FSDP2 adds up their gradients itself; something that is differentiated must be there for it to be asked at all
+        trained = [nn.Parameter(torch.zeros((), device=x.device))]
+        return _InShares.apply(lambda own: _in_parts(compute, own, own_told), differentiate, True, x, *trained)
+    return _InShares.apply(lambda own: _in_parts(compute, own, own_told), differentiate, False, x, *trained)
+
+
+_rows_at_once: ContextVar[int] = ContextVar("rows at once", default=0)
+
+
+@contextmanager
+def rows_at_once(count: int) -> Iterator[None]:
+    """During the block networks that learn see at most ``count`` rows at a time; 0 lets them see all.
+
+    The gradients of a batch then accumulate over its parts: each part is computed again when its gradient is wanted, so
+    that the memory is that of one part, for about a third more time. The result is that of the whole batch.
+    """
+    token = _rows_at_once.set(count)
+    try:
+        yield
+    finally:
+        _rows_at_once.reset(token)
+
+
+def _in_parts(
+    compute: Callable[..., Sequence[Tensor]], x: Tensor, told: Sequence[Tensor | Condition]
+) -> Sequence[Tensor]:
+    most = _rows_at_once.get()
+    if not 0 < most < len(x):
+        return compute(x, *told)
+    parts = []
+    for rows in torch.arange(len(x)).split(most):
+        part = partial(compute, x[rows], *(argument[rows] for argument in told))
+        if torch.is_grad_enabled():
+            parts.append(checkpoint(part, use_reentrant=False, preserve_rng_state=False))
+        else:
+            parts.append(part())
+    return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether each process holds a part of a tensor: it is a DTensor, whose module takes most of a second to load."""
+    return hasattr(tensor, "full_tensor")
 
 
 def own_rows(rows: int) -> Tensor:
@@ -93,24 +144,32 @@ class _InShares(torch.autograd.Function):
     """See `in_shares`. The graph of the own share is kept inside, and walked when the outer graph asks for it."""
 
     @staticmethod
-    def forward(ctx: Any, compute: Any, differentiate: bool, x: Tensor, *weights: nn.Parameter) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, compute: Any, differentiate: bool, sharded: bool, x: Tensor, *weights: nn.Parameter
+    ) -> tuple[Tensor, ...]:
         own = x.detach()[own_rows(len(x))].requires_grad_(differentiate and x.requires_grad)
         with torch.set_grad_enabled(differentiate):
             outputs = compute(own)
         if differentiate:
-            ctx.own, ctx.outputs, ctx.weights, ctx.rows = own, outputs, weights, len(x)
+            ctx.own, ctx.outputs, ctx.weights, ctx.rows, ctx.sharded = own, outputs, weights, len(x), sharded
         return tuple(gathered(output.detach(), len(x)) for output in outputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         own_gradients = [own_share(gradient) for gradient in gradients]
+        if ctx.sharded:
+            ctx.own.grad = None
+            torch.autograd.backward(ctx.outputs, own_gradients, retain_graph=True)
+            of_x = gathered(ctx.own.grad, ctx.rows) if ctx.own.requires_grad else None
+            return None, None, None, of_x, *(None for _ in ctx.weights)
         sources = [ctx.own, *ctx.weights] if ctx.own.requires_grad else list(ctx.weights)
-        slopes = list(torch.autograd.grad(ctx.outputs, sources, own_gradients, allow_unused=True))
+        # The graph is kept, since the outer one may be walked again: it goes when the outer one does.
+        slopes = list(torch.autograd.grad(ctx.outputs, sources, own_gradients, retain_graph=True, allow_unused=True))
         of_x = slopes.pop(0) if ctx.own.requires_grad else None
         # What is not used by one process is not used by any: all have the same graph.
         sums = iter(added_up([slope for slope in slopes if slope is not None]))
         of_weights = [None if slope is None else next(sums) for slope in slopes]
-        return None, None, None if of_x is None else gathered(of_x, ctx.rows), *of_weights
+        return None, None, None, None if of_x is None else gathered(of_x, ctx.rows), *of_weights
 
 
 def own_share(gradient: Tensor) -> Tensor:

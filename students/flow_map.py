@@ -18,12 +18,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from sds.copies import begun, held_as_said
 from sds.denoiser import Condition, Denoiser, NeuralTeacher
-from sds.lora import full_copy, lora_copy, merged_weights
+from sds.lora import full_copy, merged_weights
 from sds.number_embedding import NumberEmbedding, last_layer_of_time
 from sds.precision import computing_type
 from sds.processes import in_shares
 from sds.schedule import NoiseSchedule
+from sds.sharding import dealt_out, exchanged, is_split_up, whole
 from sds.solvers import ddim_step
 
 GUIDANCE_SCALE = "guidance_scale"
@@ -83,7 +85,7 @@ class Student(nn.Module):
                 "all weights, or take a method that does without, such as lcm, consistency, dmd2, add or ufogen"
             )
         self.lora = lora
-        self.network = full_copy(teacher.network) if lora is None else lora_copy(teacher.network, lora)
+        self.network = begun(teacher, lora)
         if lora is not None:
             self.register_state_dict_post_hook(_without_frozen)
             self.register_load_state_dict_post_hook(_frozen_may_be_missing)
@@ -91,6 +93,7 @@ class Student(nn.Module):
         self._end = NumberEmbedding(self.network, 2, "student_end") if told_end else None
         self._guidance = NumberEmbedding(self.network, 1, "student_guidance") if told_guidance else None
         self._latent = NumberEmbedding(self.network, latent, "student_latent") if latent else None
+        held_as_said(teacher, self.network)
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -154,20 +157,20 @@ class Student(nn.Module):
 
         What the student is told beside the time is added to the embedding of the time; what is always the same can be
         added to the bias of that embedding's last layer instead. Further noise is not; its mean, zero, is a draw like
-        another, and all that fits.
+        another, and all that fits. Of a sharded student all processes must ask.
         """
         network = full_copy(self._teacher[0].network)
-        weights = merged_weights(self.network)
+        weights = {name: whole(tensor) for name, tensor in merged_weights(self.network).items()}
         network.load_state_dict({name: weights[name] for name in network.state_dict()})
         bias = last_layer_of_time(network).bias
         with torch.no_grad():
             if self._end is not None:
                 at_end = self._told_of_end(torch.tensor([end], dtype=torch.float64))
-                bias.add_(self._end.embed(at_end.to(bias))[0])
+                bias.add_(self._end.embedded(at_end.to(bias))[0])
             if self._guidance is not None:
-                bias.add_(self._guidance.embed(torch.tensor([[guidance_scale]]).log().to(bias))[0])
+                bias.add_(self._guidance.embedded(torch.tensor([[guidance_scale]]).log().to(bias))[0])
             if self._latent is not None:
-                bias.add_(self._latent.embed(bias.new_zeros(1, self.latent))[0])
+                bias.add_(self._latent.embedded(bias.new_zeros(1, self.latent))[0])
         return network.eval().requires_grad_(False)
 
 
@@ -242,7 +245,15 @@ class AverageStudent:
                 self.tensors[name].copy_(tensor)
 
     def __call__(self, x_t: Tensor, t: Tensor, s: Tensor, condition: Condition) -> Tensor:
-        """What the student would predict with the averaged weights."""
+        """What the student would predict with the averaged weights.
+
+        Raises ValueError where a sharded one shall be differentiated: its weights are exchanged for the moment only.
+        """
+        if is_split_up(self.student.network):
+            if x_t.requires_grad and torch.is_grad_enabled():
+                raise ValueError("this method differentiates an average of weights, which cannot be sharded")
+            with exchanged(dict(self.student.state_dict()), self.tensors), torch.no_grad():
+                return self.student(x_t, t, s, condition)
         return torch.func.functional_call(self.student, self.tensors, (x_t, t, s, condition))
 
     def state_dict(self) -> dict[str, Any]:
@@ -252,7 +263,7 @@ class AverageStudent:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         for name, tensor in self.tensors.items():
-            tensor.copy_(state[name])
+            tensor.copy_(dealt_out(state[name], tensor))
 
 
 def sample_again(student: FlowMap, noise: Sequence[Tensor], times: Sequence[float], condition: Condition) -> Tensor:

@@ -11,10 +11,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from sds.checkpoint import written_whole
 from sds.denoiser import NeuralTeacher
 from sds.number_embedding import last_layer_of_time
+from sds.sharding import whole
 from students.flow_map import Student
 from students.folder import StudentFolderError
 
@@ -25,16 +27,25 @@ BIAS = "bias of the time embedding"
 """The name of the bias without any choice added to it."""
 
 
-def save_inputs(student: Student, folder: Path) -> None:
-    """Write the weights by which ``student`` is told more than the time; remove such a file if there are none."""
+def inputs_of(student: Student) -> dict[str, Tensor]:
+    """The weights by which ``student`` is told more than the time; empty if it is not.
+
+    Of a sharded student all processes must ask.
+    """
     own = student.network.state_dict()
     plain = student.plain_network().state_dict()
-    told_more = own.keys() - plain.keys() if student.lora is None else ()
-    tensors = {name: own[name].contiguous() for name in told_more}
+    told_more = sorted(own.keys() - plain.keys()) if student.lora is None else []
+    if not told_more:
+        return {}
+    bias = whole(last_layer_of_time(student.network).bias.detach())
+    return {**{name: whole(own[name]).contiguous() for name in told_more}, BIAS: bias.contiguous()}
+
+
+def save_inputs(tensors: dict[str, Tensor], folder: Path) -> None:
+    """Write what `inputs_of` a student are; remove such a file if there are none."""
     if not tensors:
         (folder / INPUTS).unlink(missing_ok=True)
         return
-    tensors[BIAS] = last_layer_of_time(student.network).bias.detach().contiguous()
     with written_whole(folder / INPUTS) as temporary:
         save_file(tensors, temporary)
 

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from sds.copies import Copies, copies_of
 from sds.denoiser import Condition, NeuralTeacher, Teacher, View
 from sds.guidance import Guidance
 from sds.processes import in_shares
@@ -81,6 +82,11 @@ class AroundNeuralTeacher(AroundTeacher):
         return self.neural.network
 
     @property
+    def copies(self) -> Copies:
+        """How trainable copies of the network are held."""
+        return copies_of(self.neural)
+
+    @property
     def prediction(self) -> Prediction | None:
         """What the network returns, if the teacher says so."""
         return getattr(self.neural, "prediction", None)
@@ -88,6 +94,24 @@ class AroundNeuralTeacher(AroundTeacher):
     def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """See `sds.denoiser.NeuralTeacher`."""
         return self.neural.denoise(network, x_t, t, condition)
+
+
+class WithCopies(AroundNeuralTeacher):
+    """A neural teacher whose students, critics and discriminators hold their copies of its network in a certain way.
+
+    Args:
+        teacher: whose network is copied.
+        copies: how.
+    """
+
+    def __init__(self, teacher: NeuralTeacher, copies: Copies) -> None:
+        super().__init__(teacher)
+        self._copies = copies
+
+    @property
+    def copies(self) -> Copies:
+        """How trainable copies of the network are held."""
+        return self._copies
 
 
 class TeacherInShares(AroundNeuralTeacher):

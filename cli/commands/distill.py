@@ -14,7 +14,7 @@ SUMMARY = "a diffusion teacher becomes a one-step generator"
 DESCRIPTION = """Trains a student that draws in one step (or a few) what its teacher draws in fifty.
 
 The folder then is an ordinary diffusers folder: `scoresmith sample` draws from it, and so does every program that
-loads the teacher. training/ inside it holds the log (log.csv), a sheet of samples, the teacher's pairs, run.json and a
+loads the teacher. training/ inside it holds the log (log.jsonl), sheets of samples, the teacher's pairs, run.json and a
 checkpoint."""
 METHODS = {
     "diff-instruct": "match distributions: teacher against a critic of the student's own images (Luo et al. 2023)",
@@ -132,8 +132,9 @@ def add_method(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--images",
         type=Path,
-        metavar="DIR",
-        help="real pictures, named after what they show (chair/01.png, a_red_chair_2.png), in place of the teacher's",
+        metavar="PATH",
+        help="real pictures in place of the teacher's: a folder whose names say what they show (chair/01.png, "
+        "a_red_chair_2.png), or a .txt beside each, or metadata.jsonl; shards of webdataset (.tar); or parquet files",
     )
     how.add_argument(
         "--features",
@@ -160,9 +161,48 @@ def add_training(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--learning-rate", type=numbers.number(0, 10), default=0.0, metavar="R", help="default: the method's"
     )
+    how.add_argument(
+        "--look-every",
+        type=numbers.whole(0, numbers.MOST_STEPS),
+        default=0,
+        metavar="N",
+        help="steps after which a sheet of samples is kept and the student is measured (default: ten times in a run)",
+    )
+    how.add_argument(
+        "--look-images",
+        type=numbers.whole(0, 10**6),
+        default=256,
+        metavar="N",
+        help="how many images are measured then, beside real ones where there are some; 0 for none (default: 256)",
+    )
+    how.add_argument(
+        "--track",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="log to a tracker of accelerate's too: wandb, mlflow, aim ...; may be repeated. log.jsonl is always "
+        "written, TensorBoard's files wherever it is installed",
+    )
     how.add_argument("--seed", type=numbers.seed, default=0, metavar="N", help="default: 0")
     how.add_argument(
         "--bfloat16", action="store_true", help="compute networks in half precision, about 1.4 times faster"
+    )
+    how.add_argument(
+        "--micro-batch",
+        type=numbers.whole(0, 10**9),
+        default=0,
+        metavar="N",
+        help="networks that learn see N images at a time and gradients accumulate over the batch: the memory of N, a "
+        "third more time, the same student (default: the whole batch)",
+    )
+    how.add_argument(
+        "--checkpointing", action="store_true", help="networks keep less for the gradient and compute it again"
+    )
+    how.add_argument(
+        "--shard",
+        action="store_true",
+        help="processes share the weights of student, critic, averages and optimisers too (FSDP2): for networks that "
+        "do not fit one card",
     )
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
     how.add_argument(
@@ -225,6 +265,12 @@ def run(options: argparse.Namespace) -> int:
         guidance_parallel=options.guidance_parallel,
         guidance_rescale=options.guidance_rescale,
         lora=options.lora,
+        look_every=options.look_every,
+        look_images=options.look_images,
+        track=options.track,
+        shard=options.shard,
+        checkpointing=options.checkpointing,
+        micro_batch=options.micro_batch,
     )
     with joined_processes(options.device, options.processes) as device:
         distill(request, StudentFolder(options.out), device, overwrite=options.overwrite)

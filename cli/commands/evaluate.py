@@ -19,7 +19,8 @@ mesh          counts, size in metres, whether it is watertight
 
 A student and fifty steps of its teacher are measured beside the same reference: fidelity (Frechet and kernel distance,
 precision), diversity (recall, distinctness of images of one prompt) and speed. For the embedded teacher the reference
-are renders of real models, whose features are shipped. Without a folder the shipped student is measured."""
+are renders of real models, whose features are shipped; with --reference it is your pictures, and otherwise the
+teacher's. Without a folder the shipped student is measured."""
 EXAMPLES = """example:
   scoresmith evaluate outputs/armchair outputs/cactus
   scoresmith evaluate outputs/student --images 2048
@@ -38,6 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=512,
         metavar="N",
         help="that student and teacher draw each (default: 512)",
+    )
+    parser.add_argument(
+        "--features",
+        default="classifier",
+        metavar="NAME",
+        help="with what students' images are looked at: classifier (the shipped one, default), imagenet, or a folder "
+        "with a DINOv2",
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="PATH",
+        help="real pictures that nobody has learned from, as `distill --images` takes them: student and teacher are "
+        "asked for what they show, and copies of training pictures are told from them",
     )
     add_json_option(parser)
 
@@ -60,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     measured = []
     for path in options.run_folders or [SHIPPED_STUDENT]:
         if (path / CARD).exists():
-            metrics = measure_student(path, device, options.images)
+            metrics = measure_student(path, device, options.images, options.features, options.reference)
             if path != SHIPPED_STUDENT:
                 write_json(StudentFolder(path).metrics, metrics)
             print_metrics(str(path), metrics)

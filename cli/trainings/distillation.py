@@ -6,9 +6,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import ModelMixin
@@ -21,25 +20,29 @@ from cli.occupied import working_in
 from cli.output import bar
 from cli.pictures import write_sheet
 from cli.teachers import EMBEDDED, load_teacher, require_one_picture_from_words
+from cli.trainings.log import TrainingLog, require_tracker
 from cli.trainings.looks import distance_named, features_named
 from cli.trainings.real_images import load_real_images
-from cli.trainings.student_folder import DistillRequest, StudentFolder, forget_later_lines, log
+from cli.trainings.student_folder import DistillRequest, StudentFolder
+from cli.trainings.watching import Watch, WithNetwork, watch_for
 from representations.cameras import CameraSampler
-from sds.checkpoint import CheckpointError, save_checkpoint
-from sds.denoiser import Condition, NeuralTeacher
+from sds.checkpoint import CheckpointError, save_checkpoint, written_whole
+from sds.copies import Copies
+from sds.denoiser import NeuralTeacher
 from sds.guidance import Guidance
-from sds.processes import first_process_says, is_first_process, process_count
+from sds.processes import first_process_says, is_first_process, process_count, rows_at_once
 from sds.recognition import Recogniser
+from sds.sharding import gathered
 from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.folder import open_teacher_folder
 from sds.teachers.hub import find_teacher_folder
 from students.corrections import save_corrections
 from students.folder import CARD, network_name, sample, save_student
-from students.inputs import save_inputs
+from students.inputs import inputs_of, save_inputs
 from students.measures.health import NoiseWatch
 from students.recipes.catalogue import RECIPES
 from students.recipes.order import Order, StudentRun
-from students.teachers import TeacherInShares, can_be_guided
+from students.teachers import TeacherInShares, WithCopies, can_be_guided
 
 CHECKPOINT_SECONDS = 60.0
 """A run that is killed loses at most about this much work."""
@@ -48,7 +51,15 @@ LOGGED_EVERY = 10
 """Steps between two lines of the log."""
 
 GUIDANCE = ("guidance_interval", "guidance_parallel", "guidance_rescale")
-READ_HERE = ("teacher", "prompts", "images", "features", "distance", "bfloat16", *GUIDANCE)
+
+LOOKS = 10
+"""How often in a run a sheet of samples is kept and the student is measured, unless its user says otherwise."""
+
+READ_HERE = (
+    *("teacher", "prompts", "images", "features", "distance", "bfloat16", "look_every", "look_images", "track"),
+    *GUIDANCE,
+    *("shard", "checkpointing", "micro_batch"),
+)
 """Parts of a request that stand for something bigger than they are."""
 
 WATCHED = 4
@@ -66,6 +77,8 @@ COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"
 def distill(request: DistillRequest, folder: StudentFolder, device: torch.device, overwrite: bool = False) -> None:
     """Train what was asked for, from the beginning; an old student is only removed when the new run is ready."""
     folder.require_free(overwrite)
+    for name in request.track:
+        require_tracker(name)
     if (Path(request.teacher) / CARD).is_file():
         raise UserError(
             f"{request.teacher} is a student itself: of its teacher's paths it only knows the end; name that teacher"
@@ -80,7 +93,7 @@ def distill(request: DistillRequest, folder: StudentFolder, device: torch.device
         run = build(order)
         if is_first_process():
             folder.begin(request)
-        train(run, order, folder, done=0)
+        train(run, order, folder, request, done=0)
 
 
 def alone_in(folder: StudentFolder) -> AbstractContextManager[None]:
@@ -107,7 +120,7 @@ def resume(folder: StudentFolder, device: torch.device) -> None:
         run, done = build(order), 0
         if first_process_says(folder.checkpoint.exists()):
             done = restore(run, folder, request.steps)
-        train(run, order, folder, done)
+        train(run, order, folder, request, done)
 
 
 def restore(run: StudentRun, folder: StudentFolder, steps: int) -> int:
@@ -139,31 +152,68 @@ def build(order: Order) -> StudentRun:
         raise UserError(str(error)) from None
 
 
-def train(run: StudentRun, order: Order, folder: StudentFolder, done: int) -> None:
+def train(run: StudentRun, order: Order, folder: StudentFolder, request: DistillRequest, done: int) -> None:
     """Take the steps that are left and write the student."""
-    saved, writes, watch = time.monotonic(), is_first_process(), NoiseWatch()
-    if writes:
-        forget_later_lines(folder.log, done)
+    clock = time.monotonic
+    saved, writes, noise = clock(), is_first_process(), NoiseWatch()
+    log = TrainingLog(folder.log, done, request.track, told_to_trackers(request)) if writes else None
+    watch = watch_for(run, order, request.teacher, request.look_images) if writes else None
+    every = request.look_every or max(1, request.steps // LOOKS)
     with bar(total=order.steps, initial=done, desc=order.method, unit="step", disable=not writes) as shown:
         while done < order.steps:
-            step = run.trainer.step()
+            with rows_at_once(request.micro_batch):
+                step = run.trainer.step()
             done += 1
             shown.update()
-            if done % LOGGED_EVERY == 0:
-                signals = run.signals(step)
-                if writes:
-                    log(folder.log, {"step": done, **signals})
-                watch.look(drawn_now(run, order))
+            signals = run.signals(step) if done % LOGGED_EVERY == 0 else {}
+            if signals:
+                noise.look(drawn_now(run, order))
                 shown.set_postfix({name: f"{value:.3g}" for name, value in signals.items()})
-            if writes and time.monotonic() - saved > CHECKPOINT_SECONDS and done < order.steps:
-                save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
-                write_sheet(folder.sheet, sample_rows(run, run.network(), order))
-                saved = time.monotonic()
-    if writes:
-        save_checkpoint(folder.checkpoint, {"trainer": run.trainer.state_dict(), "steps": done})
-        write_student(run, order, folder)
+            if done % every == 0:
+                network = run.network()  # of a sharded student all processes must ask
+                if log is not None:
+                    signals |= look(run, network, order, folder, watch, done)
+                    log.picture(done, folder.sheet)
+            if log is not None and signals:
+                log.numbers(done, signals)
+            if asked_alike(done) and done < order.steps and first_process_says(clock() - saved > CHECKPOINT_SECONDS):
+                keep(run, folder, done)
+                saved = clock()
+    keep(run, folder, done)
+    write_student(run, order, folder)
+    if log is not None:
+        log.close()
         print(folder.path)
     first_process_says(True)  # nobody leaves while another may still wait for an answer
+
+
+def asked_alike(done: int) -> bool:
+    """Whether the processes speak with each other about the checkpoint after ``done`` steps: alone at each step."""
+    return process_count() == 1 or done % LOGGED_EVERY == 0
+
+
+def keep(run: StudentRun, folder: StudentFolder, done: int) -> None:
+    """Write the checkpoint, with whole tensors, so that any number of processes can continue from it."""
+    state = gathered({"trainer": run.trainer.state_dict(), "steps": done})
+    if is_first_process():
+        save_checkpoint(folder.checkpoint, state)
+
+
+def look(
+    run: StudentRun, network: nn.Module, order: Order, folder: StudentFolder, watch: Watch | None, done: int
+) -> dict[str, float]:
+    """Draw the sheet of samples as the student is after ``done`` steps, keep a copy of it, and measure the student."""
+    write_sheet(folder.sheet, sample_rows(run, network, order))
+    with written_whole(folder.sheet_after(done)) as temporary:
+        temporary.write_bytes(folder.sheet.read_bytes())
+    return {} if watch is None else watch(network)
+
+
+def told_to_trackers(request: DistillRequest) -> dict[str, bool | int | float | str]:
+    """The request as plain values."""
+    return {
+        name: value if isinstance(value, bool | int | float) else str(value) for name, value in asdict(request).items()
+    }
 
 
 @torch.no_grad()
@@ -193,12 +243,15 @@ def order_for(request: DistillRequest, teacher: NeuralTeacher, folder: StudentFo
     known = {name: value for name, value in asdict(request).items() if name not in READ_HERE}
     device = next(teacher.network.parameters()).device
     views = CameraSampler(size=1) if teacher.knows_views else None
+    vocabulary = vocabulary_of(teacher)
+    copies = Copies(sharded=request.shard, checkpointed=request.checkpointing)
     if process_count() > 1:
         teacher = TeacherInShares(teacher)
+    teacher = WithCopies(teacher, copies)
     real = load_real_images(Path(request.images), teacher, request.guidance_scale) if request.images else None
     shown = sorted(set(real.captions)) if real is not None else []
-    texts = request.prompts or shown or default_prompts(request.teacher, teacher)
-    if vocabulary_of(teacher) is not None:
+    texts = request.prompts or shown or default_prompts(request.teacher, vocabulary)
+    if vocabulary is not None:
         teacher.condition(texts, None)  # raises PromptError for what it does not know, before anything begins
     together = real.ask if real is not None and not request.prompts else None
     return Order(
@@ -235,12 +288,11 @@ def vocabulary_of(teacher: NeuralTeacher) -> Sequence[str] | None:
     return getattr(teacher, "vocabulary", None)
 
 
-def default_prompts(name: str, teacher: NeuralTeacher) -> list[str]:
-    """All that a teacher knows: its classes, the empty prompt of an unconditional one, the embedded teacher's nouns.
+def default_prompts(name: str, known: Sequence[str] | None) -> list[str]:
+    """All that a teacher knows: its `vocabulary_of` if it has one, else the embedded teacher's nouns.
 
     Raises UserError for teachers that take any text.
     """
-    known = vocabulary_of(teacher)
     if known is not None:
         return list(known)
     if name != EMBEDDED:
@@ -250,13 +302,16 @@ def default_prompts(name: str, teacher: NeuralTeacher) -> list[str]:
 
 
 def write_student(run: StudentRun, order: Order, folder: StudentFolder) -> None:
-    """Write the student's folder and the sheet of samples."""
+    """Write the student's folder and the sheet of samples, in the first process; the others help to gather weights."""
     student, (request, _) = run.finished_student(), folder.read_request()
     network = student.plain_network(guidance_scale=run.card.guidance_scale)
+    told_more = inputs_of(student)
+    if not is_first_process():
+        return
     assert isinstance(network, ModelMixin)  # teachers that `load_teacher` finds are made of them
     source = EMBEDDED_FOLDER if request.teacher == EMBEDDED else find_teacher_folder(request.teacher).path
     save_student(source, network, run.card, folder.path)
-    save_inputs(student, folder.path)
+    save_inputs(told_more, folder.path)
     save_corrections(student, network_name(open_teacher_folder(source)), folder.path)
     write_sheet(folder.sheet, sample_rows(run, network, order))
 
@@ -273,20 +328,3 @@ def sample_rows(run: StudentRun, network: nn.Module, order: Order) -> list[Tenso
         order.teacher.decode(sample(student, run.card, order.teacher.shape, condition, rng)).clamp(0, 1)
         for _ in range(3)
     ]
-
-
-@dataclass(frozen=True)
-class WithNetwork:
-    """A teacher with another network in the place of its own, as a denoiser."""
-
-    teacher: NeuralTeacher
-    network: nn.Module
-
-    @property
-    def schedule(self) -> Any:
-        """The teacher's noise levels."""
-        return self.teacher.schedule
-
-    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """What the network sees in ``x_t``."""
-        return self.teacher.denoise(self.network, x_t, t, condition)

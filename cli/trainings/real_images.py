@@ -1,26 +1,34 @@
-"""A folder of pictures for methods that learn from real images: what they show is read from their names."""
+"""Pictures for methods that learn from real images, in memory or read when they are wanted."""
 
 from __future__ import annotations
 
 import csv
 import math
-import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from cli.errors import UserError
-from cli.pictures import read_picture
+from cli.pictures import decoded
+from cli.trainings.shelves import ENDINGS, Shelf, open_shelf
 from sds.denoiser import NeuralTeacher
 from students.methods.adversarial import FEWEST_REAL_IMAGES
 from students.prompts import StoredView
 from students.teachers import GuidedTeacher
-from students.training.real_images import RealImages
+from students.training.real_images import Pictures, RealImages
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+
+IN_MEMORY = 256 * 2**20
+"""Bytes of pictures that are held in memory, three for each pixel."""
+
+READERS = 4
+"""Threads that read pictures."""
 
 VIEWS = "views.csv"
 """For teachers that know views: columns file, azimuth and elevation in degrees, background as six digits."""
@@ -29,36 +37,66 @@ LATENT_SCALE = 8
 """Pixels to one latent of the codecs of the field; pictures are kept at the size that fits their teacher's x."""
 
 
-def load_real_images(folder: Path, teacher: NeuralTeacher, guidance_scale: float) -> RealImages:
-    """All pictures in ``folder`` and its sub folders, cut to squares.
+def load_real_images(
+    place: Path, teacher: NeuralTeacher, guidance_scale: float, option: str = "--images"
+) -> RealImages:
+    """All pictures in ``place``, see `cli.trainings.shelves`, cut to squares.
+
+    Where they fit into `IN_MEMORY` they are read at once, and a damaged one is an error; of more than that, those of
+    each batch are read when it is drawn.
 
     Args:
-        folder: the name of a sub folder is the caption of all pictures in it; elsewhere the file's own name is,
-            without digits at its end.
+        place: a folder, or a file that holds pictures.
         teacher: of the student.
         guidance_scale: that the student learns, which conditions of the guided teacher carry.
+        option: by which the user named them.
 
     Raises:
         UserError: if there are too few pictures, one cannot be read, or the views do not fit the pictures.
     """
-    if not folder.is_dir():
-        raise UserError(f"--images {folder}: there is no such folder")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
-    if len(paths) < FEWEST_REAL_IMAGES:
+    shelf = open_shelf(place, option)
+    if len(shelf) < FEWEST_REAL_IMAGES:
         raise UserError(
-            f"--images {folder}: {len(paths)} pictures ({', '.join(sorted(ENDINGS))}) are too few to learn from, "
+            f"{option} {place}: {len(shelf)} pictures ({', '.join(sorted(ENDINGS))}) are too few to learn from, "
             f"a student needs at least {FEWEST_REAL_IMAGES}"
         )
     channels, side = teacher.shape[0], teacher.shape[-1]
     size = side if channels == 3 else side * LATENT_SCALE
-    pictures = torch.from_numpy(np.stack([read_square(path, size) for path in paths])).permute(0, 3, 1, 2).contiguous()
-    captions = [caption_of(path, folder) for path in paths]
-    return RealImages(pictures, captions, GuidedTeacher(teacher, guidance_scale), read_views(folder, paths, teacher))
+    pictures: Pictures = OnShelf(shelf, size)
+    if len(shelf) * 3 * size**2 <= IN_MEMORY:
+        pictures = pictures[torch.arange(len(shelf))]
+    return RealImages(
+        pictures, shelf.captions, GuidedTeacher(teacher, guidance_scale), read_views(place, shelf.paths, teacher)
+    )
 
 
-def read_square(path: Path, size: int) -> np.ndarray:
+class OnShelf:
+    """Pictures that are read when they are asked for: `students.training.real_images.Pictures`.
+
+    Args:
+        shelf: where they lie.
+        size: height and width to which they are brought.
+    """
+
+    def __init__(self, shelf: Shelf, size: int) -> None:
+        self.shelf, self.size = shelf, size
+
+    def __len__(self) -> int:
+        return len(self.shelf)
+
+    def __getitem__(self, chosen: Tensor) -> Tensor:
+        """Pictures by their numbers, uint8 (chosen, 3, size, size). Raises UserError for one that cannot be read."""
+        with ThreadPoolExecutor(READERS) as readers:  # decoders let other threads work meanwhile
+            squares = list(readers.map(self._square, chosen.tolist()))
+        return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
+
+    def _square(self, number: int) -> np.ndarray:
+        return square(decoded(self.shelf.fetch(number), FORMATS, self.shelf.names[number]), self.size)
+
+
+def square(picture: Image.Image, size: int) -> np.ndarray:
     """The middle of a picture as uint8 (size, size, 3), over white where it is transparent."""
-    picture = read_picture(path.resolve(), FORMATS).convert("RGBA")  # a data set may be made of links
+    picture = picture.convert("RGBA")
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
@@ -66,22 +104,12 @@ def read_square(path: Path, size: int) -> np.ndarray:
     return np.asarray(cut.resize((size, size), Image.Resampling.LANCZOS))
 
 
-def caption_of(path: Path, folder: Path) -> str:
-    """What a picture shows: chair/01.png "chair", a_red_chair_12.png "a red chair". Raises UserError for neither."""
-    inside = path.parent != folder
-    words = re.sub(r"[\W_]+", " ", path.parent.name if inside else path.stem).strip()
-    caption = words if inside else re.sub(r"\s*\d+$", "", words).strip()
-    if not caption:
-        raise UserError(f"{path}: its name does not say what it shows; put it in a sub folder that does")
-    return caption
-
-
-def read_views(folder: Path, paths: list[Path], teacher: NeuralTeacher) -> StoredView | None:
+def read_views(folder: Path, paths: Sequence[Path] | None, teacher: NeuralTeacher) -> StoredView | None:
     """The views of the pictures from the folder's views.csv; None if the teacher knows no views."""
     path = folder / VIEWS
     if not teacher.knows_views:
         return None
-    if not path.is_file():
+    if paths is None or not path.is_file():
         raise UserError(
             f"this teacher draws objects from a camera, so {path} must say from where each picture sees its object: "
             "a line for each, with the columns file, azimuth and elevation in degrees, and perhaps background (ff8000)"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,11 +12,11 @@ import torch
 
 from cli import numbers
 from cli.errors import UserError
-from cli.files import LARGEST_TEXT, is_ordinary, parsed, read_ordinary, read_record
+from cli.files import is_ordinary, parsed, read_record
 from cli.guidance import changed_guidance
 from cli.occupied import LOCK, WHO
 from cli.scenes.records import StudentRecord
-from cli.scenes.run_folder import write_json, write_text
+from cli.scenes.run_folder import write_json
 from sds.checkpoint import load_checkpoint
 from sds.guidance import Guidance
 from students.folder import CARD
@@ -35,6 +34,9 @@ LIMITS = (
     ("path_steps", 1, 10_000),
     ("critic_steps", 0, 1000),
     ("lora", 1, 1024),
+    ("micro_batch", 0, 10**9),
+    ("look_every", 0, numbers.MOST_STEPS),
+    ("look_images", 0, 10**6),
     ("pairs", 1, 10**9),
     ("batch_size", 1, 10**9),
     ("learning_rate", 0, 10),
@@ -49,8 +51,9 @@ class DistillRequest:
 
     The attributes are those of `students.recipes.order.Order`; ``images`` is a folder of pictures, or empty;
     ``features`` and ``distance`` are names of `cli.trainings.looks`.
-    A ``guidance_scale`` of 0 stands for the teacher's usual one, no ``prompts`` for what the pictures show, or else for
-    all that the teacher knows.
+    Every ``look_every`` steps (0: ten times in a run) a sheet is kept and ``look_images`` images are measured;
+    ``track`` names trackers of accelerate's. A ``guidance_scale`` of 0 stands for the teacher's usual one, no
+    ``prompts`` for what the pictures show, or else for all that the teacher knows.
     """
 
     teacher: str
@@ -74,6 +77,12 @@ class DistillRequest:
     guidance_interval: tuple[float, float] | None = None
     guidance_parallel: float | None = None
     guidance_rescale: float | None = None
+    look_every: int = 0
+    look_images: int = 256
+    track: list[str] = field(default_factory=list)
+    shard: bool = False
+    checkpointing: bool = False
+    micro_batch: int = 0
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
@@ -116,13 +125,22 @@ class StudentFolder:
 
     @property
     def log(self) -> Path:
-        """The signals of every tenth step."""
-        return self.training / "log.csv"
+        """The signals of every tenth step, and what was measured now and then."""
+        return self.training / "log.jsonl"
 
     @property
     def sheet(self) -> Path:
         """What the student draws."""
         return self.training / "samples.png"
+
+    @property
+    def sheets(self) -> Path:
+        """What it drew before."""
+        return self.training / "samples"
+
+    def sheet_after(self, step: int) -> Path:
+        """What it drew after a number of steps."""
+        return self.sheets / f"{step:08}.png"
 
     @property
     def metrics(self) -> Path:
@@ -166,6 +184,8 @@ class StudentFolder:
         """Make the folder ready for a new run. The teacher's pairs stay: whoever reads them checks whose they are."""
         for old in (self.checkpoint, self.log, self.sheet, self.metrics, self.path / CARD, self.path / INPUTS):
             old.unlink(missing_ok=True)
+        for old in self.sheets.glob("*.png"):
+            old.unlink()
         threads = torch.get_num_threads()
         versions = {name: version(name) for name in PACKAGES}
         write_json(self.request, {"request": asdict(request), "threads": threads, "versions": versions})
@@ -183,29 +203,3 @@ class StudentFolder:
                 raise UserError(f"{self.checkpoint} is no ordinary file")
             return None
         return load_checkpoint(self.checkpoint)
-
-
-def log(path: Path, row: dict[str, float]) -> None:
-    """Append a line; the first one is preceded by the names of the columns."""
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def forget_later_lines(path: Path, step: int) -> None:
-    """Drop the log's lines after a step, which is where the run continues: those steps are taken again."""
-    if not path.exists():
-        return
-    text = read_ordinary(path, LARGEST_TEXT).decode("utf-8", "replace").replace("\r\n", "\n")
-    header, *lines = text.splitlines(keepends=True) or [""]
-    # A line that a killed process left half written has no end.
-    kept = [line for line in lines if line.endswith("\n") and is_until(line.split(",")[0], step)]
-    write_text(path, "".join([header, *kept]))
-
-
-def is_until(cell: str, step: int) -> bool:
-    """Whether a cell is a step that is no later than ``step``."""
-    return cell.isascii() and cell.isdigit() and len(cell) < 20 and int(cell) <= step

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from cli.teachers import load_teacher, small_teacher_folder
-from cli.trainings.distillation import default_prompts
+from cli.teachers import load_teacher
+from cli.trainings.distillation import default_prompts, vocabulary_of
+from cli.trainings.real_images import load_real_images
+from cli.trainings.reference import CLASSIFIER, Features, features_called, of_pictures, shipped_reference
 from cli.trainings.student_folder import StudentFolder
 from sds.denoiser import Condition, NeuralTeacher, View
-from sds.recognition import Recogniser
 from sds.solvers import even_times, solve
-from sds.teachers.embedded import SmallTeacher
 from students.folder import read_card, sample
 from students.inputs import load_student
-from students.measures.evaluation import compare, distinctness
-from students.measures.reference import REFERENCE, Reference, load_reference
+from students.measures.evaluation import compare, distinctness, kernel_spread, nearest_neighbours
+from students.measures.reference import Reference
 from students.prompts import StoredView
 from students.teachers import GuidedTeacher
 
@@ -40,8 +39,8 @@ ROUNDS = 3
 
 AT_ONCE = 32
 
-Features = Callable[[Tensor], Tensor]
-"""Images (count, 3, H, W) in [0, 1] -> features (count, width)."""
+ENOUGH = 10_000
+"""Images below which a Frechet distance is mostly its own bias; published ones are of 50,000."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Drawer:
         self.teacher, self.draw = teacher, draw
 
     @torch.no_grad()
-    def images(self, prompts: list[str], view: StoredView | None, seed: int) -> Tensor:
+    def images(self, prompts: Sequence[str], view: StoredView | None, seed: int) -> Tensor:
         """An image (count, 3, H, W) in [0, 1] for each prompt."""
         rng, parts = torch.Generator().manual_seed(seed), []
         for rows in torch.arange(len(prompts)).split(AT_ONCE):
@@ -98,18 +97,30 @@ def for_each(teacher: NeuralTeacher | GuidedTeacher, prompt: str, view: View | N
     return teacher.condition([prompt], view)[torch.zeros(count, dtype=torch.long)]
 
 
-def measure_student(path: Path, device: torch.device, images: int = 512) -> dict[str, dict[str, Any]]:
+def measure_student(
+    path: Path, device: torch.device, images: int = 512, features: str = CLASSIFIER, held_out: Path | None = None
+) -> dict[str, dict[str, Any]]:
     """Sections of measurements of the student in the folder ``path`` and of its teacher, from ``images`` of each.
 
-    The reference are real images where the teacher's folder has such (`students.measures.reference`), asked for by the
-    same prompts from the same views; otherwise it is what the teacher draws with other noise.
+    Both are asked for what the reference images show, from the same views. These are ``held_out``, real pictures that
+    nobody has learned from; else real images whose features the teacher's folder holds (`students.measures.reference`);
+    else what the teacher draws with other noise.
 
-    Raises cli.errors.UserError if the folder's run cannot be read, StudentFolderError if it holds no student.
+    Args:
+        path: the student's folder.
+        device: where it draws.
+        images: how many of each.
+        features: a name of `cli.trainings.reference.features_called`.
+        held_out: real pictures, as `distill --images` takes them.
+
+    Raises:
+        UserError: if the folder's run cannot be read, or pictures or features are missing.
+        StudentFolderError: if it holds no student.
     """
     card, (request, _) = read_card(path), StudentFolder(path).read_request()
+    looks, network = features_called(features, device)
     teacher, folder = load_teacher(request.teacher, device, False), load_teacher(str(path), device, False)
     student, guided = load_student(path, folder), guided_by(teacher, card.guidance_scale)
-    features, network = features_for(teacher)
 
     def by_teacher(condition: Condition, rng: torch.Generator) -> Tensor:
         noise = torch.randn(len(condition), *teacher.shape, generator=rng).to(device)
@@ -120,38 +131,72 @@ def measure_student(path: Path, device: torch.device, images: int = 512) -> dict
         "student": Drawer(folder, lambda condition, rng: sample(student, card, folder.shape, condition, rng)),
         "teacher": Drawer(guided, by_teacher),
     }
-    texts = request.prompts or default_prompts(request.teacher, teacher)
-    reference = real_reference(request.teacher)
-    if reference is None:
+    if held_out is not None:
+        pictures = load_real_images(held_out, teacher, card.guidance_scale, "--reference")
+        reference = of_pictures(pictures, images, looks, network, f"the pictures in {held_out}")
+    elif (shipped := shipped_reference(request.teacher, network)) is not None:
+        reference = shipped.first(images)
+    else:
+        texts = request.prompts or default_prompts(request.teacher, vocabulary_of(teacher))
         asked = [texts[i * len(texts) // images % len(texts)] for i in range(images)]
-        drawn = features(drawers["teacher"].images(asked, None, seed=1))
+        drawn = looks(drawers["teacher"].images(asked, None, seed=1))
         reference = Reference(drawn, asked, None, network, f"the teacher's, {TEACHER_STEPS} steps, other noise")
-    reference = reference.first(images)
-    measured = {name: quality(drawer, reference, features) for name, drawer in drawers.items()}
+    seen = {name: looks(drawer.images(reference.prompts, reference.view, seed=2)) for name, drawer in drawers.items()}
+    measured = {name: quality(drawer, seen[name], reference, looks) for name, drawer in drawers.items()}
     evaluations = TEACHER_STEPS * (1 if card.guidance_scale == 1 else 2) / len(card.times)
+    copies = {}
+    if held_out is not None and request.images:
+        learned = load_real_images(Path(request.images), teacher, card.guidance_scale)
+        count = min(len(reference), len(learned))
+        of_training = of_pictures(learned, count, looks, network, request.images)
+        copies = {"copies": copying(seen["student"], of_training.features, reference.features[:count])}
     return {
         **measured,
         "beside teacher": beside(measured["student"], measured["teacher"], evaluations),
+        **copies,
         "measured by": {
             "features": reference.network,
             "reference": reference.images,
             "images": len(reference),
+            "asked for": "what each reference image shows",
             "teacher": f"{TEACHER_STEPS} steps of DDIM, guidance scale {card.guidance_scale:g}",
             "speed": f"{TIMED} images of one prompt and view at once; ratios are of processor time",
+            **few_images(len(reference)),
         },
     }
 
 
-def quality(drawer: Drawer, reference: Reference, features: Features) -> dict[str, Any]:
-    """Fidelity, diversity and speed of one who draws."""
-    prompts = list(reference.prompts)
-    comparison = compare(reference.features, features(drawer.images(prompts, reference.view, seed=2)))
+def few_images(count: int) -> dict[str, str]:
+    """A warning where a Frechet distance is of few images."""
+    if count >= ENOUGH:
+        return {}
+    said = f"{count} images are fewer than {ENOUGH}: Frechet distances are too large, and comparable only with others"
+    return {"warning": f"{said} of as many images; the kernel distance is not biased"}
+
+
+def copying(drawn: Tensor, training: Tensor, held_out: Tensor) -> dict[str, float]:
+    """How near drawn images are to what was learned from, beside as many pictures that were not, by their features.
+
+    By chance alone the two are alike, and half of the images are nearer to the training pictures.
+    """
+    to_training, to_held_out = nearest_neighbours(drawn, training), nearest_neighbours(drawn, held_out)
+    return {
+        "nearest_training": float(to_training.median()),
+        "nearest_held_out": float(to_held_out.median()),
+        "nearer_to_training": float((to_training < to_held_out).double().mean()),
+    }
+
+
+def quality(drawer: Drawer, seen: Tensor, reference: Reference, features: Features) -> dict[str, Any]:
+    """Fidelity, diversity and speed of one who draws, ``seen`` with ``features`` where the reference's prompts are."""
+    comparison = compare(reference.features, seen)
     alike = None if reference.view is None else reference.view.part(torch.zeros(OF_ONE_PROMPT, dtype=torch.long))
-    of_one = features(drawer.images([prompts[0]] * OF_ONE_PROMPT, alike, seed=3))
-    timing = drawer.seconds(prompts[0], TIMED)
+    of_one = features(drawer.images([reference.prompts[0]] * OF_ONE_PROMPT, alike, seed=3))
+    timing = drawer.seconds(reference.prompts[0], TIMED)
     return {
         "frechet_distance": comparison.frechet,
         "kernel_distance": comparison.kernel,
+        "kernel_distance_spread": kernel_spread(reference.features, seen, torch.Generator().manual_seed(0)),
         "precision": comparison.precision,
         "recall": comparison.recall,
         "distinctness": distinctness(of_one),
@@ -176,31 +221,3 @@ def beside(student: dict[str, Any], teacher: dict[str, Any], evaluations: float)
 def guided_by(teacher: NeuralTeacher, guidance_scale: float) -> NeuralTeacher | GuidedTeacher:
     """The guided teacher; itself where guidance changes nothing, which saves half of the evaluations."""
     return teacher if guidance_scale == 1 else GuidedTeacher(teacher, guidance_scale)
-
-
-def real_reference(teacher: str) -> Reference | None:
-    """The reference in the teacher's folder, if it holds one."""
-    folder = small_teacher_folder(teacher) or Path(teacher)
-    return load_reference(folder / REFERENCE) if (folder / REFERENCE).is_file() else None
-
-
-def features_for(teacher: NeuralTeacher) -> tuple[Features, str]:
-    """Features of images, and what they are: the classifier's if it knows the things, else colours."""
-    if isinstance(teacher, SmallTeacher):
-        return recogniser_features(Recogniser.load()), RECOGNISER_FEATURES
-    return lambda images: F.adaptive_avg_pool2d(images, 4).flatten(1), "colours of 4 x 4 parts"
-
-
-RECOGNISER_FEATURES = "mean over the last maps of the classifier that is shipped with the embedded teacher"
-
-
-def recogniser_features(recogniser: Recogniser) -> Features:
-    """The means of the last feature maps of a classifier, one number for each map."""
-
-    @torch.no_grad()
-    def features(images: Tensor) -> Tensor:
-        side = (recogniser.side, recogniser.side)
-        parts = [F.interpolate(part, side, mode="bilinear", antialias=True) for part in images.split(256)]
-        return torch.cat([recogniser.features(part * 2 - 1).mean((2, 3)) for part in parts])
-
-    return features

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from pathlib import Path
 
 from cli.errors import UserError
-from cli.files import LARGEST_TEXT, is_ordinary, read_ordinary, read_record
+from cli.files import is_ordinary, read_ordinary, read_record
 from cli.pictures import LARGEST_PICTURE
 from cli.scenes.curves import LARGEST_VALUE
 from cli.scenes.records import StudentRecord
 from cli.scenes.run_folder import read_json
+from cli.trainings.log import lines_of
 from cli.trainings.student_folder import StudentFolder
 from cli.viewer.charts import Curve, chart
 from cli.viewer.markup import Markup, element, joined
@@ -20,7 +19,10 @@ from cli.viewer.page import Page, data_address, folded, page_footer, page_header
 from cli.viewer.run_page import unless_damaged
 
 MOST_SIGNALS = 64
-"""Columns of a log that are drawn."""
+"""Numbers of a line of the log that are drawn."""
+
+MOST_SHEETS = 12
+"""Earlier sheets of samples on the page."""
 
 
 def student_page(folder: StudentFolder) -> Page:
@@ -40,6 +42,10 @@ def student_page(folder: StudentFolder) -> Page:
     if is_ordinary(folder.sheet):
         address = data_address(read_ordinary(folder.sheet, LARGEST_PICTURE), "image/png")
         sheet = [element("img", src=address, alt="Images drawn by the student", class_="sheet")]
+    earlier = [
+        element("figure", element("img", src=address, alt=caption, class_="sheet"), element("figcaption", caption))
+        for caption, address in earlier_sheets(folder)
+    ]
     drawn = section("What it draws", "One column for each of a few prompts, three images each.", *sheet)
     body = joined(
         page_header(folder.path.name or method, f"{sentence} Distilled by {method}."),
@@ -47,6 +53,9 @@ def student_page(folder: StudentFolder) -> Page:
             "main",
             drawn if sheet else "",
             curves_of_training(folder.log),
+            section("How it came about", "", element("details", element("summary", "Earlier sheets"), *earlier))
+            if earlier
+            else "",
             section(
                 "How it was trained",
                 "",
@@ -58,6 +67,16 @@ def student_page(folder: StudentFolder) -> Page:
         page_footer(configuration["versions"]),
     )
     return Page(f"{folder.path.name} · scoresmith", body)
+
+
+def earlier_sheets(folder: StudentFolder) -> list[tuple[str, str]]:
+    """(caption, address) of the last `MOST_SHEETS` sheets that were kept during the training."""
+    paths = sorted(path for path in folder.sheets.glob("*.png") if path.stem.isascii() and path.stem.isdigit())
+    ordinary = [path for path in paths if is_ordinary(path)][-MOST_SHEETS:]
+    return [
+        (f"After {int(path.stem)} steps", data_address(read_ordinary(path, LARGEST_PICTURE), "image/png"))
+        for path in ordinary
+    ]
 
 
 def curves_of_training(log: Path) -> Markup:
@@ -77,24 +96,13 @@ def read_signals(log: Path) -> dict[str, tuple[list[float], list[float]]]:
     A step that is there twice, because the training was resumed from before it, counts as it was taken last.
     """
     try:
-        text = read_ordinary(log, LARGEST_TEXT).decode("utf-8", "replace")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except (FileNotFoundError, UserError, csv.Error):
+        rows = lines_of(log)
+    except (FileNotFoundError, UserError):
         return {}
     signals: dict[str, dict[float, float]] = {}
     for row in rows:
-        step = number(row.pop("step", None))
+        step = float(row.pop("step"))
         for name, cell in list(row.items())[:MOST_SIGNALS]:
-            value = number(cell) if isinstance(name, str) and isinstance(cell, str) else None
-            if step is not None and value is not None:
-                signals.setdefault(name, {})[step] = value
+            if type(cell) in (int, float) and math.isfinite(cell) and abs(cell) <= LARGEST_VALUE:
+                signals.setdefault(name, {})[step] = float(cell)
     return {name: (sorted(points), [points[step] for step in sorted(points)]) for name, points in signals.items()}
-
-
-def number(cell: str | None) -> float | None:
-    """A cell as a finite number; None if it is not one."""
-    try:
-        value = float(cell or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and abs(value) <= LARGEST_VALUE else None

@@ -22,7 +22,7 @@ from sampling_sheets import Request, Sampler, sheet
 from torch import Tensor
 from train_recogniser import ceiling
 
-from cli.trainings.student_metrics import recogniser_features
+from cli.trainings.reference import recogniser_features
 from sds.recognition import Recogniser
 from sds.teachers.layers import LOOKS, Look
 from sds.teachers.shape_pipeline import LookingView

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from export_pictures import lit_pictures
 
-from cli.trainings.student_metrics import RECOGNISER_FEATURES, recogniser_features
+from cli.trainings.reference import RECOGNISER_FEATURES, recogniser_features
 from sds.recognition import Recogniser
 from students.measures.reference import REFERENCE, Reference
 from students.prompts import StoredView

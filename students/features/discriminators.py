@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sds.copies import begun, held_as_said
 from sds.denoiser import Condition, NeuralTeacher
-from sds.lora import full_copy
 from sds.precision import computing_type
 from sds.processes import in_shares_each
 from sds.ramps import TimeRange
+from sds.sharding import is_split_up
 
 
 class Features(Protocol):
@@ -70,16 +71,20 @@ class NetworkFeatures:
 
     def at(self, x_t: Tensor, t: Tensor, condition: Condition) -> Sequence[Tensor]:
         """What the layers say about x_t, (batch, ...), of the noise level ``t``, (batch,)."""
-        return in_shares_each(self._seen, x_t, t, condition, weights=list(self.network.parameters()))
+        weights = list(self.network.parameters())
+        return in_shares_each(self._seen, x_t, t, condition, weights=weights)[: len(self.modules)]
 
     def _seen(self, x_t: Tensor, t: Tensor, condition: Condition) -> Sequence[Tensor]:
         seen: list[Tensor] = []
         hooks = [module.register_forward_hook(lambda _m, _i, output: seen.append(output)) for module in self.modules]
+        sharded = is_split_up(self.network)
         try:
-            self.teacher.denoise(self.network, x_t, t, condition)
+            predicted = self.teacher.denoise(self.network, x_t, t, condition)
         finally:
             for hook in hooks:
                 hook.remove()
+        if sharded:  # its weights are brought together for the gradient of its end, even if that is zero
+            seen.append(predicted)
         return [feature.to(x_t.dtype) for feature in seen]  # heads learn in float32 on features of half precision
 
 
@@ -96,7 +101,8 @@ class LearningFeatures(nn.Module):
 
     def __init__(self, teacher: NeuralTeacher, looks: Callable[[nn.Module], Features]) -> None:
         super().__init__()
-        self.network = full_copy(teacher.network)
+        self.network = begun(teacher)
+        held_as_said(teacher, self.network)
         self.of_network = looks(self.network)
         self.computed_in = computing_type(teacher.network)
 

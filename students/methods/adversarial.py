@@ -111,7 +111,12 @@ class Adversary:
             )
         self.discriminator, self.real, self.loss = discriminator, real, loss
         self.weight, self.r1, self.steadiness = weight, r1, steadiness
-        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.0, 0.99))
+        # Features may be sharded where heads are not, and an optimiser treats a group as one.
+        named = dict(discriminator.named_parameters())
+        heads = [parameter for name, parameter in named.items() if not name.startswith("features.")]
+        looks = [parameter for name, parameter in named.items() if name.startswith("features.")]
+        groups = [{"params": some} for some in (heads, looks) if some]
+        self.optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=(0.0, 0.99))
         self.features_learn = isinstance(discriminator.features, nn.Module)
         features = discriminator.features
         learns_in = features.computed_in if isinstance(features, LearningFeatures) else torch.float32

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sds.processes import is_sharded
 from students.methods.targets import Learning
 from students.training.batches import Batch
 from students.training.loop import LearningTerm
@@ -30,11 +31,19 @@ class Balanced:
         others: the further losses and their shares.
         last: weights that all of the losses reach; see `last_weights`.
 
+    Raises:
+        ValueError: for sharded weights.
+
     Attributes:
         factors: what the others were multiplied by at the last call.
     """
 
     def __init__(self, first: LearningTerm, others: Sequence[tuple[LearningTerm, float]], last: Tensor) -> None:
+        if is_sharded(last):
+            raise ValueError(
+                "this method compares the gradients of its losses at one layer, of which no process holds the whole: "
+                "train it without sharding"
+            )
         self.first, self.others, self.last = first, list(others), last
         self.factors = [0.0] * len(self.others)
 

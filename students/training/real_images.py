@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,11 +13,23 @@ from students.prompts import Asked, StoredView
 from students.training.batches import Batch
 
 
+class Pictures(Protocol):
+    """Pictures by their numbers: a tensor of them, or something that reads them when they are asked for."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, chosen: Tensor) -> Tensor:
+        """uint8 of shape (chosen, 3, height, width), sRGB."""
+        ...
+
+
 class RealImages:
-    """Pictures in memory, each told to the teacher by its caption: a `students.training.batches.ImageSource`.
+    """Pictures, each told to the teacher by its caption: a `students.training.batches.ImageSource`.
 
     Args:
-        pictures: uint8 of shape (images, 3, height, width), sRGB.
+        pictures: all of one size.
         captions: one for each, told as prompts.
         teacher: understands prompts and views, and encodes pictures.
         view: of all pictures, or None if it is not known.
@@ -26,7 +39,7 @@ class RealImages:
     """
 
     def __init__(
-        self, pictures: Tensor, captions: Sequence[str], teacher: Teacher, view: StoredView | None = None
+        self, pictures: Pictures, captions: Sequence[str], teacher: Teacher, view: StoredView | None = None
     ) -> None:
         counts = {len(pictures), len(captions)} | ({len(view.azimuth)} if view is not None else set())
         if len(counts) != 1:

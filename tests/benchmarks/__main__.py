@@ -2,6 +2,7 @@
 
 from tests.benchmarks import (
     closest_points,
+    distillation,
     hash_encoding,
     memory,
     rasterization,
@@ -10,7 +11,16 @@ from tests.benchmarks import (
     volume_rendering,
 )
 
-ALL = (score_distillation, volume_rendering, hash_encoding, rasterization, closest_points, textures, memory)
+ALL = (
+    score_distillation,
+    distillation,
+    volume_rendering,
+    hash_encoding,
+    rasterization,
+    closest_points,
+    textures,
+    memory,
+)
 
 if __name__ == "__main__":
     for benchmark in ALL:

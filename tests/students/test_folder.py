@@ -15,7 +15,7 @@ from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
 from sds.teachers.view_teacher import EmbeddedTeacher
 from students.flow_map import GUIDANCE_SCALE, Student, flow, with_latent
 from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
-from students.inputs import BIAS, INPUTS, load_student, save_inputs
+from students.inputs import BIAS, INPUTS, inputs_of, load_student, save_inputs
 from students.prompts import StoredView
 from students.teachers import answerable, with_guidance
 from tests.sds.tiny_embedded import tiny_prior, tiny_teacher, tiny_unet
@@ -158,7 +158,7 @@ def test_a_saved_student_can_still_be_told_everything(tmp_path: Path, told: dict
     teacher = load_embedded_teacher(source)
     student = trained_a_little(Student(teacher, **told))
     save_student(source, student.plain_network(guidance_scale=2.0), CARD, tmp_path / "student")
-    save_inputs(student, tmp_path / "student")
+    save_inputs(inputs_of(student), tmp_path / "student")
     loaded = load_embedded_teacher(tmp_path / "student")
     able = load_student(tmp_path / "student", loaded)
     assert isinstance(able, Student)
@@ -176,14 +176,14 @@ def test_a_saved_student_can_still_be_told_everything(tmp_path: Path, told: dict
     direct = sample(student, CARD, teacher.shape, condition, torch.Generator().manual_seed(1))
     torch.testing.assert_close(drawn, direct, rtol=0, atol=1e-5)
     plain = trained_a_little(Student(teacher))
-    save_inputs(plain, tmp_path / "student")
+    save_inputs(inputs_of(plain), tmp_path / "student")
     assert load_student(tmp_path / "student", loaded) is loaded
 
 
 def test_inputs_of_another_student_are_refused(tmp_path: Path):
     source = embedded_folder(tmp_path / "teacher")
     teacher = load_embedded_teacher(source)
-    save_inputs(Student(teacher, told_end=True), tmp_path)
+    save_inputs(inputs_of(Student(teacher, told_end=True)), tmp_path)
     tensors = load_file(tmp_path / INPUTS)
     for change, message in (
         (lambda t: t.pop(BIAS), "damaged, or another"),

@@ -2,7 +2,7 @@
 
 import torch
 
-from cli.trainings.student_metrics import RECOGNISER_FEATURES, recogniser_features
+from cli.trainings.reference import RECOGNISER_FEATURES, recogniser_features
 from sds.recognition import Recogniser
 from sds.teachers.embedded import EMBEDDED_FOLDER, load_embedded_teacher
 from sds.teachers.folder import open_teacher_folder

@@ -1,7 +1,7 @@
 """`scoresmith distill` and `scoresmith sample` from the outside: files, methods, resume, and what they refuse."""
 
-import csv
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from cli.commands import distill
 from cli.main import main
 from cli.trainings import distillation
+from cli.trainings.log import TrainingLog, lines_of
 from students.folder import read_card
 from students.recipes.catalogue import RECIPES
 from tests.sds.tiny_pipelines import deepfloyd_if
@@ -26,6 +27,7 @@ def arguments(teacher: Path, out: Path, *more: str, steps: int = 4) -> list[str]
 @pytest.fixture(autouse=True)
 def short_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distillation, "LOGGED_EVERY", 2)
+    monkeypatch.setattr(distillation, "LOOKS", 1)
 
 
 def unet_of(folder: Path) -> bytes:
@@ -42,10 +44,9 @@ def test_every_method_makes_a_student_that_draws(tiny_teacher: Path, tmp_path: P
     assert main(arguments(tiny_teacher, out, "--method", method)) == 0
     assert read_card(out).method == method
     assert unet_of(out) != unet_of(tiny_teacher)
-    with (out / "training" / "log.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["step"] for row in rows] == ["2", "4"]
-    assert all(float(value) == float(value) for row in rows for value in row.values())
+    rows = lines_of(out / "training" / "log.jsonl")
+    assert [row["step"] for row in rows] == [2, 4]
+    assert all(math.isfinite(value) for row in rows for value in row.values())
     assert imageio.imread(out / "training" / "samples.png").ndim == 3
     capsys.readouterr()
     drawn = tmp_path / "drawn"
@@ -69,20 +70,20 @@ def test_resume_equals_never_having_stopped(tiny_teacher: Path, tmp_path: Path, 
     assert main(arguments(tiny_teacher, straight, "--method", method, steps=6)) == 0
 
     monkeypatch.setattr(distillation, "CHECKPOINT_SECONDS", 0.0)
-    written = distillation.log
+    written = TrainingLog.numbers
 
-    def interrupted(path: Path, row: dict[str, float]) -> None:
-        written(path, row)
-        if row["step"] == 4:
+    def interrupted(log: TrainingLog, step: int, row: dict[str, float]) -> None:
+        written(log, step, row)
+        if step == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(distillation, "log", interrupted)
+    monkeypatch.setattr(TrainingLog, "numbers", interrupted)
     assert main(arguments(tiny_teacher, stopped, "--method", method, steps=6)) == 130
     assert not (stopped / "student.json").exists()
-    monkeypatch.setattr(distillation, "log", written)
+    monkeypatch.setattr(TrainingLog, "numbers", written)
     assert main(["distill", "--resume", str(stopped)]) == 0
     assert unet_of(stopped) == unet_of(straight)
-    logs = [(folder / "training" / "log.csv").read_text() for folder in (straight, stopped)]
+    logs = [(folder / "training" / "log.jsonl").read_text() for folder in (straight, stopped)]
     assert logs[0] == logs[1]
 
 
@@ -239,4 +240,5 @@ def test_a_student_is_measured_beside_its_teacher(tiny_teacher: Path, tmp_path: 
     assert "teacher's, 6 steps" in metrics["measured by"]["reference"]
     table = capsys.readouterr().out
     assert "frechet distance" in table
-    assert "colours of 4 x 4 parts" in table
+    assert "classifier that is shipped" in table
+    assert "16 images are fewer than 10000" in table

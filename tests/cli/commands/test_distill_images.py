@@ -7,11 +7,12 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cli.errors import UserError
 from cli.main import main
-from cli.trainings import real_images
-from cli.trainings.real_images import caption_of, load_real_images
+from cli.trainings.real_images import load_real_images, square
+from cli.trainings.shelves import caption_of
 from sds.teachers.diffusers import load_diffusers_teacher
 from students.folder import read_card
 from tests.sds.tiny_embedded import tiny_teacher as tiny_embedded_teacher
@@ -118,6 +119,5 @@ def test_unfit_pictures_are_refused(tiny_teacher: Path, tmp_path: Path, capsys, 
     assert not out.exists()
 
 
-def test_transparent_pictures_lie_on_white(tmp_path: Path):
-    imageio.imwrite(tmp_path / "clear.png", np.zeros((8, 8, 4), np.uint8))
-    assert (real_images.read_square(tmp_path / "clear.png", 4) == 255).all()
+def test_transparent_pictures_lie_on_white():
+    assert (square(Image.fromarray(np.zeros((8, 8, 4), np.uint8)), 4) == 255).all()

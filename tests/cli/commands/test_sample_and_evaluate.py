@@ -12,6 +12,7 @@ from torch import nn
 
 from cli.main import main
 from cli.trainings.distillation import precision
+from cli.trainings.reference import CLASSIFIER, features_called
 from cli.trainings.student_folder import DistillRequest
 from students import shipped
 from students.measures.reference import REFERENCE, Reference
@@ -67,12 +68,16 @@ def test_real_images_beside_the_teacher_are_the_reference(tiny_student: Path, mo
     for name, value in QUICK.items():
         monkeypatch.setattr(f"cli.trainings.student_metrics.{name}", value)
     path = teacher_of(tiny_student) / REFERENCE
-    features = 0.5 + 0.1 * normals(12, 48)  # 4 x 4 parts, three colours
-    Reference(features, ["a cat"] * 12, None, "colours of 4 x 4 parts", "photographs of cats").save(path)
+    looks, network = features_called(CLASSIFIER, torch.device("cpu"))
+    photographs = looks(normals(12, 3, 8, 8).sigmoid())
+    Reference(photographs, ["a cat"] * 12, None, network, "photographs of cats").save(path)
     assert main(["evaluate", str(tiny_student), "--images", "10"]) == 0
     metrics = json.loads((tiny_student / "training" / "metrics.json").read_text())
     assert metrics["measured by"]["reference"] == "photographs of cats"
     assert metrics["measured by"]["images"] == 10
+    assert metrics["measured by"]["features"] == network
+    assert "10 images are fewer than 10000" in metrics["measured by"]["warning"]
+    assert metrics["student"]["kernel_distance_spread"] > 0
     computing = {who: metrics[who]["computing_ms_per_image"] for who in ("student", "teacher")}
     assert metrics["beside teacher"]["speed"] == pytest.approx(computing["teacher"] / computing["student"])
     assert metrics["beside teacher"]["ideal_speed"] == 4  # four steps without guidance against one

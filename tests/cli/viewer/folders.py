@@ -57,8 +57,10 @@ def student_folder(path: Path) -> Path:
     training.mkdir(parents=True)
     request = {"teacher": "embedded", "method": "dmd", "student_steps": 2, "prompts": ["<b>a cat</b>"]}
     (training / "run.json").write_text(json.dumps({"request": request, "versions": {"scoresmith": "0.1.0"}}))
-    (training / "log.csv").write_text(
-        "step,score_gradient,critic_loss\n10,0.5,1\n20,0.4,nan\n20,0.3,0.5\n30,0.2,0.25\n"
-    )
+    rows = [(10, 0.5, 1), (20, 0.4, None), (20, 0.3, 0.5), (30, 0.2, 0.25)]
+    lines = [json.dumps({"step": step, "score_gradient": g, "critic_loss": loss}) for step, g, loss in rows]
+    (training / "log.jsonl").write_text("\n".join(lines) + '\n{"step": 40, "score_gra')
+    (training / "samples").mkdir()
+    write_sheet(training / "samples" / "00000015.png", [torch.rand(2, 3, 8, 8)] * 3)
     write_sheet(training / "samples.png", [torch.rand(2, 3, 8, 8)] * 3)
     return path

@@ -187,4 +187,5 @@ def test_a_student_has_a_page_too(tmp_path: Path):
     assert 'aria-label="Score gradient: from 0.5 to 0.2 over 30 steps"' in document
     assert read_signals(folder.log)["score_gradient"] == ([10, 20, 30], [0.5, 0.3, 0.2])
     assert read_signals(folder.log)["critic_loss"] == ([10, 20, 30], [1, 0.5, 0.25])
+    assert "After 15 steps" in text
     assert json.loads(folder.request.read_text())["request"]["method"] == "dmd"

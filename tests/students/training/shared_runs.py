@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
+from sds.copies import Copies
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
-from sds.processes import in_shares, is_first_process, process_count
+from sds.processes import in_shares, is_first_process, process_count, rows_at_once
 from sds.ramps import Ramp, TimeRange
+from sds.sharding import gathered
 from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures, NetworkFeatures
 from students.flow_map import Student
 from students.generator import FewStepGenerator
 from students.methods.adversarial import Adversary, DenoisedAdversary
-from students.methods.bootstrap import even_levels, trajectory_consistency
+from students.methods.bootstrap import consistency, even_levels, trajectory_consistency
 from students.methods.distribution_matching import MatchingSettings, dmd2
-from students.methods.targets import progressive
+from students.methods.targets import Objective, denoising, progressive
 from students.prompts import Prompts
-from students.teachers import GuidedTeacher, TeacherInShares
+from students.teachers import GuidedTeacher, TeacherInShares, WithCopies
+from students.training.balance import Balanced, last_weights
 from students.training.batches import Images
 from students.training.loop import Distillation, DistillationSettings, Regression, Stage
 from tests.sds.toys import ToyTeacher
@@ -44,9 +51,14 @@ class DoubleTeacher(ToyTeacher):
         return Condition({"text": super().condition(prompts).tensors["text"].double()})
 
 
-def toy_teacher() -> TeacherInShares | DoubleTeacher:
+SHARDED = ContextVar("whether trained networks are sharded", default=False)
+
+
+def toy_teacher() -> TeacherInShares | WithCopies | DoubleTeacher:
     teacher = DoubleTeacher()
-    return TeacherInShares(teacher) if process_count() > 1 else teacher
+    if process_count() == 1:
+        return teacher
+    return WithCopies(TeacherInShares(teacher), Copies(sharded=SHARDED.get()))
 
 
 def adversary_on(teacher, network) -> Adversary:
@@ -65,11 +77,15 @@ def score_distillation() -> dict[str, Tensor]:
     run = dmd2(generator, teacher, MatchingSettings(STEPS, BATCH, 1e-2), critic, adversary, critic_steps=2)
     for _ in range(STEPS):
         run.step()
+    state = gathered(run.state_dict())
+    run.load_state_dict(state)  # whole tensors, as a checkpoint has them
+    run.settings = replace(run.settings, steps=STEPS + 1)
+    run.step()
     heads = adversary.discriminator.heads.state_dict()
     return {**generator.state_dict(), **critic.state_dict()["network"], **heads}
 
 
-def regressions() -> dict[str, Tensor]:
+def regressions(path: Callable[..., Objective] = trajectory_consistency) -> dict[str, Tensor]:
     """Progressive distillation of a guided teacher; CTM, whose targets are differentiated; an adversary; an average."""
     teacher = toy_teacher()
     torch.manual_seed(0)
@@ -82,7 +98,7 @@ def regressions() -> dict[str, Tensor]:
         return Stage([Regression(progressive(of_stage, 4))], data, STEPS // 2)
 
     def second(of_stage) -> Stage:
-        return Stage([Regression(trajectory_consistency(of_stage, even_levels(4))), denoised], data, STEPS // 2, 0.5)
+        return Stage([Regression(path(of_stage, even_levels(4))), denoised], data, STEPS // 2, 0.5)
 
     run = Distillation(student, guided, [first, second], DistillationSettings(BATCH, 1e-2, smoothing=0.5))
     while not run.finished:
@@ -126,19 +142,56 @@ def shares() -> dict[str, Tensor]:
     return found
 
 
+def balanced() -> dict[str, Tensor]:
+    """CTM's balance of losses, which asks for gradients in the middle of a step."""
+    teacher = toy_teacher()
+    student = Student(teacher)
+    guided = GuidedTeacher(teacher, 2.0)
+    data = Images(normals(80, 3, 4, 4).double(), guided.condition(["ab"] * 80, None))
+    denoised = Regression(denoising(teacher.schedule, TimeRange(Ramp(0.1, 0.1), Ramp(0.9, 0.9))))
+    path = Regression(consistency(guided, even_levels(4)))
+    term = Balanced(path, [(denoised, 1.0)], last_weights(student.network))
+    run = Distillation(student, guided, [lambda _: Stage([term], data, STEPS)], DistillationSettings(BATCH, 1e-2))
+    while not run.finished:
+        run.step()
+    return student.state_dict()
+
+
+def in_parts() -> dict[str, Tensor]:
+    """The first of them, whose networks see two rows at a time."""
+    with rows_at_once(2):
+        return score_distillation()
+
+
 RUNS: dict[str, Callable[[], dict[str, Tensor]]] = {
     "score": score_distillation,
     "regressions": regressions,
     "learning features": learning_features,
     "shares": shares,
+    "balanced": balanced,
+    "consistency": partial(regressions, consistency),
+    "in parts": in_parts,
 }
+
+CANNOT_BE_SHARDED = ("shares", "regressions", "balanced", "in parts")
+"""Nothing to shard, an average that is differentiated, gradients at one layer, and as the first."""
+
+
+def sharded_runs() -> dict[str, dict[str, Tensor]]:
+    """The runs whose networks can be sharded, with whole tensors again."""
+    SHARDED.set(True)
+    return {name: gathered(run()) for name, run in RUNS.items() if name not in CANNOT_BE_SHARDED}
+
 
 if __name__ == "__main__":
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True)
-    assert accelerator.num_processes == process_count() == 2
-    results = {name: run() for name, run in RUNS.items()}
+    assert accelerator.num_processes == process_count() > 1
+    results = {"whole": {name: run() for name, run in RUNS.items()}, "sharded": sharded_runs()}
+    for refused, message in ((balanced, "train it without sharding"), (regressions, "which cannot be sharded")):
+        with pytest.raises(ValueError, match=message):
+            refused()
     if is_first_process():
         torch.save(results, Path(sys.argv[1]))
     accelerator.wait_for_everyone()

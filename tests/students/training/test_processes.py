@@ -1,4 +1,4 @@
-"""Two processes, really started by torchrun, learn what one process learns from the whole batch."""
+"""Processes, really started by torchrun, learn what one process learns from the whole batch."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.students.training.shared_runs import RUNS
+from tests.students.training.shared_runs import CANNOT_BE_SHARDED, RUNS
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,16 +30,29 @@ def torchrun(*command: str, processes: int = 2, **environment: str) -> subproces
 
 
 @pytest.fixture(scope="module")
-def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
-    out = tmp_path_factory.mktemp("shared") / "results.pt"
-    done = torchrun("tests.students.training.shared_runs", str(out))
+def alone() -> dict[str, dict[str, Tensor]]:
+    return {name: run() for name, run in RUNS.items()}
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_equal_one_with_the_whole_batch(tmp_path: Path, alone: dict[str, dict[str, Tensor]], processes: int):
+    """Weights whole in each process, and sharded by FSDP2; a batch of five is no multiple of either number."""
+    out = tmp_path / "results.pt"
+    done = torchrun("tests.students.training.shared_runs", str(out), processes=processes)
     assert done.returncode == 0, done.stderr
-    return torch.load(out, weights_only=True)
+    shared = torch.load(out, weights_only=True)
+    assert shared["whole"].keys() == RUNS.keys()
+    assert shared["sharded"].keys() == RUNS.keys() - set(CANNOT_BE_SHARDED)
+    for how, runs in shared.items():
+        for name, tensors in runs.items():
+            assert tensors.keys() == alone[name].keys()
+            for key, tensor in alone[name].items():
+                where = f"{how}, {name}, {key}"
+                torch.testing.assert_close(
+                    tensors[key], tensor, rtol=0, atol=1e-9, msg=lambda text, where=where: f"{where}: {text}"
+                )
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_two_processes_equal_one_with_the_whole_batch(of_two_processes: dict[str, dict[str, Tensor]], name: str):
-    alone, shared = RUNS[name](), of_two_processes[name]
-    assert alone.keys() == shared.keys()
-    for key, tensor in alone.items():
-        torch.testing.assert_close(shared[key], tensor, rtol=0, atol=1e-9, msg=lambda text, key=key: f"{key}: {text}")
+def test_parts_of_a_batch_equal_the_whole(alone: dict[str, dict[str, Tensor]]):
+    for key, tensor in alone["score"].items():
+        torch.testing.assert_close(alone["in parts"][key], tensor, rtol=0, atol=1e-9)
