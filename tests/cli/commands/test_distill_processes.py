@@ -1,4 +1,4 @@
-"""`scoresmith distill` under torchrun: two processes make the student of one; miscounted processes are refused."""
+"""`scoresmith distill` under torchrun and in less memory: the student of one process that keeps all of a batch."""
 
 import json
 from pathlib import Path
@@ -16,22 +16,34 @@ def arguments(teacher: Path, out: Path, *more: str) -> list[str]:
     return ["distill", "--teacher", str(teacher), "--out", str(out), *small, *more]
 
 
+def weights_of(folder: Path) -> torch.Tensor:
+    tensors = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    return torch.cat([tensor.flatten() for tensor in tensors.values()])
+
+
+def test_less_memory_makes_the_same_student(tiny_teacher: Path, tmp_path: Path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main(arguments(tiny_teacher, whole)) == 0
+    assert main(arguments(tiny_teacher, parts, "--micro-batch", "3", "--checkpointing")) == 0
+    learned = (weights_of(whole) - weights_of(tiny_teacher)).abs().mean()
+    assert (weights_of(parts) - weights_of(whole)).abs().mean() < 0.02 * learned
+
+
 def test_two_processes_make_the_student_of_one(tiny_teacher: Path, tmp_path: Path):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert main(arguments(tiny_teacher, alone)) == 0
-    done = torchrun("cli.main", *arguments(tiny_teacher, shared, "--processes", "2"))
+    done = torchrun("cli.main", *arguments(tiny_teacher, shared, "--processes", "2", "--shard"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(shared)]  # one of them speaks
-    of_two, of_one, before = (
-        torch.cat([t.flatten() for t in load_file(f / "unet" / "diffusion_pytorch_model.safetensors").values()])
-        for f in (shared, alone, tiny_teacher)
-    )
+    of_two, of_one, before = (weights_of(folder) for folder in (shared, alone, tiny_teacher))
     learned = (of_one - before).abs().mean()
     assert learned > 1e-4
     # Where a gradient is nothing but rounding, Adam makes a step of it: in float32 a few weights differ by such steps.
     assert (of_two - of_one).abs().mean() < 0.02 * learned
     checkpoint = torch.load(shared / "training" / "checkpoint.pt", weights_only=True)
     assert checkpoint["steps"] == 3
+    assert main(["distill", "--resume", str(shared)]) == 0  # alone, from the checkpoint of two with sharded weights
+    assert torch.equal(weights_of(shared), of_two)
     assert json.loads((shared / "student.json").read_text()) == json.loads((alone / "student.json").read_text())
 
 

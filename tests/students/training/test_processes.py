@@ -24,7 +24,7 @@ def torchrun(*command: str, processes: int = 2, **environment: str) -> subproces
         env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=900,  # beside other work; alone it takes seconds
         check=False,
     )
 
