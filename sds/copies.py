@@ -6,12 +6,15 @@ told more has its weights, finishes it by `held_as_said`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
 
 from sds.denoiser import NeuralTeacher
 from sds.lora import full_copy, lora_copy
+from sds.processes import sees_parts
 from sds.sharding import shard
 
 
@@ -50,6 +53,24 @@ def begun(teacher: NeuralTeacher, rank: int | None = None) -> nn.Module:
             raise ValueError(f"a {type(network).__name__} does not support gradient checkpointing: leave it out")
         enable()
     return network
+
+
+@contextmanager
+def held_still(network: nn.Module) -> Iterator[None]:
+    """The weights of ``network`` learn nothing from what is computed in the block.
+
+    Except where that is computed again for its gradient, which must then happen as it did before: there what they would
+    learn is added to their gradients, and forgotten by the next step of their own optimiser.
+    """
+    again = sees_parts() or any(getattr(module, "gradient_checkpointing", False) for module in network.modules())
+    learning = [] if again else [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def held_as_said(teacher: NeuralTeacher, network: nn.Module) -> None:

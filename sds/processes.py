@@ -106,6 +106,11 @@ def rows_at_once(count: int) -> Iterator[None]:
         _rows_at_once.reset(token)
 
 
+def sees_parts() -> bool:
+    """Whether `rows_at_once` bounds how many rows networks see."""
+    return _rows_at_once.get() > 0
+
+
 def _in_parts(
     compute: Callable[..., Sequence[Tensor]], x: Tensor, told: Sequence[Tensor | Condition]
 ) -> Sequence[Tensor]:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sds.checkpoint import require_form, restore_module, restore_optimizer
+from sds.copies import held_still
 from sds.denoiser import Condition, Denoiser
 from sds.precision import Descent
 from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures
@@ -139,9 +140,8 @@ class Adversary:
         branch = x.view_as(x)  # so that only what flows back from here is measured
         if branch.requires_grad:
             branch.register_hook(self._measure)
-        self.discriminator.requires_grad_(False)  # it does not learn from this
-        logits = self.discriminator(self.discriminator.features(branch, condition, rng))
-        self.discriminator.requires_grad_(True)
+        with held_still(self.discriminator):
+            logits = self.discriminator(self.discriminator.features(branch, condition, rng))
         return self.weight * self.loss.generator(logits)
 
     @property

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sds.copies import held_still
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition, NeuralTeacher
 from students.features.discriminators import Discriminator, LearningDiscriminator
@@ -72,7 +73,7 @@ class Opinion(Adversary):
 
     def __init__(self, critic: JudgingCritic, discriminator: Heads, real: ImageSource, share: float) -> None:
         super().__init__(discriminator, real, loss=NON_SATURATING, weight=share, r1=0.0)
-        self.trunk = [parameter for parameter in critic.network.parameters() if parameter.requires_grad]
+        self.trunk = critic.network
 
     def classification(self, fake: Tensor, condition: Condition, rng: torch.Generator) -> Tensor:
         """The discriminator's loss on ``fake`` and as many real images, differentiable in trunk and heads."""
@@ -90,9 +91,5 @@ class Opinion(Adversary):
         self, x: Tensor, condition: Condition, rng: torch.Generator, real: Tensor | None = None
     ) -> Tensor:
         """See `Adversary.generator_loss`; the trunk does not learn from it either."""
-        for parameter in self.trunk:
-            parameter.requires_grad_(False)
-        loss = super().generator_loss(x, condition, rng, real)
-        for parameter in self.trunk:
-            parameter.requires_grad_(True)
-        return loss
+        with held_still(self.trunk):
+            return super().generator_loss(x, condition, rng, real)
