@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import ModelMixin
@@ -227,9 +228,12 @@ def drawn_now(run: StudentRun, order: Order) -> Tensor:
 
 def pairs_bar() -> Callable[[int, int], None]:
     """Shows how the teacher's pairs become more, for `students.recipes.order.Order.report`."""
-    shown = bar(desc="the teacher draws", unit="picture", disable=not is_first_process(), delay=1)
+    begun: list[Any] = []
 
     def report(done: int, count: int) -> None:
+        if not begun:  # pairs that are read need no bar
+            begun.append(bar(desc="the teacher draws", unit="picture", disable=not is_first_process(), delay=1))
+        shown = begun[0]
         shown.total = count
         shown.update(done - shown.n)
         if done == count:
