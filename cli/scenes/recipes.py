@@ -102,7 +102,10 @@ class GaussianRecipe(Recipe):
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
+MEASURED = "measured on the embedded teacher"
+
 SMALL_TEACHER = FieldRecipe(
+    source=MEASURED,
     steps=300,
     batch_size=4,
     size=None,
@@ -121,6 +124,7 @@ SMALL_TEACHER = FieldRecipe(
 """For the embedded teacher and its kind: low guidance, since they predict badly far from what they have seen."""
 
 SMALL_TEACHER_MESH = MeshRecipe(
+    source=MEASURED,
     steps=200,
     batch_size=4,
     size=None,
@@ -305,7 +309,6 @@ LARGE_TEACHER_METHODS = {
 }  # fmt: skip
 """Each paper's own settings for Stable Diffusion, and where they are written."""
 
-MEASURED = "measured on the embedded teacher"
 AS_SDS = "SDS on the embedded teacher, with fewer steps of inversion than the paper; not tuned"
 
 SMALL_TEACHER_METHODS = {

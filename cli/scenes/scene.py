@@ -153,7 +153,7 @@ class Request:
         if not -90 <= self.image_elevation <= 90:
             raise ValueError(f"image_elevation must lie between -90 and 90 degrees, not {self.image_elevation}")
         if self.image and self.is_flat:
-            raise ValueError("an image is of a thing in space: it cannot be a flat picture")
+            raise ValueError(f"an image is of a thing in space: stages cannot be {self.representation}")
         if self.image and self.particles > 1:
             raise ValueError("an image is of one thing: particles must be 1")
         if self.offload and self.method == "vsd":
