@@ -121,7 +121,7 @@ def told_to_unet(
     """
     count = candidates.shape[1]
     asked = picture(candidates.flatten(0, 1), look.repeat_interleave(count), background.repeat_interleave(count, 0))
-    one_hot = F.one_hot(look, len(LOOKS)).to(candidates)
+    one_hot = (look[:, None] == torch.arange(len(LOOKS), device=look.device)).to(candidates)
     mean = (tokens * present[:, :, None]).sum(1) / present.sum(1, keepdim=True).clamp(min=1)
     camera = camera_features(eyes.azimuth, eyes.elevation)
     return Condition(
