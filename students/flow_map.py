@@ -27,6 +27,7 @@ from sds.processes import in_shares
 from sds.schedule import NoiseSchedule
 from sds.sharding import dealt_out, exchanged, is_split_up, whole
 from sds.solvers import ddim_step
+from students.temporal_fourier import PathStates, mix_states
 
 GUIDANCE_SCALE = "guidance_scale"
 """The name under which a condition carries the guidance scale, shape (batch,), of a student that is told it."""
@@ -64,9 +65,12 @@ class Student(nn.Module):
         latent: how many numbers of noise the network is told beside x_t, so that its x0 is a sample and no mean (Xiao
             et al. 2022); `with_latent` draws them.
         lora: rank of the low-rank corrections that are all it learns (`sds.lora`); None trains a full copy.
+        states: states of a path that it draws together and that see each other, see `students.temporal_fourier`; its
+            rows then are whole paths. None draws each by itself.
 
     Raises:
-        ValueError: for a student of low rank that shall be told more than the time: its file has no place for that.
+        ValueError: for a student of low rank that shall be told more than the time: its file has no place for that; and
+            for states of which it is not told the end, which is all that tells them apart.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Student(nn.Module):
         told_guidance: bool = False,
         latent: int = 0,
         lora: int | None = None,
+        states: PathStates | None = None,
     ) -> None:
         super().__init__()
         if lora is not None and (told_end or told_guidance or latent):
@@ -84,8 +89,12 @@ class Student(nn.Module):
                 "this method tells its student more than the time, for which the file of a LoRA has no place; train "
                 "all weights, or take a method that does without, such as lcm, consistency, dmd2, add or ufogen"
             )
-        self.lora = lora
+        if states is not None and not told_end:
+            raise ValueError("the states of a path differ in their time only: the student must be told the end")
+        self.lora, self.states = lora, states
         self.network = begun(teacher, lora)
+        if states is not None:
+            mix_states(self.network, states)
         if lora is not None:
             self.register_state_dict_post_hook(_without_frozen)
             self.register_load_state_dict_post_hook(_frozen_may_be_missing)
@@ -150,14 +159,16 @@ class Student(nn.Module):
             told_guidance=self.told_guidance,
             latent=self.latent,
             lora=self.lora,
+            states=self.states,
         )
 
     def plain_network(self, end: float = 0.0, guidance_scale: float = 1.0) -> nn.Module:
-        """The network in its teacher's architecture, for one end, one guidance scale and no further noise.
+        """The network in its teacher's architecture, for one end, one guidance scale, no further noise and no states.
 
         What the student is told beside the time is added to the embedding of the time; what is always the same can be
         added to the bias of that embedding's last layer instead. Further noise is not; its mean, zero, is a draw like
-        another, and all that fits. Of a sharded student all processes must ask.
+        another, and all that fits. Layers between the states of a path do not fit either. Of a sharded student all
+        processes must ask.
         """
         network = full_copy(self._teacher[0].network)
         weights = {name: whole(tensor) for name, tensor in merged_weights(self.network).items()}
@@ -299,3 +310,22 @@ def sample_along(student: FlowMap, noise: Tensor, times: Sequence[float], condit
     for t, s in pairwise(levels):
         x = flow(student, x, t, s, condition)
     return x
+
+
+def sample_path(student: FlowMap, noise: Tensor, ends: Sequence[float], condition: Condition) -> Tensor:
+    """All states of the paths that begin at ``noise``, by one call (parallel decoding; DSNO, equation 5).
+
+    Args:
+        student: a flow map that is told the end, with or without layers that mix states.
+        noise: shape (batch, ...).
+        ends: falling times, those of the states that it learned; the last is 0.
+        condition: one row for each path.
+
+    Returns:
+        (batch, len(ends), ...); the last state is the image.
+    """
+    count = len(noise)
+    s = torch.tensor(ends, dtype=torch.float64).repeat(count)
+    rows = noise.repeat_interleave(len(ends), dim=0)
+    told = condition[torch.arange(count).repeat_interleave(len(ends))]
+    return flow(student, rows, torch.ones_like(s), s, told).unflatten(0, (count, len(ends)))

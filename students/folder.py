@@ -25,7 +25,7 @@ from sds.denoiser import Condition, Denoiser
 from sds.schedule import Prediction
 from sds.teachers.diffusers import load_schedule
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
-from students.flow_map import GUIDANCE_SCALE, DenoiserAsFlowMap, Student, sample_again, sample_along
+from students.flow_map import GUIDANCE_SCALE, DenoiserAsFlowMap, Student, sample_again, sample_along, sample_path
 from students.methods.denoising_diffusion_gan import sample_steps
 from students.sampling import sample_renewing
 from students.teachers import answerable_time
@@ -210,6 +210,8 @@ def sample(
     told = Condition({GUIDANCE_SCALE: scales, **condition.tensors})  # whoever is not told the scale does not look
     if isinstance(student, Student) and student.latent:
         return sample_steps(student, noise[0], card.times, told, student.latent, rng)
+    if isinstance(student, Student) and student.states is not None:
+        return sample_path(student, noise[0], student.states.ends, told)[:, -1]
     flow_map = student if isinstance(student, Student) else DenoiserAsFlowMap(student)
     if card.same_path and card.gamma:
         return sample_renewing(flow_map, noise, card.times, told, card.gamma)

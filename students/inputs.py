@@ -1,4 +1,4 @@
-"""What a student is told beside the time (the end of its jump, the guidance scale, further noise), on the disk.
+"""What a student has beside its teacher's network (the end of its jump told, the guidance scale, ...), on the disk.
 
 The folder's network fits its teacher's architecture, so it holds one choice of all this, added to a bias. The weights
 that make any other choice are in a file of their own beside it, which only this package reads.
@@ -19,6 +19,7 @@ from sds.number_embedding import last_layer_of_time
 from sds.sharding import whole
 from students.flow_map import Student
 from students.folder import StudentFolderError
+from students.temporal_fourier import ENDS, PathStates, unet_widths
 
 INPUTS = "student_inputs.safetensors"
 """Beside ``student.json``, if the student is told more than the time."""
@@ -74,6 +75,7 @@ def load_student(folder: Path, network: NeuralTeacher) -> Student | NeuralTeache
             told_end="student_end.0.weight" in tensors,
             told_guidance="student_guidance.0.weight" in tensors,
             latent=latent,
+            states=_states(tensors, network),
         )
         with torch.no_grad():
             last_layer_of_time(student.network).bias.copy_(tensors.pop(BIAS))
@@ -83,3 +85,10 @@ def load_student(folder: Path, network: NeuralTeacher) -> Student | NeuralTeache
     if unknown:
         raise StudentFolderError(f"{path} holds {unknown[0]!r}, of which this student knows nothing")
     return student.eval().requires_grad_(False)
+
+
+def _states(tensors: dict[str, torch.Tensor], network: NeuralTeacher) -> PathStates | None:
+    """The states that a student draws together, if it does."""
+    if ENDS not in tensors:
+        return None
+    return PathStates(tensors[ENDS].tolist(), unet_widths(network.network))

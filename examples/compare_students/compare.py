@@ -38,6 +38,9 @@ from students.training.batches import Images
 STEPS, BATCH_SIZE, PATH_STEPS, PAIRS = 300, 32, 16, 1024
 """Of each training."""
 
+OTHER_STEPS = {"asm": 200, "consistency-training": 600, "ict": 600, "ufogen": 600}
+"""Of methods that level off sooner or later than the others. None takes ten minutes of one core."""
+
 LOOKS = 4
 """How often a student is judged on the way."""
 
@@ -135,7 +138,9 @@ def free_steps(run: StudentRun, teacher: NeuralTeacher) -> list[list[float]]:
     return rows
 
 
-def compare_all(teacher: NeuralTeacher, methods: Sequence[str], out: Path, steps: int, seed: int) -> list[Result]:
+def compare_all(
+    teacher: NeuralTeacher, methods: Sequence[str], out: Path, steps: int | None, seed: int
+) -> list[Result]:
     """Results of the real digits that were trained on, of the teacher and of all methods; what is there is kept."""
     known = read_results(out / "results.json")
     for name, count in TEACHERS.items():
@@ -151,7 +156,8 @@ def compare_all(teacher: NeuralTeacher, methods: Sequence[str], out: Path, steps
             name = method if student_steps == wished[0] else f"{method}, {student_steps} steps"
             if name in known:
                 continue
-            sets, result = train_student(teacher, method, steps, student_steps, seed)
+            length = steps or OTHER_STEPS.get(method, STEPS)
+            sets, result = train_student(teacher, method, length, student_steps, seed)
             known[name] = replace(result, name=name)
             write_sheet(out / "sheets" / f"{name}.png", [real[:16], sets[0][:16]], size=48)
             print(f"{name:22} {known[name]}", flush=True)
@@ -215,7 +221,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write; continued if it is there")
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="NAME")
     parser.add_argument("--teacher", type=Path, default=Path(__file__).parent / "teacher", help="its folder")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"of each training (default: {STEPS})")
+    parser.add_argument("--steps", type=int, help=f"of each training (default: {STEPS}, of some {OTHER_STEPS})")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -215,22 +215,20 @@ class DenoisedAdversary:
         adversary: discriminator, loss and weight.
         times: of the noise that the student starts from.
         denoising: weight of the loss of `targets.denoising` on the same images, which then costs no evaluation.
-        fitting: whose eye chooses the noise, where the student starts from pure noise below t = 1; see `fitting_noise`.
-            None noises the images.
+        fitting: how images are noised where the student starts from pure noise below t = 1; None noises them as ever.
     """
 
     def __init__(
-        self, adversary: Adversary, times: Times, denoising: float = 0.0, fitting: Denoiser | None = None
+        self, adversary: Adversary, times: Times, denoising: float = 0.0, fitting: FittingNoise | None = None
     ) -> None:
         self.adversary, self.times, self.denoising, self.fitting = adversary, times, denoising, fitting
 
     def __call__(self, learning: Learning, batch: Batch) -> Tensor:
         """The term for one batch, after a step of the discriminator."""
         t = self.times.sample(len(batch), learning.progress, learning.rng)
-        if self.fitting is None:
-            x_t = learning.student.schedule.add_noise(batch.x0, batch.noise, t)
-        else:
-            x_t = fitting_noise(self.fitting, batch.x0, t, batch.condition, learning.rng)
+        x_t = learning.student.schedule.add_noise(batch.x0, batch.noise, t)
+        if self.fitting is not None:
+            x_t = self.fitting(x_t, t, batch, learning.rng)
         x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
         loss = self.adversary.generator_loss(x, batch.condition, learning.rng, batch.x0)
         if self.denoising:
@@ -245,6 +243,27 @@ class DenoisedAdversary:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         self.adversary.load_state_dict(state)
+
+
+@dataclass(frozen=True)
+class FittingNoise:
+    """Noised images, at the level where a student starts replaced by the noise that fits them; see `fitting_noise`.
+
+    Attributes:
+        teacher: whose eye chooses.
+        start: the student's first time. Its later steps start from its own images with noise, as all levels below do.
+    """
+
+    teacher: Denoiser
+    start: float
+
+    def __call__(self, x_t: Tensor, t: Tensor, batch: Batch, rng: torch.Generator) -> Tensor:
+        """The noised images x_t (batch, ...) of a batch, with other rows where ``t`` is the start."""
+        first = (t == self.start).nonzero()[:, 0].to(x_t.device)
+        if not len(first):
+            return x_t
+        chosen = fitting_noise(self.teacher, batch.x0[first], t[first.cpu()], batch.condition[first], rng)
+        return x_t.index_copy(0, first, chosen)
 
 
 @torch.no_grad()

@@ -89,12 +89,20 @@ def consistency(teacher: Denoiser, levels: Levels, solver: Solver = heun) -> Obj
     return objective
 
 
-def lognormal_shares(schedule: NoiseSchedule, mean: float = -1.1, deviation: float = 2.0) -> Shares:
-    """iCT's: log(sigma / alpha) of the levels is normal (Song & Dhariwal 2024, equation 10), most of them near 1/3."""
+def lognormal_shares(schedule: NoiseSchedule, mean: float = -1.1, deviation: float = 2.0, even: float = 0.0) -> Shares:
+    """iCT's: log(sigma / alpha) of the levels is normal (Song & Dhariwal 2024, equation 10), most of them near 1/3.
+
+    Args:
+        schedule: where the levels lie.
+        mean, deviation: of log(sigma / alpha).
+        even: share of the levels that are drawn evenly instead. One step begins at the highest, at which the paper's
+            proposal looks once in a few hundred times.
+    """
 
     def shares(levels: Levels) -> Tensor:
         alpha, sigma = schedule(torch.tensor(levels, dtype=torch.float64))
-        return torch.special.ndtr(((sigma / alpha).log() - mean) / deviation).diff()
+        proposed = torch.special.ndtr(((sigma / alpha).log() - mean) / deviation).diff()
+        return (1 - even) * proposed / proposed.sum() + even / len(proposed)
 
     return shares
 
@@ -194,7 +202,9 @@ def tract(teacher: Denoiser, levels: Levels, segments: int, solver: Solver = ddi
     return objective
 
 
-def trajectory_consistency(teacher: Denoiser, levels: Levels, most_steps: int = 8, solver: Solver = heun) -> Objective:
+def trajectory_consistency(
+    teacher: Denoiser, levels: Levels, most_steps: int = 8, solver: Solver = heun, to_image: float = 0.0
+) -> Objective:
     """Consistency trajectory models (Kim et al. 2024, equation 10): from any t to any s, by way of any u between.
 
     ::
@@ -203,6 +213,14 @@ def trajectory_consistency(teacher: Denoiser, levels: Levels, most_steps: int = 
         compared after a further jump s -> 0 of the average, so that all s are measured in images
 
     Needs a student that is told the end. The paper adds `targets.denoising` and an adversarial term.
+
+    Args:
+        teacher: whose paths they are.
+        levels: where they begin and end.
+        most_steps: of the teacher at once.
+        solver: of its steps.
+        to_image: share of the jumps that end at the image, beside those that do so by chance: of the paper's, which are
+            even, one in so many as there are levels.
     """
     table = torch.tensor(levels, dtype=torch.float64)
 
@@ -210,6 +228,8 @@ def trajectory_consistency(teacher: Denoiser, levels: Levels, most_steps: int = 
         count, rng = len(batch), learning.rng
         t_index = torch.randint(1, len(table), (count,), generator=rng)
         s_index = (torch.rand(count, generator=rng) * t_index).long()
+        if to_image:
+            s_index[torch.rand(count, generator=rng) < to_image] = 0
         most = (t_index - s_index).clamp(max=most_steps)
         u_index = t_index - 1 - (torch.rand(count, generator=rng) * most).long()
         t, u, s = table[t_index], table[u_index], table[s_index]
@@ -219,12 +239,12 @@ def trajectory_consistency(teacher: Denoiser, levels: Levels, most_steps: int = 
         x_u = solve(teacher, x_t, even_times(t, u, taken), batch.condition, solver)
         x_s = flow(learning.average, x_u, u, s, batch.condition)
 
-        def to_image(predicted: Tensor) -> Tensor:
+        def as_image(predicted: Tensor) -> Tensor:
             at_s = ddim_step(teacher.schedule, x_t, predicted, t, s)
             return flow(learning.average, at_s, s, torch.zeros_like(s), batch.condition)
 
         target = leading_to(teacher.schedule, x_s, x_t, t, s, batch.condition, torch.ones_like(t))
-        return replace(target, compared=to_image)
+        return replace(target, compared=as_image)
 
     return objective
 

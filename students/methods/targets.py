@@ -20,8 +20,9 @@ helps to make its own target are in `students.methods.bootstrap`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -30,7 +31,7 @@ from torch import Tensor
 from sds.denoiser import Condition, Denoiser
 from sds.ramps import Ramp, TimeRange
 from sds.schedule import NoiseSchedule
-from sds.solvers import Solver, ddim, ddim_target, even_times, solve
+from sds.solvers import Solver, ddim, ddim_step, ddim_target, even_times, solve
 from students.flow_map import FlowMap
 from students.teachers import with_guidance
 from students.training.batches import Batch
@@ -63,6 +64,32 @@ class StepTimes:
 
 ALL_TIMES = TimeRange(Ramp(0.01, 0.01), Ramp(1.0, 1.0))
 """All noise levels at which a prediction has something to say."""
+
+
+@dataclass(frozen=True)
+class EndsTimes:
+    """Both ends of the path more often than its middle (Lee et al. 2024, "Improving the training of rectified flows").
+
+    ::
+
+        density of t  ~  cosh(steepness (2 t - 1))
+
+    On pairs of noise and image the middle is easy; at the noise is what one step needs.
+
+    Attributes:
+        steepness: 4 in the paper; 0 is even.
+        lowest: no t below.
+    """
+
+    steepness: float = 4.0
+    lowest: float = 0.01
+
+    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
+        """``count`` times, float64: the inverse of the distribution at evenly spread numbers."""
+        del progress
+        spread = 2 * torch.rand(count, dtype=torch.float64, generator=generator) - 1
+        ends = torch.asinh(spread * math.sinh(self.steepness)) / self.steepness if self.steepness else spread
+        return ((1 + ends) / 2).clamp(min=self.lowest)
 
 
 @dataclass(frozen=True)
@@ -211,8 +238,8 @@ def whole_path(schedule: NoiseSchedule) -> Objective:
 
         G(noise, 1 -> s) = x_s   for all kept s,   weighted by max(1, alpha / sigma) at s
 
-    Needs pairs that keep states, and a student that is told the end. Each state is one row of the batch; the paper's
-    network draws all of them in one pass.
+    Needs pairs that keep states, and a student that is told the end. Each state is one row of the batch; with
+    `students.temporal_fourier` they see each other, as in the paper's network.
     """
 
     def objective(learning: Learning, batch: Batch) -> Target:
@@ -225,7 +252,8 @@ def whole_path(schedule: NoiseSchedule) -> Objective:
         alpha, sigma = schedule(s)
         weight = (alpha / sigma.clamp(min=1e-2)).clamp(min=1.0)
         told = batch.condition[torch.arange(count).repeat_interleave(ends)]
-        return leading_to(schedule, states[:, 1:].flatten(0, 1), noise, t, s, told, weight)
+        target = leading_to(schedule, states[:, 1:].flatten(0, 1), noise, t, s, told, weight)
+        return replace(target, compared=lambda x0: ddim_step(schedule, noise, x0, t, s))
 
     return objective
 

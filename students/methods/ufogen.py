@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sds.denoiser import Condition, Denoiser, NeuralTeacher
+from sds.denoiser import Condition, NeuralTeacher
 from sds.ramps import Ramp, TimeRange
 from students.features.discriminators import NetworkFeatures
 from students.features.distances import squared
-from students.methods.adversarial import Adversary, fitting_noise
+from students.methods.adversarial import Adversary, FittingNoise
 from students.methods.bootstrap import Levels, neighbours
 from students.methods.targets import Learning, velocity_weight
 from students.training.batches import Batch
@@ -54,12 +54,12 @@ class UFOGen:
         adversary: whose features are `FeaturesAtLevel`.
         levels: rising times from 0.
         reconstruction: weight of the denoising beside the adversary.
-        fitting: whose eye chooses the noise at the highest level, where the student starts from pure noise below t = 1;
-            see `students.methods.adversarial.fitting_noise`. None noises the images there too.
+        fitting: how images are noised at the highest level, where the student starts from pure noise below t = 1; None
+            noises them as ever.
     """
 
     def __init__(
-        self, adversary: Adversary, levels: Levels, reconstruction: float = 0.1, fitting: Denoiser | None = None
+        self, adversary: Adversary, levels: Levels, reconstruction: float = 0.1, fitting: FittingNoise | None = None
     ) -> None:
         self.adversary, self.levels, self.reconstruction, self.fitting = adversary, levels, reconstruction, fitting
 
@@ -67,10 +67,8 @@ class UFOGen:
         """The term for one batch, after a step of the discriminator."""
         t, below, _ = neighbours(self.levels, len(batch), learning.rng)
         x_t = learning.student.schedule.add_noise(batch.x0, batch.noise, t)
-        first = (t == self.levels[-1]).nonzero()[:, 0].to(x_t.device)
-        if self.fitting is not None and len(first):
-            chosen = fitting_noise(self.fitting, batch.x0[first], t[first.cpu()], batch.condition[first], learning.rng)
-            x_t = x_t.index_copy(0, first, chosen)
+        if self.fitting is not None:
+            x_t = self.fitting(x_t, t, batch, learning.rng)
         x = learning.student(x_t, t, torch.zeros_like(t), batch.condition)
         told = Condition({**batch.condition.tensors, JUDGED_AT: below.to(x.device)})
         loss = self.adversary.generator_loss(x, told, learning.rng, batch.x0)

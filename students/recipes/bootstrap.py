@@ -93,12 +93,16 @@ def consistency_training_recipe(order: Order) -> StudentRun:
     return trained_on_images(order, Regression(objective), growing_average(order.steps, count))
 
 
+EVEN_LEVELS = 0.25
+"""Share of iCT's levels that are drawn evenly: a short training must see the one that it is used at."""
+
+
 def improved_consistency_training_recipe(order: Order) -> StudentRun:
     """Improved consistency training: pseudo-Huber distance, no average, levels that double, most of them low."""
     schedule = order.teacher.schedule
     last = 10 * 2 ** max(0, min(7, int(order.steps / 40).bit_length() - 1))  # 1280 where there is time to climb them
     levels = doubling_levels(schedule, 10, last, HIGHEST)
-    objective = consistency_training(schedule, levels, inverse_gap, lognormal_shares(schedule))
+    objective = consistency_training(schedule, levels, inverse_gap, lognormal_shares(schedule, even=EVEN_LEVELS))
     return trained_on_images(order, Regression(objective, pseudo_huber), 0.0)
 
 
@@ -132,6 +136,10 @@ TRAJECTORY_STEPS = 2
 """Of the teacher, at most, on the way from t to u: the paper's 17 of 18 levels, at a cost that a small run can bear."""
 
 
+TO_IMAGE = 0.5
+"""Share of CTM's jumps that end at the image: a short training must learn the one that is asked for."""
+
+
 def trajectory_recipe(order: Order) -> StudentRun:
     """Consistency trajectory models, with denoising and a discriminator beside it, all three balanced.
 
@@ -144,7 +152,7 @@ def trajectory_recipe(order: Order) -> StudentRun:
     judged = DenoisedAdversary(adversary, StepTimes(levels[1:]))
 
     def stage(teacher: Teacher) -> Stage:
-        path = Regression(trajectory_consistency(teacher, levels, TRAJECTORY_STEPS), distance)
+        path = Regression(trajectory_consistency(teacher, levels, TRAJECTORY_STEPS, to_image=TO_IMAGE), distance)
         denoised = Regression(denoising(teacher.schedule, TimeRange(Ramp(0.1, 0.1), Ramp(1.0, 1.0))))
         term = Balanced(path, [(denoised, 1.0), (judged, 1.0)], last_weights(student.network))
         return Stage([term], data, order.steps, chain_average(order.steps, order.path_steps))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sds.denoiser import Teacher
-from sds.ramps import Ramp, TimeRange
 from students.methods.targets import (
+    EndsTimes,
     at_random_guidance,
     denoising,
     guidance_distillation,
@@ -25,11 +25,12 @@ from students.recipes.order import (
     seeded_student,
     steps_of_stages,
 )
+from students.temporal_fourier import PathStates, unet_widths
 from students.training.batches import pair_batches
 from students.training.loop import Regression, Stage, StageBuilder
 
-NOISY = TimeRange(Ramp(0.1, 0.1), Ramp(1.0, 1.0))
-"""The noise levels of reflow: below, a path has almost arrived."""
+ENDS = EndsTimes(lowest=0.1)
+"""The noise levels of reflow; below, a path has almost arrived."""
 
 
 def one_pass_recipe(order: Order) -> StudentRun:
@@ -41,14 +42,24 @@ def one_pass_recipe(order: Order) -> StudentRun:
     return regression(order, [lambda _: stage])
 
 
+PATH_STATES = 4
+"""Of a path, the image among them; the paper has 4 too (Zheng et al. 2023, section 4)."""
+
+
 def whole_path_recipe(order: Order) -> StudentRun:
-    """DSNO's objective: all states of the teacher's paths."""
+    """DSNO: all states of the teacher's paths in one pass, with its temporal layers between the blocks of a UNet.
+
+    A network that is no UNet learns the same states one by one.
+    """
     need_pure_noise(order)
     need_one_step(order)
-    keep = [order.path_steps * i // 4 for i in (1, 2, 3)]
-    source = pair_batches(obtained_pairs(order, keep), order.guided.teacher)
+    keep = [order.path_steps * i // PATH_STATES for i in range(1, PATH_STATES)]
+    pairs = obtained_pairs(order, keep)
+    widths = unet_widths(order.teacher.network)
+    states = PathStates(pairs.times[1:].tolist(), widths) if widths else None
+    source = pair_batches(pairs, order.guided.teacher)
     stage = Stage([Regression(whole_path(order.teacher.schedule), distance_for(order))], source, order.steps)
-    return regression(order, [lambda _: stage], seeded_student(order, told_end=True))
+    return regression(order, [lambda _: stage], seeded_student(order, told_end=True, states=states))
 
 
 def progressive_recipe(order: Order) -> StudentRun:
@@ -97,7 +108,7 @@ def reflow_recipe(order: Order) -> StudentRun:
     """Rectified flow, straightened once on the teacher's pairs: for any number of steps along its path."""
     need_pure_noise(order)
     source = pair_batches(obtained_pairs(order), order.guided.teacher)
-    stage = Stage([Regression(denoising(order.teacher.schedule, NOISY))], source, order.steps)
+    stage = Stage([Regression(denoising(order.teacher.schedule, ENDS))], source, order.steps)
     return regression(order, [lambda _: stage], result=card(order, same_path=True, free_steps=True))
 
 
@@ -110,7 +121,7 @@ def instaflow_recipe(order: Order) -> StudentRun:
     return regression(
         order,
         [
-            lambda _: Stage([Regression(denoising(schedule, NOISY))], source, first),
+            lambda _: Stage([Regression(denoising(schedule, ENDS))], source, first),
             lambda _: Stage([Regression(one_pass(schedule), distance_for(order))], source, second),
         ],
     )

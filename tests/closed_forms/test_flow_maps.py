@@ -31,6 +31,7 @@ from students.methods.bootstrap import (
 )
 from students.methods.mean_flow import MeanFlowTimes, data_velocity, mean_flow, teacher_velocity
 from students.methods.targets import (
+    EndsTimes,
     Learning,
     at_random_guidance,
     denoising,
@@ -155,7 +156,11 @@ def test_most_levels_of_improved_consistency_training_are_low():
     levels = doubling_levels(schedule, 10, 640, 80.0)(1.0)
     shares = lognormal_shares(schedule)(levels)
     assert shares.shape == (640,)
-    assert float(shares.sum()) == pytest.approx(float(torch.special.ndtr(torch.tensor((math.log(80) + 1.1) / 2))))
+    assert float(shares.sum()) == pytest.approx(1)
+    middle = math.log(math.tan(math.pi / 2 * levels[320]))
+    whole, part = (torch.special.ndtr(torch.tensor((log + 1.1) / 2)) for log in (math.log(80), middle))
+    assert float(shares[:320].sum()) == pytest.approx(float(part / whole), rel=1e-5)
+    torch.testing.assert_close(lognormal_shares(schedule, even=0.25)(levels), 0.75 * shares + 0.25 / 640)
     objective = consistency_training(schedule, lambda _: levels, shares=lognormal_shares(schedule))
     visited = objective(
         Learning(TableStudent(gaussian()), TableStudent(gaussian()), 0.0, rng()), batch(gaussian(), 2000, rng())
@@ -203,6 +208,24 @@ def test_trajectory_consistency_compares_images():
     expected = flow(student, x_s, target.s, zero, target.condition)
     predicted = student(target.x_t, target.t, target.s, target.condition)
     torch.testing.assert_close(target.compared(predicted), expected, rtol=0, atol=1e-13)
+
+
+def test_trajectories_end_at_the_image_more_often_where_that_is_wished():
+    teacher, student = gaussian(), TableStudent(gaussian())
+    learning = Learning(student, student, 0.0, rng())
+    for share, low, high in ((0.0, 0.15, 0.27), (0.5, 0.55, 0.67), (1.0, 1.0, 1.0)):
+        objective = trajectory_consistency(teacher, even_levels(16), to_image=share)
+        ends = objective(learning, batch(teacher, 1000, rng())).s
+        assert low <= float((ends == 0).double().mean()) <= high  # by chance the mean of 1 / i over 16 levels, 0.21
+
+
+def test_the_ends_of_a_path_are_visited_more_often():
+    """P(t < x) = (1 + sinh(a (2 x - 1)) / sinh a) / 2; without steepness even."""
+    for steepness, expected in ((4.0, 0.5 + 0.5 * math.sinh(-3.2) / math.sinh(4)), (0.0, 0.1)):
+        t = EndsTimes(steepness).sample(20_000, 0.0, rng())
+        for share in (t < 0.1, t > 0.9):
+            assert float(share.double().mean()) == pytest.approx(expected, abs=0.01)
+    assert float(EndsTimes(lowest=0.2).sample(1000, 0.0, rng()).min()) == 0.2
 
 
 def test_shortcuts_are_the_finest_steps_in_a_row():

@@ -12,7 +12,14 @@ from sds.teachers.embedded import load_embedded_teacher
 from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures, NetworkFeatures
 from students.features.sources import learning_features
 from students.flow_map import AverageStudent, Student
-from students.methods.adversarial import NON_SATURATING, TREMBLE, Adversary, DenoisedAdversary, fitting_noise
+from students.methods.adversarial import (
+    NON_SATURATING,
+    TREMBLE,
+    Adversary,
+    DenoisedAdversary,
+    FittingNoise,
+    fitting_noise,
+)
 from students.methods.targets import Learning, denoising
 from students.training.batches import Batch, Images
 from tests.sds.toys import ToyTeacher
@@ -195,3 +202,14 @@ def test_the_noise_that_fits_is_the_one_in_which_the_teacher_sees_the_image():
         assert torch.equal(chosen[row], drawn[nearest[row], row])
     alone = fitting_noise(teacher, x0, t, told, torch.Generator().manual_seed(2), draws=1)
     assert torch.equal(alone, drawn[0])
+
+
+def test_noise_fits_where_the_student_starts_and_images_are_noised_below():
+    teacher, x_t = ToyTeacher(), normals(4, 3, 4, 4, seed=5)
+    batch = Batch(normals(4, 3, 4, 4), teacher.condition(["a"] * 4), normals(4, 3, 4, 4, seed=1))
+    t = torch.tensor([0.4, 0.8, 0.4, 0.8], dtype=torch.float64)
+    found = FittingNoise(teacher, 0.8)(x_t, t, batch, torch.Generator().manual_seed(2))
+    chosen = fitting_noise(teacher, batch.x0[1::2], t[1::2], batch.condition[1::2], torch.Generator().manual_seed(2))
+    assert torch.equal(found[1::2], chosen)
+    assert torch.equal(found[::2], x_t[::2])
+    assert torch.equal(FittingNoise(teacher, 0.9)(x_t, t, batch, torch.Generator()), x_t)

@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from students.flow_map import AverageStudent, Student, flow
+from students.flow_map import AverageStudent, Student, flow, sample_path
 from students.methods.targets import whole_path
-from students.methods.temporal_fourier import TemporalFourier, draw_path, mix_states, widths
+from students.temporal_fourier import PathStates, TemporalFourier, unet_widths
 from students.training.batches import pair_batches
 from students.training.loop import Distillation, DistillationSettings, Regression, Stage
 from students.training.pairs import make_pairs
@@ -18,7 +18,7 @@ from tests.sds.toys import ToyTeacher
 from tests.students.toys import normals, null_prompt, two_modes
 
 ENDS = [0.75, 0.5, 0.25, 0.0]
-BLOCKS = r"first|second"
+STATES = PathStates(ENDS, {"first": 64, "second": 64})
 
 
 @pytest.mark.parametrize(("states", "modes"), [(4, 1), (4, 2), (4, 3), (5, 2)])
@@ -55,36 +55,38 @@ def test_what_cannot_be():
         TemporalFourier(2, 4, 4)
     with pytest.raises(ValueError, match="7 rows are no whole paths of 4 states"):
         TemporalFourier(2, 4)(normals(7, 2))
-    student = Student(ToyTeacher())
     with pytest.raises(ValueError, match="must be told the end"):
-        mix_states(student, {"conv_in": 8}, 4)
-    with pytest.raises(ValueError, match="no modules named like nothing"):
-        widths(student, normals(1, 3, 4, 4), ToyTeacher().condition(["a"]), "nothing")
+        Student(ToyTeacher(), states=PathStates(ENDS, {"conv_in": 8}))
+    for ends in ([], [0.5], [0.5, 0.75, 0.0], [0.0, 0.5]):
+        with pytest.raises(ValueError, match="fall to 0"):
+            PathStates(ends, {})
+    assert unet_widths(ToyTeacher().network) == {}
 
 
 def test_a_unet_starts_unchanged_and_mixes_when_it_has_learned():
     teacher = tiny_teacher()
-    torch.manual_seed(0)
-    student = Student(teacher, told_end=True)
     noise, condition = normals(2, *teacher.shape), teacher.condition(["a red chair", "a horse"], None)
-    found = widths(student, noise, condition)
+    found = unet_widths(teacher.network)
     assert "mid_block" in found
     assert all(name == "mid_block" or ".resnets." in name for name in found)
+    torch.manual_seed(0)
+    plain = Student(teacher, told_end=True)
+    torch.manual_seed(0)
+    student = Student(teacher, told_end=True, states=PathStates(ENDS, found))
     with torch.no_grad():
-        before = draw_path(student, noise, ENDS, condition)
-        mix_states(student, found, len(ENDS))
-        assert torch.equal(draw_path(student, noise, ENDS, condition), before)
+        before = sample_path(plain, noise, ENDS, condition)
+        assert torch.equal(sample_path(student, noise, ENDS, condition), before)
         one = torch.ones(2, dtype=torch.float64)
         alone = flow(Student(teacher, told_end=True), noise, one, 0.5 * one, condition)
         torch.testing.assert_close(before[:, 1], alone, rtol=0, atol=1e-5)
         for name, parameter in student.network.named_parameters():
             if "student_states" in name:
                 parameter += 0.01 * torch.randn_like(parameter)
-        after = draw_path(student, noise, ENDS, condition)
+        after = sample_path(student, noise, ENDS, condition)
         assert not torch.allclose(after, before, atol=1e-4)
-        swapped = draw_path(student, noise.flip(0), ENDS, condition[torch.tensor([1, 0])])
+        swapped = sample_path(student, noise.flip(0), ENDS, condition[torch.tensor([1, 0])])
         torch.testing.assert_close(swapped.flip(0), after, rtol=0, atol=1e-5)  # paths do not see each other
-        averaged = draw_path(AverageStudent(student, 0.5), noise, ENDS, condition)
+        averaged = sample_path(AverageStudent(student, 0.5), noise, ENDS, condition)
         torch.testing.assert_close(averaged, after, rtol=0, atol=1e-6)
     assert any("student_states" in name for name in student.state_dict())
 
@@ -93,23 +95,22 @@ def test_all_states_are_learned_in_one_pass():
     """On a mixture whose path is known: every state near the exact one, after a short training on whole paths."""
     teacher = two_modes()
     torch.manual_seed(0)
-    student = Student(teacher, told_end=True)
+    student = Student(teacher, told_end=True, states=STATES)
     made = make_pairs(
         null_prompt(teacher), 512, torch.Generator().manual_seed(0), steps=32, keep=[8, 16, 24], batch_size=512
     )
     source = pair_batches(made, teacher)
     x = torch.linspace(-1.9, 1.9, 9)[:, None]
     condition = teacher.condition([""] * 9)
-    mix_states(student, widths(student, x, condition, BLOCKS), len(ENDS))
     one = torch.ones(9, dtype=torch.float64)
     exact = torch.stack([Quantiles(teacher).flow(x.double(), one, end * one) for end in ENDS], dim=1)
 
     def error() -> float:
         with torch.no_grad():
-            return float((draw_path(student, x, ENDS, condition) - exact).abs().mean())
+            return float((sample_path(student, x, ENDS, condition) - exact).abs().mean())
 
     before = error()
-    stages = [lambda _: Stage([Regression(whole_path(teacher.schedule))], source, 150)]
+    stages = [lambda _: Stage([Regression(whole_path(teacher.schedule))], source, 250)]
     run = Distillation(student, teacher, stages, DistillationSettings(64, 3e-3))
     while not run.finished:
         run.step()
