@@ -23,6 +23,7 @@ METHODS = {
     "f-distill": "DMD2 for the forward divergence: more variety (Xu et al. 2025)",
     "sid": "score identity distillation: through teacher and critic, data-free (Zhou et al. 2024)",
     "add": "adversarial diffusion distillation: discriminator and SDS (Sauer et al. 2023)",
+    "ladd": "the same on the teacher's own features, without SDS: for latents (Sauer et al. 2024)",
     "asm": "adversarial score matching: a denoiser that does not blur; any steps (Jolicoeur-Martineau et al. 2021)",
     "ufogen": "denoising and a discriminator, at the levels the student is used at, not at all (Xu et al. 2023)",
     "ddgan": "denoising diffusion GAN: large steps that are drawn, not averaged (Xiao et al. 2022)",
@@ -91,8 +92,10 @@ def add_method(how: argparse._ArgumentGroup) -> None:
         type=numbers.number(0, 1, without_lowest=True),
         metavar="T",
         help="noise level in (0, 1] that the student is told to begin with (default: the method's: 1, or where "
-        "sigma / alpha is 2.5 for dmd, dmd2, diff-instruct, f-distill, sid, add, ufogen). Below 1 noise decides what a "
-        "prompt leaves open, but only `scoresmith sample` knows how to begin",
+        "sigma / alpha is 2.5 for dmd, dmd2, diff-instruct, f-distill, sid, add, ladd, ufogen). Below 1 noise decides "
+        "what a prompt leaves open. What a student begins with is standard noise there too, not sigma times it: it was "
+        "trained on that, and "
+        "only `scoresmith sample` knows how to begin",
     )
     how.add_argument(
         "--guidance-scale",

@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 FAMILIES: dict[str, tuple[str, Sequence[str]]] = {
     "reference": ("#111111", ("real digits", "teacher, 50 steps", "teacher, 1 step")),
     "matches distributions": ("#c8442c", ("diff-instruct", "dmd", "dmd2", "f-distill", "sid")),
-    "adversarial": ("#e09a1f", ("add", "asm", "ufogen", "ddgan")),
+    "adversarial": ("#e09a1f", ("add", "ladd", "asm", "ufogen", "ddgan")),
     "learns the teacher's paths": (
         "#2b6cb0",
         ("one-pass", "progressive", "guidance", "reflow", "instaflow", "dsno"),

@@ -14,8 +14,8 @@ from sds.copies import begun, held_as_said
 from sds.denoiser import Condition, NeuralTeacher
 from sds.precision import computing_type
 from sds.processes import in_shares_each
-from sds.ramps import TimeRange
 from sds.sharding import is_split_up
+from students.methods.targets import Times
 
 
 class Features(Protocol):
@@ -34,7 +34,7 @@ class NoisyFeatures(Protocol):
         times: the noise levels at which images are looked at.
     """
 
-    times: TimeRange
+    times: Times
 
     def at(self, x_t: Tensor, t: Tensor, condition: Condition) -> Sequence[Tensor]:
         """Features of x_t, (batch, ...), of the noise level ``t``, (batch,)."""
@@ -54,7 +54,7 @@ class NetworkFeatures:
         ValueError: if the network has no module of such a name.
     """
 
-    def __init__(self, teacher: NeuralTeacher, network: nn.Module, layers: Sequence[str], times: TimeRange) -> None:
+    def __init__(self, teacher: NeuralTeacher, network: nn.Module, layers: Sequence[str], times: Times) -> None:
         modules = dict(network.named_modules())
         unknown = sorted(set(layers) - modules.keys())
         if unknown or not layers:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import in_shares_each
-from sds.ramps import Ramp, TimeRange
+from sds.ramps import LogitNormalTimes, Ramp, TimeRange
 from students.features.discriminators import (
     Discriminator,
     Features,
@@ -40,6 +40,16 @@ def teacher_features(teacher: NeuralTeacher, network: nn.Module) -> NetworkFeatu
     Raises ValueError for a network that is no UNet.
     """
     return NetworkFeatures(teacher, network, unet_layers(network), MODERATE_NOISE)
+
+
+LADD_TIMES = LogitNormalTimes(1.0, 1.0)
+"""LADD's noise for what its discriminator looks at (Sauer et al. 2024, section 4.1): more high than low, so that shapes
+are judged before texture."""
+
+
+def noisy_features(teacher: NeuralTeacher, network: nn.Module) -> NetworkFeatures:
+    """All levels of a UNet that does not learn, at `LADD_TIMES`. Raises ValueError for a network that is no UNet."""
+    return NetworkFeatures(teacher, network, all_levels(network), LADD_TIMES)
 
 
 SLIGHT_NOISE = TimeRange(Ramp(0.02, 0.02), Ramp(0.12, 0.12))

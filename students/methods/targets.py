@@ -23,26 +23,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from sds.denoiser import Condition, Denoiser
-from sds.ramps import Ramp, TimeRange
+from sds.ramps import Ramp, TimeRange, Times
 from sds.schedule import NoiseSchedule
 from sds.solvers import Solver, ddim, ddim_step, ddim_target, even_times, solve
 from students.flow_map import FlowMap
 from students.teachers import with_guidance
 from students.training.batches import Batch
-
-
-class Times(Protocol):
-    """Which noise levels are visited: `sds.ramps.TimeRange`, or `StepTimes`."""
-
-    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
-        """``count`` times, float64."""
-        ...
 
 
 @dataclass(frozen=True)

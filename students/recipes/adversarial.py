@@ -1,12 +1,13 @@
-"""Recipes where a discriminator teaches a denoiser to decide: adversarial score matching, UFOGen, DDGAN."""
+"""Recipes where a discriminator teaches a denoiser to decide: adversarial score matching, UFOGen, LADD, DDGAN."""
 
 from __future__ import annotations
 
 from torch import nn
 
 from students.features.discriminators import Features, LearningFeatures
-from students.features.sources import all_levels, discriminator_on, learning_features
+from students.features.sources import all_levels, discriminator_on, learning_features, noisy_features
 from students.methods.adversarial import (
+    HINGE,
     LEAST_SQUARES,
     NON_SATURATING,
     AdversarialLoss,
@@ -82,6 +83,19 @@ def ufogen_recipe(order: Order) -> StudentRun:
     fitting = FittingNoise(order.teacher, start) if start < 1 else None
     term = DenoisedAdversary(adversary, StepTimes(order.times), reconstruction, fitting)
     return regression(order, [lambda _: Stage([term], data, order.steps)], student, rate=3 * ADVERSARIAL)
+
+
+def latent_adversarial_recipe(order: Order) -> StudentRun:
+    """LADD: a discriminator on what the teacher itself sees in noised images, at all levels of noise, and nothing else.
+
+    The paper's images are the teacher's own; `Order.images` are taken where they are given.
+    """
+    order = from_within(order)
+    student, data, start = seeded_student(order), images(order), order.times[0]
+    adversary = adversary_for(order, order.looks(noisy_features), data, HINGE)
+    fitting = FittingNoise(order.teacher, start) if start < 1 else None
+    term = DenoisedAdversary(adversary, StepTimes(order.times), fitting=fitting)
+    return regression(order, [lambda _: Stage([term], data, order.steps)], student, rate=ADVERSARIAL)
 
 
 def denoising_diffusion_gan_recipe(order: Order) -> StudentRun:

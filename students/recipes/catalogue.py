@@ -9,6 +9,7 @@ from __future__ import annotations
 from students.recipes.adversarial import (
     adversarial_score_matching_recipe,
     denoising_diffusion_gan_recipe,
+    latent_adversarial_recipe,
     ufogen_recipe,
 )
 from students.recipes.bootstrap import (
@@ -48,6 +49,7 @@ RECIPES: dict[str, Recipe] = {
     "f-distill": f_distill_recipe,
     "sid": sid_recipe,
     "add": add_recipe,
+    "ladd": latent_adversarial_recipe,
     "asm": adversarial_score_matching_recipe,
     "ufogen": ufogen_recipe,
     "ddgan": denoising_diffusion_gan_recipe,
