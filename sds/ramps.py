@@ -85,32 +85,6 @@ class TimeRange:
         return low + (high - low) * (part + within) / count
 
 
-@dataclass(frozen=True)
-class LogitNormalTimes:
-    """Noise levels whose log(t / (1 - t)) is normal (Esser et al. 2024, section 3.1): the ends of a path hardly ever.
-
-    Attributes:
-        location, spread: of log(t / (1 - t)).
-    """
-
-    location: float = 0.0
-    spread: float = 1.0
-
-    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
-        """``count`` times, float64."""
-        del progress
-        normal = torch.randn(count, dtype=torch.float64, generator=generator)
-        return (self.location + self.spread * normal).sigmoid()
-
-
-class Times(Protocol):
-    """Which noise levels are visited: `TimeRange`, `LogitNormalTimes` and their like."""
-
-    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
-        """``count`` times, float64."""
-        ...
-
-
 DREAMFUSION_TIMES = TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.98))
 """The range of Poole et al. 2022: all noise levels but the extremes, all the time."""
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sds.denoiser import Condition, NeuralTeacher
 from sds.processes import in_shares_each
-from sds.ramps import LogitNormalTimes, Ramp, TimeRange
+from sds.ramps import Ramp, TimeRange
 from students.features.discriminators import (
     Discriminator,
     Features,
@@ -22,6 +22,7 @@ from students.features.discriminators import (
     LearningFeatures,
     NetworkFeatures,
 )
+from students.methods.targets import LogitNormalTimes
 from students.training.batches import ImageSource
 
 FeatureSource = Callable[[NeuralTeacher, nn.Module], Features]

@@ -19,11 +19,10 @@ from sds.checkpoint import require_form, restore_module, restore_optimizer
 from sds.copies import held_still
 from sds.denoiser import Condition, Denoiser
 from sds.precision import Descent
-from sds.ramps import Times
 from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures
 from students.features.distances import squared
 from students.generator import LatentDraw
-from students.methods.targets import Learning, straight_weight
+from students.methods.targets import Learning, Times, straight_weight
 from students.training.batches import Batch, ImageSource
 
 TREMBLE = 0.05

@@ -20,12 +20,12 @@ from torch import Tensor
 from sds.denoiser import Teacher
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
-from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange, Times
+from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
 from sds.schedule import NoiseSchedule
 from sds.score import Method, Weighting, sds
 from students.generator import FewStepGenerator
 from students.methods.adversarial import Adversary
-from students.methods.targets import Learning
+from students.methods.targets import Learning, Times
 from students.teachers import InOwnSpace
 from students.training.batches import Batch
 
