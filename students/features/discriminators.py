@@ -16,7 +16,6 @@ from sds.precision import computing_type
 from sds.processes import in_shares_each
 from sds.sharding import is_split_up
 from students.methods.targets import Times
-from students.methods.targets import Times
 
 
 class Features(Protocol):
