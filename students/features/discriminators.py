@@ -15,7 +15,7 @@ from sds.denoiser import Condition, NeuralTeacher
 from sds.precision import computing_type
 from sds.processes import in_shares_each
 from sds.sharding import is_split_up
-from students.methods.targets import Times
+from students.levels import Times
 
 
 class Features(Protocol):

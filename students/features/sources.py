@@ -22,7 +22,7 @@ from students.features.discriminators import (
     LearningFeatures,
     NetworkFeatures,
 )
-from students.methods.targets import LogitNormalTimes
+from students.levels import LogitNormalTimes
 from students.training.batches import ImageSource
 
 FeatureSource = Callable[[NeuralTeacher, nn.Module], Features]

@@ -22,7 +22,8 @@ from sds.precision import Descent
 from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures
 from students.features.distances import squared
 from students.generator import LatentDraw
-from students.methods.targets import Learning, Times, straight_weight
+from students.levels import Times
+from students.methods.targets import Learning, straight_weight
 from students.training.batches import Batch, ImageSource
 
 TREMBLE = 0.05

@@ -24,8 +24,9 @@ from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
 from sds.schedule import NoiseSchedule
 from sds.score import Method, Weighting, sds
 from students.generator import FewStepGenerator
+from students.levels import Times
 from students.methods.adversarial import Adversary
-from students.methods.targets import Learning, Times
+from students.methods.targets import Learning
 from students.teachers import InOwnSpace
 from students.training.batches import Batch
 

@@ -30,8 +30,9 @@ from torch import Tensor
 from sds.denoiser import Denoiser
 from sds.ramps import Ramp
 from sds.schedule import NoiseSchedule, scale, time_at
+from students.levels import Times
 from students.methods.derivatives import with_derivative
-from students.methods.targets import Learning, Objective, Target, Times
+from students.methods.targets import Learning, Objective, Target
 from students.training.batches import Batch
 
 WARM_UP = Ramp(0.0, 1.0, 0.0, 0.1)

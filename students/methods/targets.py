@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -33,34 +32,9 @@ from sds.ramps import Ramp, TimeRange
 from sds.schedule import NoiseSchedule
 from sds.solvers import Solver, ddim, ddim_step, ddim_target, even_times, solve
 from students.flow_map import FlowMap
+from students.levels import Times
 from students.teachers import with_guidance
 from students.training.batches import Batch
-
-
-class Times(Protocol):
-    """Which noise levels are visited: `sds.ramps.TimeRange`, `StepTimes` and their like."""
-
-    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
-        """``count`` times, float64."""
-        ...
-
-
-@dataclass(frozen=True)
-class LogitNormalTimes:
-    """Noise levels whose log(t / (1 - t)) is normal (Esser et al. 2024, section 3.1): the ends of a path hardly ever.
-
-    Attributes:
-        location, spread: of log(t / (1 - t)).
-    """
-
-    location: float = 0.0
-    spread: float = 1.0
-
-    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
-        """``count`` times, float64."""
-        del progress
-        normal = torch.randn(count, dtype=torch.float64, generator=generator)
-        return (self.location + self.spread * normal).sigmoid()
 
 
 @dataclass(frozen=True)
