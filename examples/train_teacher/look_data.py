@@ -68,15 +68,17 @@ class LookDataset:
 
     def sample(self, count: int, writer: CaptionWriter, generator: np.random.Generator) -> Pictures:
         """`count` random pictures of random objects."""
-        objects = generator.choice(len(self.variants), count, p=self.share)
+        objects, views, captions = self.choose(count, writer, generator)
         look = generator.choice(len(LOOKS), count, p=LOOK_SHARES)
-        return self.compose(
-            objects,
-            generator.integers(self.layers.shape[1], size=count),
-            [writer.write(self.variants[i].noun, self.variants[i].fine_name, generator) for i in objects],
-            look,
-            random_backgrounds(count, generator),
-        )
+        return self.compose(objects, views, captions, look, random_backgrounds(count, generator))
+
+    def choose(
+        self, count: int, writer: CaptionWriter, generator: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Caption]]:
+        """`count` random objects, a view of each, and what it is called."""
+        objects = generator.choice(len(self.variants), count, p=self.share)
+        captions = [writer.write(self.variants[i].noun, self.variants[i].fine_name, generator) for i in objects]
+        return objects, generator.integers(self.layers.shape[1], size=count), captions
 
     def compose(
         self,

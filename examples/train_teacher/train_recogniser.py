@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from captions import CaptionWriter
 from curation import Noun
-from look_data import LookDataset, Pictures
+from look_data import LookDataset, random_backgrounds
+from numpy.typing import NDArray
 from objects import Variant, read_objects
 from torch import Tensor
 from training import Report, Trainer, averaged
@@ -42,14 +43,17 @@ def random_light(generator: np.random.Generator) -> Light:
     return Light(generator.uniform(0.3, 0.9 - lamp / 2), generator.uniform(0, 0.15), lamp, towards)
 
 
-def relit(data: LookDataset, shown: Pictures, generator: np.random.Generator) -> Tensor:
-    """The pictures (B, 3, S, S) of a batch under another light, or without any."""
-    layers = torch.from_numpy(data.layers[shown.objects, shown.views]).float() / 255
-    paints = [caption.paint for caption in shown.captions]
-    looks = all_looks(layers, paints, shown.azimuth, shown.elevation, random_light(generator))
-    unlit = torch.from_numpy(generator.random(len(layers)) < _ALBEDO)
+def relit(
+    data: LookDataset, count: int, writer: CaptionWriter, generator: np.random.Generator
+) -> tuple[Tensor, NDArray[np.int64]]:
+    """Random pictures (B, 3, S, S), each batch under another light and some without any, and their objects (B,)."""
+    objects, views, captions = data.choose(count, writer, generator)
+    layers = torch.from_numpy(data.layers[objects, views]).float() / 255
+    azimuth, elevation = torch.from_numpy(data.cameras[objects, views]).unbind(1)
+    looks = all_looks(layers, [caption.paint for caption in captions], azimuth, elevation, random_light(generator))
+    unlit = torch.from_numpy(generator.random(count) < _ALBEDO)
     look = torch.where(unlit, LOOKS.index(Look.ALBEDO), LOOKS.index(Look.LIT))
-    return picture(looks, look, shown.background)
+    return picture(looks, look, torch.from_numpy(random_backgrounds(count, generator))), objects
 
 
 def degraded(pictures: Tensor, generator: np.random.Generator) -> Tensor:
@@ -71,9 +75,9 @@ def degraded(pictures: Tensor, generator: np.random.Generator) -> Tensor:
     return (pictures * gain + noise * torch.randn_like(pictures)).clamp(0, 1)
 
 
-def labels_of(data: LookDataset, shown: Pictures, index: dict[str, int]) -> Tensor:
-    """The numbers (B,) of the nouns of a batch."""
-    return torch.tensor([index[data.variants[i].noun] for i in shown.objects])
+def labels_of(data: LookDataset, objects: NDArray[np.int64], index: dict[str, int]) -> Tensor:
+    """The numbers (B,) of the nouns of objects (B,)."""
+    return torch.tensor([index[data.variants[i].noun] for i in objects])
 
 
 @torch.no_grad()
@@ -84,9 +88,8 @@ def ceiling(recogniser: Recogniser, data: LookDataset, nouns: list[Noun], size: 
     index = {noun: i for i, noun in enumerate(recogniser.nouns)}
     ranks = []
     for _ in range(0, count, 128):
-        shown = data.sample(min(count, 128), writer, generator)
-        labels = labels_of(data, shown, index)
-        pictures = relit(data, shown, generator)
+        pictures, objects = relit(data, min(count, 128), writer, generator)
+        labels = labels_of(data, objects, index)
         logits = recogniser.logits(F.interpolate(pictures, (size, size), mode="bilinear", antialias=True))
         ranks.append((logits > logits.gather(1, labels[:, None])).sum(1))
     rank = torch.cat(ranks)
@@ -108,9 +111,9 @@ def train(arguments: argparse.Namespace) -> None:
     trainer = Trainer(recogniser, checkpoint, arguments.steps, arguments.rate, 0.998, generator)
     report = Report()
     while trainer.unfinished:
-        shown = data.sample(arguments.batch, writer, generator)
-        labels = labels_of(data, shown, index)
-        pictures = degraded(relit(data, shown, generator), generator).to(memory_format=torch.channels_last)
+        pictures, objects = relit(data, arguments.batch, writer, generator)
+        labels = labels_of(data, objects, index)
+        pictures = degraded(pictures, generator).to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
             logits = recogniser.logits(pictures)
         loss = F.cross_entropy(logits, labels, label_smoothing=0.05)
