@@ -4,11 +4,13 @@ A diffusers folder with four parts. A `sds.teachers.embedded_words.Lexicon` (`wo
 `ShapePrior` makes fields of the things, which are painted, shaped and placed (`sds.teachers.scene`) and seen from the
 camera (`sds.teachers.volume`), once for each of a few candidates; Bayes' rule weighs these given the noisy picture;
 and a `UNet2DConditionModel` adds what the candidates do not know. With m the candidates' posterior mean and s their
-residual spread, the picture is N(m, s^2) before the UNet speaks, so
+residual spread,
 
-    x0 = m + g alpha s^2 / v (x_t - alpha m) + s sigma / sqrt(v) F,      v = alpha^2 s^2 + sigma^2
+    x0 = m + g alpha r^2 / (alpha^2 r^2 + sigma^2) (x_t - alpha m) + s sigma / sqrt(alpha^2 s^2 + sigma^2) F
 
-where F and g are the UNet's output. F has unit variance, and no error of it is ever amplified, at any noise level.
+where F and g are the UNet's output. No error of F is ever amplified, at any noise level. The middle term is the linear
+estimate of what differs from m by r: where sigma is far below r, x0 is x_t. With r = s it would be all that a Gaussian
+N(m, s^2) lets be known, but it would also carry the noise of every step into samples; with a small r that is invisible.
 The gate g in [0, 1] closes where the candidates leave nothing open, such as the background: there x_t adds but noise.
 
 The teacher can be asked for three looks of the same thing (`sds.teachers.layers.Look`): lit, albedo and normals.
@@ -44,6 +46,8 @@ PATCH = 4
 """Each 4 x 4 block of pixels is one position of the UNet."""
 SPREAD = 0.15
 """s, the standard deviation (pictures in [-1, 1]) of what the best candidate leaves unexplained."""
+_HEARD = 0.02
+"""r, the differences from the best candidate that are believed where there is less noise than this."""
 TOKENS = 3
 """Things that the UNet is told of by attention; further ones it sees in the candidate only."""
 CANDIDATES = 6
@@ -196,7 +200,7 @@ def predict_x0(
         class_labels=told["vector"],
     ).sample
     correction, gate = F.pixel_shuffle(output.to(x_t), PATCH).chunk(2, dim=1)
-    linear = gate.sigmoid() * a * residual**2 / variance * surprise
+    linear = gate.sigmoid() * a * _HEARD**2 / (a**2 * _HEARD**2 + s**2) * surprise
     return mean + linear + residual * s / variance.sqrt() * correction
 
 
