@@ -18,7 +18,7 @@ from captions import COLOURS, Caption, read_held_out
 from look_data import LookDataset
 from objects import read_held_out_models, read_objects, trained_on
 from pairs import colour_of, related_pairs, two_things
-from sampling_sheets import Request, Sampler, sheet
+from sampling_sheets import SIDES, Request, Sampler, from_all_sides, write_labelled
 from torch import Tensor
 from train_recogniser import ceiling
 
@@ -38,10 +38,9 @@ def recognition(recogniser: Recogniser, pictures: Tensor, nouns: list[str]) -> d
     return {"top1": float((ranks == 0).float().mean()), "top5": float((ranks < 5).float().mean())}
 
 
-def by_noun(sampler: Sampler, recogniser: Recogniser, nouns: list[str]) -> dict[str, object]:
-    """Recognition of every noun from four sides, and which nouns are never recognised."""
-    labels = [noun for noun in nouns for _ in AZIMUTHS[1::2]]
-    pictures = sampler.draw([Request(noun, azimuth) for noun in nouns for azimuth in AZIMUTHS[1::2]])
+def by_noun(recogniser: Recogniser, nouns: list[str], pictures: Tensor) -> dict[str, object]:
+    """Recognition of every noun in its pictures from all sides, and which nouns are never recognised."""
+    labels = [noun for noun in nouns for _ in SIDES]
     numbers = torch.tensor([recogniser.nouns.index(noun) for noun in labels])
     share = (recogniser.logits(pictures).argmax(1) == numbers).float().view(len(nouns), -1).mean(1)
     return {
@@ -109,7 +108,7 @@ def nearness(sampler: Sampler, recogniser: Recogniser, data: LookDataset, most: 
     features = torch.stack([embed(view).mean(0) for view in views])
     between = torch.cdist(features, features).fill_diagonal_(torch.inf).amin(1)
     nouns = sorted({variant.noun for variant in data.variants})[:most]
-    drawn = sampler.draw([Request(noun, azimuth) for noun in nouns for azimuth in AZIMUTHS[1::2]])
+    drawn = from_all_sides(sampler, nouns)
     samples = embed(drawn).unflatten(0, (len(nouns), -1)).mean(1)
     return {
         "sample to nearest training model": float(torch.cdist(samples, features).amin(1).median()),
@@ -134,13 +133,14 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     trained = trained_on(objects, read_held_out_models(_HERE / "held_out_models.csv"))
     data = LookDataset(arguments.data, trained, _VIEWS, held_out=True)
     nouns = sorted({variant.noun for variant in trained})
+    pictures = from_all_sides(sampler, nouns)
+    write_labelled(arguments.sheets / "nouns.jpg", nouns, pictures, 8)
     result: dict[str, Any] = {
         "real renders of unseen views (ceiling)": ceiling(recogniser, data, kinds, sampler.size, arguments.measured),
-        **by_noun(sampler, recogniser, nouns),
+        **by_noun(recogniser, nouns, pictures),
         "error of x0 at t = 0.5": {"models seen": surprise(sampler, data, arguments.most)},
         "nearness": nearness(sampler, recogniser, data, arguments.most),
     }
-    sheet(sampler, nouns, 8, arguments.sheets / "nouns.jpg")
     if unseen := [item for item in objects if item not in trained]:
         other = LookDataset(arguments.data, unseen, _VIEWS, held_out=True)
         result["error of x0 at t = 0.5"] |= {"models held out": surprise(sampler, other, arguments.most)}
@@ -150,10 +150,12 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         shown = pairs_of_same_nouns(held_out, np.random.default_rng(arguments.seed))
         result["coloured prompts held out of training"] = coloured(sampler, recogniser, held_out)
         result["coloured prompts of the same nouns seen in training"] = coloured(sampler, recogniser, shown)
-        sheet(sampler, [f"{colour} {noun}" for colour, noun in held_out], 8, arguments.sheets / "held_out_pairs.jpg")
+        prompts = [f"{colour} {noun}" for colour, noun in held_out[: arguments.most]]
+        write_labelled(arguments.sheets / "held_out_pairs.jpg", prompts, from_all_sides(sampler, prompts), 8)
     if chosen := related_pairs(nouns):
         result["two things"] = two_things(sampler, recogniser, chosen)
-        sheet(sampler, [pair.prompt for pair in chosen], 4, arguments.sheets / "two_things.jpg")
+        prompts = [pair.prompt for pair in chosen]
+        write_labelled(arguments.sheets / "two_things.jpg", prompts, from_all_sides(sampler, prompts), 4)
     return result
 
 

@@ -60,19 +60,26 @@ class Sampler:
         return torch.cat(pictures)
 
 
-def sheet(sampler: Sampler, prompts: list[str], columns: int, path: Path) -> None:
-    """A contact sheet: every prompt from four sides under its words, `columns` prompts a row."""
-    sides = (30.0, 120.0, 210.0, 300.0)
-    pictures = sampler.draw([Request(prompt, side) for prompt in prompts for side in sides])
+SIDES = (45.0, 135.0, 225.0, 315.0)
+"""The azimuths of a sheet, degrees."""
+
+
+def from_all_sides(sampler: Sampler, prompts: list[str]) -> Tensor:
+    """Each prompt from `SIDES`, one after the other: (len(prompts) * 4, 3, S, S)."""
+    return sampler.draw([Request(prompt, side) for prompt in prompts for side in SIDES])
+
+
+def write_labelled(path: Path, prompts: list[str], pictures: Tensor, columns: int) -> None:
+    """A contact sheet of what `from_all_sides` drew: the sides of a prompt under its words, `columns` prompts a row."""
     size = pictures.shape[-1]
-    width, height = len(sides) * size + 8, size + _LABEL_HEIGHT
+    width, height = len(SIDES) * size + 8, size + _LABEL_HEIGHT
     canvas = Image.new("RGB", (columns * width, -(-len(prompts) // columns) * height), "white")
     pen = ImageDraw.Draw(canvas)
     for i, prompt in enumerate(prompts):
         left, top = i % columns * width, i // columns * height
         pen.text((left, top), prompt, fill="black")
-        for j in range(len(sides)):
-            pixels = (pictures[i * len(sides) + j] * 255).round().byte().permute(1, 2, 0).numpy()
+        for j in range(len(SIDES)):
+            pixels = (pictures[i * len(SIDES) + j] * 255).round().byte().permute(1, 2, 0).numpy()
             canvas.paste(Image.fromarray(pixels), (left + j * size, top + _LABEL_HEIGHT))
     path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(path, quality=85)
+    canvas.save(path, quality=80)
