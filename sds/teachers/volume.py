@@ -86,7 +86,8 @@ def render_layers(field: Tensor, eyes: Eyes, size: int) -> Tensor:
     travelled, deepest = _trace(field[:1], origins, directions)
     position = origins + travelled[:, None] * directions
     pixel = 2 * travelled * torch.tan(eyes.field_of_view / 2).repeat_interleave(size * size) / size
-    coverage = (0.5 - deepest / pixel).clamp(0, 1)
+    # At the truncation nothing is known to be near, however large a pixel is.
+    coverage = (0.5 - deepest / pixel).clamp(0, 1) * (deepest < 0.97 * TRUNCATION)
     coverage = torch.where(_meets_again(field[:1], origins, directions, travelled, coverage), 1.0, coverage)
     layers = torch.zeros(len(position), CHANNELS, device=field.device)
     shown = _rows(coverage > 0)
