@@ -16,10 +16,20 @@ from sds.teachers.shape_pipeline import ShapePipeline
 from sds.teachers.shape_prior import ShapePrior
 
 
-def publish(run: Path, out: Path) -> None:
-    """Writes the averaged weights in half precision as a diffusers folder, weights last."""
+def publish(run: Path, out: Path, trust: float = 1.0) -> None:
+    """Writes the averaged weights in half precision as a diffusers folder, weights last.
+
+    Args:
+        run: where the checkpoints are.
+        out: the folder.
+        trust: what the UNet's correction F is multiplied by. A UNet that has learned for too short a time adds more noise
+            than it takes away; less of it is better.
+    """
     prior = averaged(run / "shapes.pt", ShapePrior)
     unet = averaged(run / "unet.pt", UNet2DConditionModel)
+    half = unet.conv_out.out_channels // 2  # the other half is the gate, see `predict_x0`
+    unet.conv_out.weight[:half] *= trust
+    unet.conv_out.bias[:half] *= trust
     ShapePipeline(prior, unet, cosine_scheduler()).to(torch.float16).save_pretrained(out)
     size = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
     print(f"{out}: {size / 1e6:.1f} MB")
@@ -43,8 +53,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="where shapes.pt and unet.pt are")
     parser.add_argument("--data", type=Path, required=True, help="what build_fields.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="the teacher's folder")
+    parser.add_argument("--trust", type=float, default=1.0, help="factor of what the UNet adds to the fields")
     arguments = parser.parse_args()
-    publish(arguments.run, arguments.out)
+    publish(arguments.run, arguments.out, arguments.trust)
     write_credits(arguments.data, arguments.out)
 
 
