@@ -365,7 +365,7 @@ class ShapeTeacher:
 
 def eyes_of(view: View) -> Eyes:
     """The cameras of a view; where it says no distance and field of view, those that the teacher is used to."""
-    azimuth = view.azimuth.detach()
+    azimuth = view.azimuth.detach() * 1.0  # whole radians may come as integers
     distance = getattr(view, "distance", None)
     field_of_view = getattr(view, "field_of_view", None)
     return Eyes(
