@@ -133,6 +133,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     trained = trained_on(objects, read_held_out_models(_HERE / "held_out_models.csv"))
     data = LookDataset(arguments.data, trained, _VIEWS, held_out=True)
     nouns = sorted({variant.noun for variant in trained})
+    nouns = nouns[:: max(1, len(nouns) // arguments.nouns)]
     pictures = from_all_sides(sampler, nouns)
     write_labelled(arguments.sheets / "nouns.jpg", nouns, pictures, 8)
     result: dict[str, Any] = {
@@ -146,13 +147,14 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         result["error of x0 at t = 0.5"] |= {"models held out": surprise(sampler, other, arguments.most)}
     if camera := camera_obeyed(sampler, data, arguments.most):
         result["camera"] = camera
-    if held_out := sorted(pair for pair in read_held_out(arguments.held_out) if pair[1] in nouns):
+    known = {variant.noun for variant in trained}
+    if held_out := sorted(pair for pair in read_held_out(arguments.held_out) if pair[1] in known)[: arguments.most]:
         shown = pairs_of_same_nouns(held_out, np.random.default_rng(arguments.seed))
         result["coloured prompts held out of training"] = coloured(sampler, recogniser, held_out)
         result["coloured prompts of the same nouns seen in training"] = coloured(sampler, recogniser, shown)
-        prompts = [f"{colour} {noun}" for colour, noun in held_out[: arguments.most]]
+        prompts = [f"{colour} {noun}" for colour, noun in held_out]
         write_labelled(arguments.sheets / "held_out_pairs.jpg", prompts, from_all_sides(sampler, prompts), 8)
-    if chosen := related_pairs(nouns):
+    if chosen := related_pairs(sorted(known)):
         result["two things"] = two_things(sampler, recogniser, chosen)
         prompts = [pair.prompt for pair in chosen]
         write_labelled(arguments.sheets / "two_things.jpg", prompts, from_all_sides(sampler, prompts), 4)
@@ -187,6 +189,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="DDIM steps")
     parser.add_argument("--measured", type=int, default=2560, help="real renders for the ceiling")
     parser.add_argument("--most", type=int, default=100, help="objects for the costlier measurements")
+    parser.add_argument("--nouns", type=int, default=10**6, help="about as many of them, spread over the alphabet")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     result = evaluate(arguments)

@@ -22,8 +22,8 @@ def publish(run: Path, out: Path, trust: float = 1.0) -> None:
     Args:
         run: where the checkpoints are.
         out: the folder.
-        trust: what the UNet's correction F is multiplied by. A UNet that has learned for too short a time adds more noise
-            than it takes away; less of it is better.
+        trust: what the UNet's correction F is multiplied by. A UNet that has learned for too short a time adds more
+            noise than it takes away; less of it is better.
     """
     prior = averaged(run / "shapes.pt", ShapePrior)
     unet = averaged(run / "unet.pt", UNet2DConditionModel)

@@ -54,7 +54,7 @@ CANDIDATES = 6
 """Scenes that a prompt may mean at once."""
 
 _ONE_FIELD_SIDE = 96
-_MANY_FIELDS_SIDE = 64
+_MANY_FIELDS_SIDE = 48
 _FIELDS_KEPT = 64
 _CORRELATED = 1 / 128
 """The share of a picture's pixels that err as one."""

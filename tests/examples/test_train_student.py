@@ -16,6 +16,7 @@ from sds.teachers.embedded import load_embedded_teacher
 from students.folder import read_card
 from students.inputs import load_student
 from tests.examples.test_train_teacher import data, mesh_folder, run  # the fixtures of tiny meshes
+from tests.sds.tiny_shapes import save_tiny_shape_teacher
 
 __all__ = ["data", "mesh_folder"]
 
@@ -61,7 +62,11 @@ def test_a_student_is_trained_published_and_drawn_from(pictures: Path, tmp_path:
     student, shipped = tmp_path / "student", tmp_path / "shipped"
     how = ["--method", "ufogen", "--start", "0.9", "--guidance-scale", "1", "--features", "learning", "--bfloat16"]
     sizes = ["--batch-size", "2", "--steps", "4", "--seed", "0"]
-    assert main(["distill", "--images", str(pictures), "--out", str(student), *how, *sizes]) == 0
+    teacher = save_tiny_shape_teacher(tmp_path / "teacher")
+    assert (
+        main(["distill", "--teacher", str(teacher), "--images", str(pictures), "--out", str(student), *how, *sizes])
+        == 0
+    )
     run("publish_student.py", "--student", student, "--out", shipped)
     described = json.loads((shipped / "training" / "run.json").read_text())
     assert described["request"]["images"] == pictures.name

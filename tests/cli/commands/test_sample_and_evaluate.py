@@ -95,7 +95,7 @@ def test_real_images_beside_the_teacher_are_the_reference(tiny_student: Path, mo
 def test_half_precision_sees_weights_change():
     """Autocast would keep the half of a weight that it has made once, for as long as its context is open."""
     numbers = dict.fromkeys((field.name for field in fields(DistillRequest)), 1)
-    values = numbers | {"bfloat16": True, "prompts": [], "method": "dmd"}
+    values = numbers | {"bfloat16": True, "prompts": [], "method": "dmd", "guidance_interval": (0.0, 1.0)}
     layer, x = nn.Linear(4, 4, bias=False), torch.ones(1, 4)
     with precision(DistillRequest(**values), torch.device("cpu")):
         before = layer(x)
