@@ -10,6 +10,7 @@ from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
 from sds.lora import full_copy, lora_copy
+from sds.noising import NOISINGS, FreshNoise
 from sds.number_embedding import NumberEmbedding
 from sds.precision import INITIAL_SCALE, Descent, computing_in, type_for
 from sds.prompts import PromptSet, condition_for
@@ -42,7 +43,13 @@ def test_three_steps_of_every_method_in_every_type(folder: Path, method: str, dt
         teacher,
         lambda count: condition_for(teacher, prompts, None, count, critic),
         torch.optim.Adam(image.parameters(), lr=0.01),
-        Settings(steps=3, batch_size=2, method=METHODS[method], guidance=Guidance(4.0)),
+        Settings(
+            steps=3,
+            batch_size=2,
+            method=METHODS[method],
+            guidance=Guidance(4.0),
+            noising=NOISINGS.get(method, FreshNoise()),
+        ),
         critic=critic,
     )
     for _ in range(3):

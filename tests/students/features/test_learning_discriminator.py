@@ -158,8 +158,9 @@ def test_the_embedded_teachers_copy_looks_at_all_levels_and_frozen_heads_stay_as
     features = learning_features(teacher, teacher.network)
     told = teacher.condition(["a mug"], None)
     seen = features(torch.zeros(1, *teacher.shape), told, torch.Generator().manual_seed(0))
-    assert [feature.shape[1] for feature in seen] == [80, 128, 160, 160]
-    frozen = Discriminator(NetworkFeatures(teacher, teacher.network, ["mid_block"], NO_NOISE), [160])
+    widths = list(teacher.network.config["block_out_channels"])
+    assert [feature.shape[1] for feature in seen] == [*widths, widths[-1]]
+    frozen = Discriminator(NetworkFeatures(teacher, teacher.network, ["mid_block"], NO_NOISE), [widths[-1]])
     assert {name.split(".")[0] for name, _ in frozen.named_parameters()} == {"heads"}
     with pytest.raises(ValueError, match="no down_blocks"):
         learning_features(ToyTeacher(), ToyTeacher().network)
