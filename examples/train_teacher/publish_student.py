@@ -19,7 +19,8 @@ def publish_student(student: Path, out: Path) -> None:
     forget_path(out / "unet" / "config.json")
     (out / TRAINING).mkdir(exist_ok=True)
     described = json.loads((student / TRAINING / "run.json").read_text(encoding="utf-8"))
-    described["request"]["images"] = Path(described["request"]["images"]).name
+    for name in ("images", "teacher"):
+        described["request"][name] = Path(described["request"][name]).name
     (out / TRAINING / "run.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     size = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
     print(f"{out}: {size / 1e6:.1f} MB")

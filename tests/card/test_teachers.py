@@ -9,6 +9,7 @@ import torch
 from sds.checkpoint import load_checkpoint, save_checkpoint
 from sds.critic import Critic, CriticSettings
 from sds.guidance import Guidance
+from sds.noising import NOISINGS, FreshNoise
 from sds.prompts import PromptSet, condition_for
 from sds.score import METHODS, score_gradient
 from sds.teachers.diffusers import DiffusersTeacher, load_diffusers_teacher
@@ -95,7 +96,17 @@ def test_every_method_has_a_finite_gradient_there(teachers: dict[str, Path], car
     critic = Critic(teacher)
     conditions = condition_for(teacher, PromptSet("a red chair", negative="a"), view(2), 2, critic)
     x = noise(teacher.shape).to("cuda")
+    noising = NOISINGS.get(method, FreshNoise())
+    noised = noising(teacher, x, TIMES, conditions, torch.Generator().manual_seed(0))
     score = score_gradient(
-        teacher, x, noise(teacher.shape).to(x), TIMES, conditions, Guidance(4.0), METHODS[method], reference=critic
+        teacher,
+        x,
+        noised.noise,
+        TIMES,
+        conditions,
+        Guidance(4.0),
+        METHODS[method],
+        reference=critic,
+        previous=noised.previous,
     )
     assert bool(torch.isfinite(score.gradient).all())
