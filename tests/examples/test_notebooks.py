@@ -39,4 +39,4 @@ def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     if name == "own_gradient.ipynb":
         assert names["distillation"].done == 2
     if name == "one_step.ipynb":
-        assert names["sheet"].shape == (64, 64, 3)
+        assert names["sheet"].shape == (128, 128, 3)
