@@ -34,7 +34,7 @@ ADVERSARIAL = 1e-4
 
 LORA_FASTER = 10.0
 """How much faster low-rank corrections learn than all weights, whatever their rank (Schulman 2025, "LoRA Without
-Regret"; here measured by consistency and dmd on the digits)."""
+Regret"; not measured here)."""
 
 
 def scaled_rate(measured: float, network: nn.Module, batch_size: int) -> float:
