@@ -188,10 +188,35 @@ def predict_x0(
     share = posterior(x_t, alpha, sigma, told["candidates"], told["log_weight"], residual)
     mean = torch.einsum("bk,bkchw->bchw", share, told["candidates"])
     guides = torch.einsum("bk,bkchw->bchw", share, told["guides"])
+    return corrected(unet, mean, [guides], residual, _HEARD, x_t, alpha, sigma, timestep, condition)
+
+
+def corrected(
+    unet: nn.Module,
+    mean: Tensor,
+    guides: Sequence[Tensor],
+    residual: float,
+    heard: float,
+    x_t: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    timestep: Tensor,
+    condition: Condition,
+) -> Tensor:
+    """x0 by the formula at the top of this file, from what is imagined already.
+
+    Args:
+        unet: see `predict_x0`.
+        mean: m, (B, 3, S, S).
+        guides: what the UNet is shown beside it, (B, C, S, S) each.
+        residual, heard: s and r.
+        x_t, alpha, sigma, timestep, condition: see `predict_x0`.
+    """
+    told = condition.tensors
     a, s = scale(alpha, x_t), scale(sigma, x_t)
     variance = a**2 * residual**2 + s**2
     surprise = x_t - a * mean
-    seen = torch.cat([surprise / variance.sqrt(), mean, guides], dim=1)
+    seen = torch.cat([surprise / variance.sqrt(), mean, *guides], dim=1)
     output = unet(
         F.pixel_unshuffle(seen, PATCH),
         timestep.to(x_t),
@@ -200,7 +225,7 @@ def predict_x0(
         class_labels=told["vector"],
     ).sample
     correction, gate = F.pixel_shuffle(output.to(x_t), PATCH).chunk(2, dim=1)
-    linear = gate.sigmoid() * a * _HEARD**2 / (a**2 * _HEARD**2 + s**2) * surprise
+    linear = gate.sigmoid() * a * heard**2 / (a**2 * heard**2 + s**2) * surprise
     return mean + linear + residual * s / variance.sqrt() * correction
 
 

@@ -23,15 +23,13 @@ from diffusers import ModelMixin, UNet2DConditionModel
 from torch import Tensor, nn
 
 from sds.denoiser import Condition, View, require_prompts
-from sds.schedule import NoiseSchedule, cosine_schedule, scale
+from sds.schedule import NoiseSchedule, cosine_schedule
 from sds.teachers.camera_features import CAMERA_FEATURES, camera_features
 from sds.teachers.embedded_words import Lexicon, Understanding
 from sds.teachers.folder import TeacherFolderError, open_teacher_folder
+from sds.teachers.shape_teacher import PATCH, corrected
 from sds.teachers.view_prior import Slots, TextEncoding, ViewPrior, posterior_mean
 from sds.teachers.weights import load_network
-
-PATCH = 4
-"""Each 4 x 4 block of pixels is one position of the UNet."""
 
 _NEGLIGIBLE = 0.01
 _LIKELY_ENOUGH = 0.05
@@ -148,20 +146,7 @@ def predict_x0(
     """
     told = condition.tensors
     mean = posterior_mean(x_t, alpha, sigma, told["candidates"], told["log_weight"], residual)
-    a, s = scale(alpha, x_t), scale(sigma, x_t)
-    variance = a**2 * residual**2 + s**2
-    surprise = x_t - a * mean
-    seen = torch.cat([surprise / variance.sqrt(), mean], dim=1)
-    output = unet(
-        F.pixel_unshuffle(seen, PATCH),
-        timestep.to(x_t),
-        encoder_hidden_states=told["states"],
-        encoder_attention_mask=told["mask"],
-        class_labels=told["vector"],
-    ).sample
-    correction, gate = F.pixel_shuffle(output.to(x_t), PATCH).chunk(2, dim=1)
-    linear = gate.sigmoid() * a * residual**2 / variance * surprise
-    return mean + linear + residual * s / variance.sqrt() * correction
+    return corrected(unet, mean, [], residual, residual, x_t, alpha, sigma, timestep, condition)
 
 
 class EmbeddedTeacher:
