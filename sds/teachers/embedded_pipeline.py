@@ -9,7 +9,7 @@ import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, ImagePipelineOutput, UNet2DConditionModel
 from torch import Tensor
 
-from sds.denoiser import Condition
+from sds.denoiser import Condition, NeuralTeacher, View
 from sds.schedule import cosine_schedule
 from sds.teachers.view_prior import ViewPrior
 from sds.teachers.view_teacher import EmbeddedTeacher
@@ -84,21 +84,36 @@ class EmbeddedPipeline(DiffusionPipeline):
             torch.tensor(elevation).expand(count) * (math.pi / 180),
             torch.tensor(background).expand(count, 3),
         )
-        condition = teacher.condition(prompts, view)
+        return draw(self, teacher, prompts, view, guidance_scale, num_inference_steps, generator, output_type)
+
+
+def draw(
+    pipeline: DiffusionPipeline,
+    teacher: NeuralTeacher,
+    prompts: list[str],
+    view: View,
+    guidance_scale: float,
+    steps: int,
+    generator: torch.Generator | None,
+    output_type: str,
+) -> ImagePipelineOutput:
+    """The pictures of a pipeline around a small teacher; the arguments are those of its call."""
+    count = len(prompts)
+    condition = teacher.condition(prompts, view)
+    if guidance_scale != 1:
+        condition = Condition.concatenate([condition, teacher.condition([""] * count, view)])
+    pipeline.scheduler.set_timesteps(steps)
+    last = pipeline.scheduler.config.num_train_timesteps - 1
+    x = torch.randn((count, *teacher.shape), generator=generator).to(condition.device)
+    for timestep in pipeline.progress_bar(pipeline.scheduler.timesteps):
+        t = torch.full((len(condition),), float(timestep) / last, dtype=torch.float64)
+        x0 = teacher(x if guidance_scale == 1 else torch.cat([x, x]), t, condition)
         if guidance_scale != 1:
-            condition = Condition.concatenate([condition, teacher.condition([""] * count, view)])
-        self.scheduler.set_timesteps(num_inference_steps)
-        last = self.scheduler.config.num_train_timesteps - 1
-        x = torch.randn((count, *teacher.shape), generator=generator).to(teacher.device)
-        for timestep in self.progress_bar(self.scheduler.timesteps):
-            t = torch.full((len(condition),), float(timestep) / last, dtype=torch.float64)
-            x0 = teacher(x if guidance_scale == 1 else torch.cat([x, x]), t, condition)
-            if guidance_scale != 1:
-                conditional, null = x0.chunk(2)
-                x0 = null + guidance_scale * (conditional - null)
-            x = self.scheduler.step(x0, timestep, x, generator=generator).prev_sample
-        images = teacher.decode(x).clamp(0, 1)
-        if output_type == "pt":
-            return ImagePipelineOutput(images=images)
-        array = images.permute(0, 2, 3, 1).cpu().numpy()
-        return ImagePipelineOutput(images=array if output_type == "np" else self.numpy_to_pil(array))
+            conditional, null = x0.chunk(2)
+            x0 = null + guidance_scale * (conditional - null)
+        x = pipeline.scheduler.step(x0, timestep, x, generator=generator).prev_sample
+    images = teacher.decode(x).clamp(0, 1)
+    if output_type == "pt":
+        return ImagePipelineOutput(images=images)
+    array = images.permute(0, 2, 3, 1).cpu().numpy()
+    return ImagePipelineOutput(images=array if output_type == "np" else pipeline.numpy_to_pil(array))
