@@ -8,9 +8,10 @@ import torch
 
 from cli.teachers import load_teacher
 from sds.denoiser import NeuralTeacher
+from sds.teachers.options import AS_IT_IS, TeacherOptions
 
 
 @lru_cache(maxsize=1)
-def last_teacher(name: str, device: torch.device) -> NeuralTeacher:
+def last_teacher(name: str, device: torch.device, options: TeacherOptions = AS_IT_IS) -> NeuralTeacher:
     """As `cli.teachers.load_teacher`, which says what is raised."""
-    return load_teacher(name, device)
+    return load_teacher(name, device, options=options)

@@ -19,6 +19,7 @@ from sds.denoiser import Condition, Denoiser, NeuralTeacher
 from sds.guidance import Guidance
 from sds.samplers import SAMPLERS, sample_with
 from sds.sampling import Guided
+from sds.teachers.options import AS_IT_IS, TeacherOptions
 from students import shipped
 from students.flow_map import Student
 from students.folder import StudentCard, read_card, sample
@@ -38,6 +39,7 @@ def sample_student(
     steps: int | None = None,
     guidance_scale: float | None = None,
     device: str = "auto",
+    changes: TeacherOptions = AS_IT_IS,
 ) -> Tensor:
     """Draw (count, 3, H, W) pictures in [0, 1] with a student.
 
@@ -50,6 +52,7 @@ def sample_student(
         steps: evaluations for a picture, for students that leave it open.
         guidance_scale: for students that are told it.
         device: "cpu", "cuda", or "auto": a card if there is one.
+        changes: LoRA files, learned words and the like, see `sds.teachers.options.TeacherOptions`.
 
     Raises:
         ValueError: if the student cannot do what is asked for, or the folder holds none.
@@ -58,7 +61,7 @@ def sample_student(
     _require_some(count)
     card = read_card(folder)
     card = card if steps is None else card.with_steps(steps)
-    teacher = last_teacher(str(folder), choose_device(device))
+    teacher = last_teacher(str(folder), choose_device(device), changes)
     network = load_student(folder, teacher)
     if guidance_scale is not None:
         card = with_guidance_scale(card, network, guidance_scale)
@@ -82,12 +85,13 @@ def sample_teacher(
     guidance_parallel: float | None = None,
     guidance_rescale: float | None = None,
     device: str = "auto",
+    changes: TeacherOptions = AS_IT_IS,
 ) -> Tensor:
     """Draw (count, 3, H, W) pictures in [0, 1] with a teacher.
 
     Args:
         prompt: what to draw; "" for teachers that cannot be asked for anything.
-        teacher: "embedded", a diffusers folder, or ORG/NAME on the hub, which is downloaded.
+        teacher: "embedded", a diffusers folder, a file of weights, or ORG/NAME on the hub, which is downloaded.
         sampler: a key of `sds.samplers.SAMPLERS`.
         steps: of the sampler.
         count: of pictures.
@@ -97,6 +101,7 @@ def sample_teacher(
             sampler "cfg++" it lies in [0, 1].
         guidance_interval, guidance_parallel, guidance_rescale: see `sds.guidance.Guidance`.
         device: "cpu", "cuda", or "auto": a card if there is one.
+        changes: LoRA files, learned words and the like, see `sds.teachers.options.TeacherOptions`.
 
     Raises:
         ValueError: if the teacher cannot do what is asked for, or there is none.
@@ -104,7 +109,7 @@ def sample_teacher(
     _require_some(count)
     if sampler not in SAMPLERS:
         raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, not {sampler!r}")
-    network = last_teacher(str(teacher), choose_device(device))
+    network = last_teacher(str(teacher), choose_device(device), changes)
     condition = told(network, prompt, count, azimuth, elevation)
     rng = torch.Generator().manual_seed(seed)
     noise = torch.randn(count, *network.shape, generator=rng).to(next(iter(condition.tensors.values())).device)

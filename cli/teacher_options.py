@@ -7,8 +7,11 @@ import argparse
 from sds.teachers.options import TeacherOptions
 
 
-def add_teacher_options(parser: argparse.ArgumentParser) -> None:
-    """Let a command change a big teacher's weights, and say how it computes."""
+def add_teacher_options(parser: argparse.ArgumentParser, may_wait: bool = True) -> None:
+    """Let a command change a big teacher's weights, and say how it computes.
+
+    ``may_wait`` is whether the weights may wait in the computer's memory: not where copies of the network learn.
+    """
     big = parser.add_argument_group("big teachers")
     big.add_argument(
         "--teacher-config",
@@ -39,6 +42,9 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
         "(madebyollin/taesd, taesdxl, taesd3, taef1); much faster, a little softer",
     )
     big.add_argument("--compile", action="store_true", help="compile the teacher: slow at the first step, then faster")
+    if not may_wait:
+        parser.set_defaults(offload=False)
+        return
     big.add_argument(
         "--offload",
         action="store_true",

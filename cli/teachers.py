@@ -47,9 +47,9 @@ def load_teacher(
     Raises UserError if another kind of teacher is to be changed, sds.teachers.folder.TeacherFolderError if there is no
     such teacher or it is broken, and sds.teachers.remote.client.RemoteTeacherError if nothing answers at the port.
     """
-    elsewhere = name.replace("\\", "/").startswith(("//", "http://")) and not LOOPBACK.fullmatch(name)
+    elsewhere = [one for one in (name, *options.named) if is_on_another_machine(one)]
     if not allow_download and elsewhere:
-        raise UserError(f"the run's teacher {name} is on another machine, which is not asked; name it in a new run")
+        raise UserError(f"the run's {elsewhere[0]} is on another machine, which is not asked; name it in a new run")
     small = small_teacher_folder(name)
     if options != AS_IT_IS and (small is not None or name.startswith("http://") or is_onnx_folder(Path(name))):
         raise UserError(f"{name} is no diffusers teacher; --teacher-lora and its like change those only")
@@ -60,6 +60,11 @@ def load_teacher(
     if is_onnx_folder(Path(name)):
         return load_onnx_teacher(name, device)
     return load_diffusers_teacher(name, device, allow_download=allow_download, options=options)
+
+
+def is_on_another_machine(name: str) -> bool:
+    """Whether to open what is called so would ask a machine other than this."""
+    return name.replace("\\", "/").startswith(("//", "http://")) and not LOOPBACK.fullmatch(name)
 
 
 def require_one_picture_from_words(teacher: NeuralTeacher, what: str) -> None:

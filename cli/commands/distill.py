@@ -9,6 +9,8 @@ from pathlib import Path
 from cli import numbers
 from cli.guidance import add_guidance_options
 from cli.output import add_json_option, tell
+from cli.teacher_options import add_teacher_options, teacher_options_of
+from sds.teachers.options import AS_IT_IS
 
 SUMMARY = "a diffusion teacher becomes a one-step generator"
 DESCRIPTION = """Trains a student that draws in one step (or a few) what its teacher draws in fifty.
@@ -65,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the student that --out holds")
     add_method(parser.add_argument_group("how"))
     add_training(parser.add_argument_group("training"))
+    add_teacher_options(parser, may_wait=False)
     add_json_option(parser)
     parser.set_defaults(check=require_words)
 
@@ -72,7 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_method(how: argparse._ArgumentGroup) -> None:
     """The options of what is learned from whom."""
     how.add_argument("--method", choices=METHODS, metavar="NAME", default="dmd", help="see below (default: dmd)")
-    how.add_argument("--teacher", default="embedded", metavar="NAME", help="embedded (default), or a diffusers folder")
+    how.add_argument(
+        "--teacher",
+        default="embedded",
+        metavar="NAME",
+        help="embedded (default), a diffusers folder, or a file of weights",
+    )
     how.add_argument(
         "--prompt",
         action="append",
@@ -222,8 +230,11 @@ def require_words(options: argparse.Namespace) -> None:
     from cli.errors import UserError
 
     if options.resume is not None:
-        if options.out or options.prompt or options.prompts_file:
-            raise UserError("--resume continues the run in its folder as it was begun: give no prompt and no --out")
+        if options.out or options.prompt or options.prompts_file or teacher_options_of(options) != AS_IT_IS:
+            raise UserError(
+                "--resume continues the run in its folder as it was begun: give no prompt, no --out and no change of "
+                "the teacher"
+            )
     elif options.out is None:
         raise UserError("say where to write the student: --out DIR")
 
@@ -274,6 +285,7 @@ def run(options: argparse.Namespace) -> int:
         shard=options.shard,
         checkpointing=options.checkpointing,
         micro_batch=options.micro_batch,
+        teacher_options=teacher_options_of(options),
     )
     with joined_processes(options.device, options.processes) as device:
         distill(request, StudentFolder(options.out), device, overwrite=options.overwrite)

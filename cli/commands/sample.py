@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cli import numbers
 from cli.guidance import add_guidance_options
 from cli.output import LOG, add_json_option, tell
+from cli.teacher_options import add_teacher_options, teacher_options_of
 
 if TYPE_CHECKING:  # loads torch
     from torch import Tensor
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # loads torch
 SUMMARY = "draw images with a student"
 DESCRIPTION = """Draws images with a student that `scoresmith distill` made, in as many evaluations as it was made for.
 
-With --sampler the folder is a teacher, which draws in as many steps as are asked for.
+With --sampler the folder (or a file of weights) is a teacher, which draws in as many steps as are asked for.
 
 Without a folder the student that is shipped draws: it knows what the embedded teacher knows, and needs one step."""
 EXAMPLES = """examples:
@@ -79,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="G",
         help="for students that are told it (made by guidance or lcm)",
     )
-    add_teacher_options(parser.add_argument_group("a teacher, in many steps"))
+    add_sampler_options(parser.add_argument_group("a teacher, in many steps"))
+    add_teacher_options(parser)
     parser.add_argument("--seed", type=numbers.seed, default=0, metavar="N", help="default: 0")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
@@ -87,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_option(parser)
 
 
-def add_teacher_options(how: argparse._ArgumentGroup) -> None:
+def add_sampler_options(how: argparse._ArgumentGroup) -> None:
     """The options of drawing with a teacher, and not with a student."""
     how.add_argument(
         "--sampler",
@@ -112,13 +114,15 @@ def run(options: argparse.Namespace) -> int:
     folder, asked = folder_and_prompt(options.words)
     if not options.sampler:
         read_card(folder)  # whether there is a student at all, before anything is loaded
-    teacher = last_teacher(str(folder), choose_device(options.device))
+    changes = teacher_options_of(options)
+    teacher = last_teacher(str(folder), choose_device(options.device), changes)
     prompt = prompt_for(folder, asked, teacher)
     if understanding := understood(prompt, teacher):
         LOG.info("%s", understanding.sentence())
     for warning in warnings_about(prompt, teacher):
         LOG.warning("%s", warning)
     common = {name: getattr(options, name) for name in ("count", "seed", "azimuth", "elevation", "device")}
+    common["changes"] = changes
     if options.sampler:
         scale = 1.0 if options.guidance_scale is None else options.guidance_scale
         how = {"sampler": options.sampler, "steps": options.sampler_steps, "guidance_scale": scale}
@@ -141,7 +145,8 @@ def prompt_for(folder: Path, asked: str | None, teacher: NeuralTeacher) -> str:
     if asked is not None:
         return asked
     if list(getattr(teacher, "vocabulary", None) or []) != [""]:
-        raise UserError(f"{folder} is a folder: say what its student shall draw, too")
+        kind = "folder" if folder.is_dir() else "file"
+        raise UserError(f"{folder} is a {kind}: say what its student shall draw, too")
     return ""
 
 
@@ -155,7 +160,7 @@ def folder_and_prompt(words: list[str]) -> tuple[Path, str | None]:
 
     if len(words) > 2:
         raise UserError(f"sample takes a folder and a prompt, not {len(words)} things: put the prompt in quotes")
-    if len(words) == 1 and Path(words[0]).is_dir():
+    if len(words) == 1 and (Path(words[0]).is_dir() or words[0].endswith(".safetensors")):
         return Path(words[0]), None
     return Path(words[0]) if len(words) == 2 else SHIPPED_STUDENT, numbers.checked_prompt(words[-1])
 

@@ -31,12 +31,13 @@ from sds.checkpoint import CheckpointError, save_checkpoint, written_whole
 from sds.copies import Copies
 from sds.denoiser import NeuralTeacher
 from sds.guidance import Guidance
+from sds.precision import computing_type
 from sds.processes import first_process_says, is_first_process, process_count, rows_at_once
 from sds.recognition import Recogniser
 from sds.sharding import gathered
+from sds.teachers.changed_folder import parts_of
 from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.folder import open_teacher_folder
-from sds.teachers.hub import find_teacher_folder
 from students.corrections import save_corrections
 from students.folder import CARD, network_name, sample, save_student
 from students.inputs import inputs_of, save_inputs
@@ -59,7 +60,7 @@ LOOKS = 10
 READ_HERE = (
     *("teacher", "prompts", "images", "features", "distance", "bfloat16", "look_every", "look_images", "track"),
     *GUIDANCE,
-    *("shard", "checkpointing", "micro_batch"),
+    *("shard", "checkpointing", "micro_batch", "teacher_options"),
 )
 """Parts of a request that stand for something bigger than they are."""
 
@@ -84,7 +85,7 @@ def distill(request: DistillRequest, folder: StudentFolder, device: torch.device
         raise UserError(
             f"{request.teacher} is a student itself: of its teacher's paths it only knows the end; name that teacher"
         )
-    teacher = load_teacher(request.teacher, device)
+    teacher = load_teacher(request.teacher, device, options=request.teacher_options)
     require_one_picture_from_words(teacher, "distill")
     request = replace(request, guidance_scale=guidance_scale_for(request, teacher))
     require_room(request, teacher)
@@ -114,7 +115,7 @@ def resume(folder: StudentFolder, device: torch.device) -> None:
     """Continue a run from its last checkpoint, or from the beginning if it has none."""
     request, threads = folder.read_request()
     torch.set_num_threads(threads)  # sums over threads round by their number
-    teacher = load_teacher(request.teacher, device, allow_download=False)
+    teacher = load_teacher(request.teacher, device, False, request.teacher_options)
     require_room(request, teacher)
     with alone_in(folder), precision(request, device):
         order = order_for(request, teacher, folder)
@@ -313,10 +314,16 @@ def write_student(run: StudentRun, order: Order, folder: StudentFolder) -> None:
     if not is_first_process():
         return
     assert isinstance(network, ModelMixin)  # teachers that `load_teacher` finds are made of them
-    source = EMBEDDED_FOLDER if request.teacher == EMBEDDED else find_teacher_folder(request.teacher).path
-    save_student(source, network, run.card, folder.path)
+    dtype = computing_type(order.teacher.network)
+    parts = (
+        nullcontext(EMBEDDED_FOLDER)
+        if request.teacher == EMBEDDED
+        else parts_of(request.teacher, request.teacher_options, dtype)
+    )
+    with parts as source:
+        save_student(source, network, run.card, folder.path)
+        save_corrections(student, network_name(open_teacher_folder(source)), folder.path)
     save_inputs(told_more, folder.path)
-    save_corrections(student, network_name(open_teacher_folder(source)), folder.path)
     write_sheet(folder.sheet, sample_rows(run, network, order))
 
 

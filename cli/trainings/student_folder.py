@@ -19,6 +19,7 @@ from cli.scenes.records import StudentRecord
 from cli.scenes.run_folder import write_json
 from sds.checkpoint import load_checkpoint
 from sds.guidance import Guidance
+from sds.teachers.options import AS_IT_IS, TeacherOptions
 from students.folder import CARD
 from students.inputs import INPUTS
 from students.recipes.catalogue import RECIPES
@@ -50,7 +51,7 @@ class DistillRequest:
     """What the user asked for: with the versions of the software, it determines a run completely.
 
     The attributes are those of `students.recipes.order.Order`; ``images`` is a folder of pictures, or empty;
-    ``features`` and ``distance`` are names of `cli.trainings.looks`.
+    ``features`` and ``distance`` are names of `cli.trainings.looks`; ``teacher_options`` change a big teacher.
     Every ``look_every`` steps (0: ten times in a run) a sheet is kept and ``look_images`` images are measured;
     ``track`` names trackers of accelerate's. A ``guidance_scale`` of 0 stands for the teacher's usual one, no
     ``prompts`` for what the pictures show, or else for all that the teacher knows.
@@ -83,6 +84,7 @@ class DistillRequest:
     shard: bool = False
     checkpointing: bool = False
     micro_batch: int = 0
+    teacher_options: TeacherOptions = AS_IT_IS
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:

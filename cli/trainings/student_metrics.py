@@ -119,7 +119,8 @@ def measure_student(
     """
     card, (request, _) = read_card(path), StudentFolder(path).read_request()
     looks, network = features_called(features, device)
-    teacher, folder = load_teacher(request.teacher, device, False), load_teacher(str(path), device, False)
+    teacher = load_teacher(request.teacher, device, False, request.teacher_options)
+    folder = load_teacher(str(path), device, False)
     student, guided = load_student(path, folder), guided_by(teacher, card.guidance_scale)
 
     def by_teacher(condition: Condition, rng: torch.Generator) -> Tensor:

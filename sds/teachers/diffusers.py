@@ -263,11 +263,7 @@ def load_diffusers_teacher(
     """
     device = torch.device(device)
     loras, words = [read_lora(name) for name in options.loras], [read_word(name) for name in options.words]
-    half_is_enough = (dtype or type_for(device)) in HALVES
-    if is_single_file(folder_or_name):
-        folder = open_single_file(Path(folder_or_name), options.config, allow_download)
-    else:
-        folder = find_teacher_folder(folder_or_name, allow_download, half_is_enough)
+    folder = find_teacher(folder_or_name, options, allow_download, (dtype or type_for(device)) in HALVES)
     component = "transformer" if folder.has("transformer") else "unet"
     refuse_unknown_components(folder, {component, "scheduler", "vae", *TEXT_COMPONENTS, *UNUSED, *PROJECTIONS})
     load_schedule(folder)  # before anything large is read
@@ -296,6 +292,15 @@ def load_diffusers_teacher(
     if options.compiled:
         compile_network(network, device)
     return DiffusersTeacher(network, schedule, prediction, codec, connection)
+
+
+def find_teacher(
+    name: str | Path, options: TeacherOptions, allow_download: bool = False, half_is_enough: bool = False
+) -> TeacherFolder:
+    """The folder of a teacher, or what describes a file of weights. Raises TeacherFolderError if there is none."""
+    if is_single_file(name):
+        return open_single_file(Path(name), options.config, allow_download)
+    return find_teacher_folder(name, allow_download, half_is_enough)
 
 
 def warn_of_students(folder: TeacherFolder) -> None:

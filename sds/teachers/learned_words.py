@@ -83,6 +83,7 @@ def teach(encoder: TextEncoder, words: Sequence[LearnedWord]) -> TextEncoder:
     for part in encoder.network.modules():
         if getattr(part, "eos_token_id", None) == EARLY_END and taught:
             part.eos_token_id = end  # new tokens have higher numbers than the end
+            encoder.network.config.eos_token_id = end
     encoder.network.requires_grad_(False)
     return replace(encoder, taught=taught)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,17 @@ class TeacherOptions:
     tiny_autoencoder: str = ""
     compiled: bool = False
     offload: bool = False
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     @property
-    def are_default(self) -> bool:
-        """Whether nothing was asked for."""
-        return self == TeacherOptions()
+    def change_encoders(self) -> bool:
+        """Whether the text encoders may differ from those of the teacher's folder."""
+        return bool(self.loras or self.words)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All files, folders and repositories that are named."""
+        return tuple(name for name in (self.config, *self.loras, *self.words, self.tiny_autoencoder) if name)
 
 
 AS_IT_IS = TeacherOptions()

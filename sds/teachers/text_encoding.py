@@ -239,7 +239,21 @@ def load_text_encoder(
     length = network.config.max_position_embeddings if kind.fixed_length else length
     tokenizer = load_tokenizer(folder, f"tokenizer{suffix}", network.config.vocab_size)
     tokenizer.padding_side = padding_side or tokenizer.padding_side
-    return TextEncoder(tokenizer, frozen(network.to(device)), kind.takes_mask and tell_padding, length, lower_case)
+    frozen(network.to(device))
+    taught = words_added_to(tokenizer)
+    return TextEncoder(tokenizer, network, kind.takes_mask and tell_padding, length, lower_case, taught)
+
+
+def words_added_to(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """Learned words that a folder's tokenizer knows, with the tokens that stand for each, as diffusers names them."""
+    added, words = tokenizer.get_added_vocab(), {}
+    for word in added:
+        names = [word]
+        while (following := f"{word}_{len(names)}") in added:
+            names.append(following)
+        if len(names) > 1:
+            words[word] = " ".join(names)
+    return words
 
 
 def build_encoder(
