@@ -12,7 +12,7 @@ from training import averaged
 
 from sds.teachers.embedded_words import Lexicon
 from sds.teachers.layers import LOOKS, all_looks, picture
-from sds.teachers.scene import scene_field
+from sds.teachers.mind import Mind
 from sds.teachers.shape_prior import ShapePrior
 from sds.teachers.volume import Eyes, render_layers
 
@@ -23,11 +23,11 @@ _SIDES = (30, 120, 210, 300)
 def sheet(prior: ShapePrior, prompts: list[str], lexicon: Lexicon, size: int, number: int) -> Image.Image:
     """A row for each prompt, saying what was understood of it."""
     eyes = Eyes.at(torch.tensor(_SIDES) * math.pi / 180, torch.full((len(_SIDES),), math.radians(15)))
+    mind = Mind(prior, lexicon)
     rows = []
     for prompt in prompts:
-        understood = lexicon.understand(prompt)
-        print(f"{prompt}: {understood.sentence()}", flush=True)
-        layers = render_layers(scene_field(prior, understood, number, 96), eyes, size)
+        print(f"{prompt}: {mind.understand(prompt).sentence()}", flush=True)
+        layers = render_layers(mind.scene(prompt, number, 96), eyes, size)
         looks = all_looks(layers, [None] * len(_SIDES), eyes.azimuth, eyes.elevation)
         white = torch.ones(len(_SIDES), 3)
         shown = [picture(looks, torch.full((len(_SIDES),), look), white) for look in range(len(LOOKS))]

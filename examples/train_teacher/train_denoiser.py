@@ -14,13 +14,13 @@ from look_data import LookDataset, Pictures
 from numpy.typing import NDArray
 from objects import read_held_out_models, read_objects, trained_on
 from torch import Tensor
-from training import Report, Trainer, averaged
+from training import Report, Trainer, averaged, begin_with
 
 from sds.denoiser import Condition
 from sds.schedule import cosine_schedule
 from sds.teachers.layers import all_looks
+from sds.teachers.shape_denoising import PATCH, SPREAD, TOKENS, condition_width, predict_x0, told_to_unet
 from sds.teachers.shape_prior import ShapePrior
-from sds.teachers.shape_teacher import PATCH, SPREAD, TOKENS, condition_width, predict_x0, told_to_unet
 from sds.teachers.volume import Eyes, render_layers
 
 _ANYTHING = 0.1
@@ -119,11 +119,10 @@ def train(arguments: argparse.Namespace) -> None:
     writer = CaptionWriter(nouns, read_held_out(arguments.held_out))
     prior = averaged(arguments.out / "shapes.pt", ShapePrior)
     imagination = Imagination(prior, imagined)
+    channels = tuple(int(word) for word in arguments.channels.split(","))
+    unet = new_unet(data.layers.shape[-1], channels, prior.config["code_width"])
     if arguments.warm_start:
-        unet = averaged(arguments.warm_start, UNet2DConditionModel).train().requires_grad_(True)
-    else:
-        channels = tuple(int(word) for word in arguments.channels.split(","))
-        unet = new_unet(data.layers.shape[-1], channels, prior.config["code_width"])
+        begin_with(unet, arguments.warm_start)
     unet = unet.to(memory_format=torch.channels_last)
     trainer = Trainer(unet, arguments.out / "unet.pt", arguments.steps, arguments.rate, 0.998, generator)
     report = Report(100)
@@ -149,7 +148,7 @@ def main() -> None:
     parser.add_argument("--channels", default="64,96,128")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--warm-start", type=Path, help="a UNet checkpoint to begin with")
+    parser.add_argument("--warm-start", type=Path, help="a trained unet folder to begin with")
     parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
     train(parser.parse_args())
 

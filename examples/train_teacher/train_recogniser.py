@@ -15,7 +15,7 @@ from look_data import LookDataset, random_backgrounds
 from numpy.typing import NDArray
 from objects import Variant, read_objects
 from torch import Tensor
-from training import Report, Trainer, averaged
+from training import Report, Trainer, averaged, begin_with
 
 from sds.recognition import Recogniser
 from sds.teachers.layers import LOOKS, Light, Look, all_looks, picture
@@ -104,7 +104,11 @@ def train(arguments: argparse.Namespace) -> None:
     data = LookDataset(arguments.data, variants, arguments.views)
     writer = CaptionWriter(nouns)
     names = names_of_nouns(nouns, variants)
-    recogniser = Recogniser(names=names, size=data.layers.shape[-1]).to(memory_format=torch.channels_last)
+    channels = [int(word) for word in arguments.channels.split(",")]
+    recogniser = Recogniser(names, data.layers.shape[-1], channels)
+    if arguments.warm_start:
+        begin_with(recogniser, arguments.warm_start)
+    recogniser = recogniser.to(memory_format=torch.channels_last)
     index = {noun: i for i, noun in enumerate(recogniser.nouns)}
     arguments.out.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.checkpoint or arguments.out.with_name(arguments.out.name + "-recogniser.pt")
@@ -134,6 +138,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the teacher's folder")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--channels", default="32,64,128,192,256", help="of the five convolutions")
+    parser.add_argument("--warm-start", type=Path, help="a trained recogniser of the same nouns to begin with")
     parser.add_argument(
         "--checkpoint", type=Path, help="where to keep the state; beside the teacher's folder if not said"
     )

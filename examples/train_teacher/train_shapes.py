@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from field_samples import POINT_SCALE, TRUNCATED
 from numpy.typing import NDArray
 from objects import read_held_out_models, read_objects, trained_on, weights_of
 from torch import Tensor
-from training import Report, Trainer
+from training import Report, Trainer, begin_with
 
 from sds.teachers.shape_prior import TRUNCATION, ShapePrior
 
@@ -23,6 +22,9 @@ _ANYTHING = 0.03
 """The share of groups that teach the null prompt: anything at all."""
 _JITTER = 0.01
 """Noise on codes: what lies near a code looks like it."""
+_ODD = 6.0
+"""How much more a colour counts for each unit of difference from its object's mean: eyes and buttons are a hundredth of
+the surface, and what one looks at."""
 
 
 @dataclass(frozen=True)
@@ -61,27 +63,18 @@ def loss_of(drawn: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # What a pixel shows is decided at the surface.
     of_distance = (distance * (0.3 + (1 - wanted[..., 0].abs()))).mean()
     painted = wanted[..., 4]
-    colour = ((drawn[..., 1:4] - wanted[..., 1:4]).abs().mean(-1) * close).sum() / share
+    wrong = (drawn[..., 1:4] - wanted[..., 1:4]).abs().mean(-1) * close
+    colour = wrong.sum() / share
+    mean = (wanted[..., 1:4] * close[..., None]).sum(1, keepdim=True) / close.sum(1)[:, None, None].clamp(min=1)
+    odd = (wanted[..., 1:4] - mean).abs().mean(-1)
+    of_colour = (wrong * (1 + _ODD * odd)).sum() / share
     paint = (
         F.binary_cross_entropy(drawn[..., 4].clamp(1e-4, 1 - 1e-4), painted, reduction="none") * close
     ).sum() / share
     luminance = ((drawn[..., 5] - wanted[..., 5]).abs() * close * painted).sum() / share
     normal = ((drawn[..., 6:9] - wanted[..., 6:9]).abs().mean(-1) * close).sum() / share
-    loss = 4 * of_distance + 1.5 * colour + 0.1 * paint + 0.5 * luminance + 0.5 * normal
+    loss = 4 * of_distance + 1.5 * of_colour + 0.1 * paint + 0.5 * luminance + 0.5 * normal
     return loss, distance.detach().mean(), colour.detach()
-
-
-@torch.no_grad()
-def begin_with(prior: ShapePrior, keys: list[str], run: Path) -> None:
-    """Takes over an earlier run's averaged network, and the codes of the models that both know."""
-    values = torch.load(run / "shapes.pt", weights_only=True, map_location="cpu")["average"]["values"]
-    known = {key: row + 1 for row, key in enumerate(json.loads((run / "variants.json").read_text(encoding="utf-8")))}
-    codes = prior.code.weight.clone()
-    codes[0] = values["code.weight"][0]
-    for row, key in enumerate(keys):
-        if key in known:
-            codes[row + 1] = values["code.weight"][known[key]]
-    prior.load_state_dict(values | {"code.weight": codes})
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -98,10 +91,10 @@ def train(arguments: argparse.Namespace) -> None:
         sizes=[variant.longest_side for variant in variants],
         channels=tuple(int(word) for word in arguments.channels.split(",")),
     )
-    listed = arguments.out / "variants.json"
     if arguments.warm_start:
-        begin_with(prior, [variant.key for variant in variants], arguments.warm_start)
-    listed.write_text(json.dumps([variant.key for variant in variants]), encoding="utf-8")
+        earlier = ShapePrior.load_config(arguments.warm_start)
+        same = all(list(earlier[name]) == list(prior.config[name]) for name in ("variants", "fine_names", "sizes"))
+        begin_with(prior, arguments.warm_start, without=() if same else ("code.weight",))
     trainer = Trainer(prior, arguments.out / "shapes.pt", arguments.steps, arguments.rate, 0.998, generator)
     report = Report(100)
     share = weights_of(variants)
@@ -127,10 +120,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--groups", type=int, default=12, help="objects a step")
     parser.add_argument("--points", type=int, default=3072, help="points of each")
-    parser.add_argument("--channels", default="128,144,96", help="of the planes, from coarse to fine")
+    parser.add_argument("--channels", default="128,144,96,64", help="of the planes, from coarse to fine")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument(
-        "--warm-start", type=Path, help="the folder of an earlier run, of these models or of some of them"
+        "--warm-start", type=Path, help="a trained shape_prior folder; of other models, its codes are not"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)

@@ -6,17 +6,18 @@ import ast
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from diffusers import ModelMixin
 from torch import Tensor, nn
 
 _SECONDS_BETWEEN_CHECKPOINTS = 120
 
-Network = TypeVar("Network", bound=nn.Module)
+Network = TypeVar("Network", bound=ModelMixin)
 
 
 class Average:
@@ -162,6 +163,31 @@ def cosine_rate(step: int, steps: int, peak: float, warmup: int = 300) -> float:
     """Step size: rises linearly for `warmup` steps, then falls along a cosine to 2 % of the peak at `steps`."""
     progress = min(step / max(steps, 1), 1.0)
     return peak * min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+@torch.no_grad()
+def begin_with(network: Network, folder: Path, without: Collection[str] = ()) -> Network:
+    """The network with the weights of an earlier one of its kind, as far as they fit.
+
+    Args:
+        network: what is to be trained.
+        folder: where a diffusers module of its class was saved, such as ``sds/teachers/embedded/unet``.
+        without: names of parameters that are left as they are.
+
+    Returns:
+        `network` itself. Parameters of other names or shapes, such as those of a resolution that the earlier network
+        did not have, are left as they are.
+    """
+    earlier = type(network).from_pretrained(folder, low_cpu_mem_usage=False).state_dict()
+    own = network.state_dict()
+    fitting = {
+        name: value.float()
+        for name, value in earlier.items()
+        if name in own and own[name].shape == value.shape and name not in without
+    }
+    network.load_state_dict(own | fitting)
+    print(f"{len(fitting)} of {len(own)} parameters from {folder}", flush=True)
+    return network
 
 
 def averaged(checkpoint: Path, network: Callable[..., Network]) -> Network:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -91,22 +91,24 @@ def rows_of(prior: ShapePrior, understood: Understanding, number: int) -> list[i
     return chosen or [0]
 
 
-def scene_field(prior: ShapePrior, understood: Understanding, number: int, side: int) -> Tensor:
+def scene_field(
+    prior: ShapePrior, understood: Understanding, number: int, thing_field: Callable[[int], Tensor]
+) -> Tensor:
     """The field of a scene with everything painted.
 
     Args:
         prior: knows the things.
         understood: the prompt.
         number: which of the scenes that may be meant.
-        side: cells along each side.
+        thing_field: what the prior imagines of a row of its codes, see `ShapePrior.field`, on the host: how things are
+            placed depends on numbers that are read off them.
 
     Returns:
-        (`CHANNELS`, side, side, side).
+        (`CHANNELS`, S, S, S) of as many cells as the things have.
     """
     rows = rows_of(prior, understood, number)
     device = prior.code.weight.device
-    # Composed on the host, once for each prompt: how things are placed depends on numbers that are read off them.
-    fields = [prior.field(prior.code.weight[row], side).float().cpu() for row in rows]
+    fields = [thing_field(row) for row in rows]
     if not understood.things:
         return fields[0].to(device)
     plain = len(rows) == 1 and understood.things[0].count == 1 and not _stretch_of(understood.things[0], fields[0])
@@ -117,7 +119,7 @@ def scene_field(prior: ShapePrior, understood: Understanding, number: int, side:
     things = [_standing(field, thing) for field, thing in zip(painted, understood.things, strict=True)]
     things = _relative_sizes(things, sizes, understood.things)
     groups = [_in_a_row(thing, words.count) for thing, words in zip(things, understood.things, strict=True)]
-    return union(fitted(_related(groups, understood.relation)), side).to(device)
+    return union(fitted(_related(groups, understood.relation)), fields[0].shape[-1]).to(device)
 
 
 def painted_field(field: Tensor, thing: Thing) -> Tensor:

@@ -73,7 +73,7 @@ class ShapePrior(ModelMixin, ConfigMixin):
         fine_names: Sequence[str],
         sizes: Sequence[float],
         code_width: int = 512,
-        channels: Sequence[int] = (128, 144, 96),
+        channels: Sequence[int] = (128, 144, 96, 64),
         features: int = 32,
         hidden: int = 128,
         layers: int = 3,

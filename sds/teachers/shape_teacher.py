@@ -3,15 +3,8 @@
 A diffusers folder with four parts. A `sds.teachers.embedded_words.Lexicon` (`words`) says what was understood; a
 `ShapePrior` makes fields of the things, which are painted, shaped and placed (`sds.teachers.scene`) and seen from the
 camera (`sds.teachers.volume`), once for each of a few candidates; Bayes' rule weighs these given the noisy picture;
-and a `UNet2DConditionModel` adds what the candidates do not know. With m the candidates' posterior mean and s their
-residual spread,
-
-    x0 = m + g alpha r^2 / (alpha^2 r^2 + sigma^2) (x_t - alpha m) + s sigma / sqrt(alpha^2 s^2 + sigma^2) F
-
-where F and g are the UNet's output. No error of F is ever amplified, at any noise level. The middle term is the linear
-estimate of what differs from m by r: where sigma is far below r, x0 is x_t. With r = s it would be all that a Gaussian
-N(m, s^2) lets be known, but it would also carry the noise of every step into samples; with a small r that is invisible.
-The gate g in [0, 1] closes where the candidates leave nothing open, such as the background: there x_t adds but noise.
+and a `UNet2DConditionModel` adds what the candidates do not know
+(`sds.teachers.shape_denoising`).
 
 The teacher can be asked for three looks of the same thing (`sds.teachers.layers.Look`): lit, albedo and normals.
 """
@@ -20,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -29,35 +21,25 @@ from diffusers import ModelMixin, UNet2DConditionModel
 from torch import Tensor, nn
 
 from sds.denoiser import Condition, View, require_prompts
-from sds.schedule import NoiseSchedule, cosine_schedule, scale
-from sds.teachers.camera_features import CAMERA_FEATURES, camera_features
+from sds.schedule import NoiseSchedule, cosine_schedule
 from sds.teachers.embedded_words import Lexicon, Understanding
 from sds.teachers.embedded_words.lexicon import Known
 from sds.teachers.embedded_words.nouns import KnownNoun
 from sds.teachers.folder import TeacherFolderError, blaming, open_teacher_folder
-from sds.teachers.layers import LOOKS, Look, all_looks, picture
+from sds.teachers.layers import LOOKS, Look, all_looks
 from sds.teachers.materials import COLOURS, MATERIALS
-from sds.teachers.scene import PROPORTIONS, candidates_of, rows_of, scene_field
+from sds.teachers.mind import Mind
+from sds.teachers.scene import PROPORTIONS
+from sds.teachers.shape_denoising import PATCH, SPREAD, TOKENS, predict_x0, told_to_unet
 from sds.teachers.shape_prior import ShapePrior
 from sds.teachers.volume import DEFAULT_DISTANCE, DEFAULT_FIELD_OF_VIEW, Eyes, render_layers
 from sds.teachers.weights import load_network
 
-PATCH = 4
-"""Each 4 x 4 block of pixels is one position of the UNet."""
-SPREAD = 0.15
-"""s, the standard deviation (pictures in [-1, 1]) of what the best candidate leaves unexplained."""
-_HEARD = 0.02
-"""r, the differences from the best candidate that are believed where there is less noise than this."""
-TOKENS = 3
-"""Things that the UNet is told of by attention; further ones it sees in the candidate only."""
 CANDIDATES = 6
 """Scenes that a prompt may mean at once."""
 
 _ONE_FIELD_SIDE = 96
 _MANY_FIELDS_SIDE = 48
-_FIELDS_KEPT = 64
-_CORRELATED = 1 / 128
-"""The share of a picture's pixels that err as one."""
 _IMPOSSIBLE = -1e4
 """The log probability of a candidate that is not there: finite, so that conditions can be interpolated."""
 
@@ -94,141 +76,6 @@ def load_shape_teacher(folder: Path, device: torch.device | str = "cpu") -> Shap
     return ShapeTeacher(prior.to(device), unet.to(device), lexicon)
 
 
-def condition_width(code_width: int) -> int:
-    """How many numbers the UNet is told at once: camera, background colour, look, code."""
-    return CAMERA_FEATURES + 3 + len(LOOKS) + code_width
-
-
-def told_to_unet(
-    candidates: Tensor,
-    log_weight: Tensor,
-    tokens: Tensor,
-    present: Tensor,
-    eyes: Eyes,
-    look: Tensor,
-    background: Tensor,
-) -> Condition:
-    """All that depends on prompt and view but not on the noisy picture.
-
-    Args:
-        candidates: (B, K, 10, S, S), every look of each candidate, see `sds.teachers.layers.all_looks`.
-        log_weight: (B, K).
-        tokens: (B, `TOKENS`, C) the codes of the things.
-        present: (B, `TOKENS`), 1 where there is one.
-        eyes: the cameras.
-        look: (B,) int64, which of `LOOKS` is asked for.
-        background: (B, 3) in [0, 1].
-
-    Returns:
-        A condition with `candidates` (B, K, 3, S, S) in [-1, 1], `guides` (B, K, 10, S, S), `log_weight`, `states`,
-        `mask` and `vector` (B, `condition_width(C)`).
-    """
-    count = candidates.shape[1]
-    asked = picture(candidates.flatten(0, 1), look.repeat_interleave(count), background.repeat_interleave(count, 0))
-    one_hot = (look[:, None] == torch.arange(len(LOOKS), device=look.device)).to(candidates)
-    mean = (tokens * present[:, :, None]).sum(1) / present.sum(1, keepdim=True).clamp(min=1)
-    camera = camera_features(eyes.azimuth, eyes.elevation)
-    return Condition(
-        {
-            "candidates": (asked * 2 - 1).unflatten(0, candidates.shape[:2]),
-            "guides": candidates * 2 - 1,
-            "log_weight": log_weight,
-            "states": tokens,
-            "mask": present,
-            "vector": torch.cat([camera, background * 2 - 1, one_hot, mean], dim=1),
-        }
-    )
-
-
-def posterior(
-    x_t: Tensor, alpha: Tensor, sigma: Tensor, candidates: Tensor, log_weight: Tensor, residual: float
-) -> Tensor:
-    """p(k | x_t) ~ w_k N(x_t; alpha mu_k, c alpha^2 s^2 + sigma^2): (B, K).
-
-    Noise differs from pixel to pixel, what a candidate leaves unexplained does not: c numbers err as one, so its
-    variance counts c times.
-
-    Args:
-        x_t: (B, 3, H, W).
-        alpha, sigma: (B,).
-        candidates: mu_k, (B, K, 3, H, W).
-        log_weight: log w_k, (B, K).
-        residual: s.
-    """
-    alpha, sigma = alpha.to(x_t), sigma.to(x_t)
-    correlated = _CORRELATED * x_t.shape[-2] * x_t.shape[-1]
-    variance = (alpha**2 * correlated * residual**2 + sigma**2)[:, None]
-    difference = x_t.flatten(1)[:, None] - alpha[:, None, None] * candidates.flatten(2)
-    return (log_weight.to(x_t) - difference.square().sum(2) / (2 * variance)).softmax(dim=1)
-
-
-def predict_x0(
-    unet: nn.Module,
-    residual: float,
-    x_t: Tensor,
-    alpha: Tensor,
-    sigma: Tensor,
-    timestep: Tensor,
-    condition: Condition,
-) -> Tensor:
-    """E[x0 | x_t] by the formula at the top of this file.
-
-    Args:
-        unet: predicts F and the logit of g, 2 x 3 x PATCH^2 channels.
-        residual: s, spread of the candidates, pictures in [-1, 1].
-        x_t: (B, 3, S, S).
-        alpha, sigma: (B,).
-        timestep: (B,), what the UNet is told about the noise.
-        condition: what `told_to_unet` returned.
-
-    Returns:
-        (B, 3, S, S).
-    """
-    told = condition.tensors
-    share = posterior(x_t, alpha, sigma, told["candidates"], told["log_weight"], residual)
-    mean = torch.einsum("bk,bkchw->bchw", share, told["candidates"])
-    guides = torch.einsum("bk,bkchw->bchw", share, told["guides"])
-    return corrected(unet, mean, [guides], residual, _HEARD, x_t, alpha, sigma, timestep, condition)
-
-
-def corrected(
-    unet: nn.Module,
-    mean: Tensor,
-    guides: Sequence[Tensor],
-    residual: float,
-    heard: float,
-    x_t: Tensor,
-    alpha: Tensor,
-    sigma: Tensor,
-    timestep: Tensor,
-    condition: Condition,
-) -> Tensor:
-    """x0 by the formula at the top of this file, from what is imagined already.
-
-    Args:
-        unet: see `predict_x0`.
-        mean: m, (B, 3, S, S).
-        guides: what the UNet is shown beside it, (B, C, S, S) each.
-        residual, heard: s and r.
-        x_t, alpha, sigma, timestep, condition: see `predict_x0`.
-    """
-    told = condition.tensors
-    a, s = scale(alpha, x_t), scale(sigma, x_t)
-    variance = a**2 * residual**2 + s**2
-    surprise = x_t - a * mean
-    seen = torch.cat([surprise / variance.sqrt(), mean, *guides], dim=1)
-    output = unet(
-        F.pixel_unshuffle(seen, PATCH),
-        timestep.to(x_t),
-        encoder_hidden_states=told["states"],
-        encoder_attention_mask=told["mask"],
-        class_labels=told["vector"],
-    ).sample
-    correction, gate = F.pixel_shuffle(output.to(x_t), PATCH).chunk(2, dim=1)
-    linear = gate.sigmoid() * a * heard**2 / (a**2 * heard**2 + s**2) * surprise
-    return mean + linear + residual * s / variance.sqrt() * correction
-
-
 def plain_lexicon(prior: ShapePrior) -> Lexicon:
     """The names of a prior's things, and every colour, material and proportion that can be made of them."""
     finer: dict[str, list[str]] = {}
@@ -236,19 +83,6 @@ def plain_lexicon(prior: ShapePrior) -> Lexicon:
         finer.setdefault(noun, []).extend([fine] if fine else [])
     nouns = tuple(KnownNoun(noun, (), tuple(dict.fromkeys(fine))) for noun, fine in finer.items())
     return Lexicon(Known(nouns, tuple(COLOURS), tuple(MATERIALS), PROPORTIONS))
-
-
-@dataclass
-class _Mind:
-    """What has been imagined: fields by (prompt, number, side), the oldest forgotten first."""
-
-    fields: dict[tuple[str, int, int], Tensor] = field(default_factory=dict)
-
-    def keep(self, key: tuple[str, int, int], value: Tensor) -> Tensor:
-        self.fields[key] = value
-        while len(self.fields) > _FIELDS_KEPT:
-            del self.fields[next(iter(self.fields))]
-        return value
 
 
 class ShapeTeacher:
@@ -274,7 +108,7 @@ class ShapeTeacher:
         self.schedule: NoiseSchedule = cosine_schedule()
         side = int(unet.config["sample_size"]) * PATCH
         self.shape = (3, side, side)
-        self._mind = _Mind()
+        self._mind = Mind(self.shape_prior, lexicon)
 
     @property
     def device(self) -> torch.device:
@@ -316,39 +150,30 @@ class ShapeTeacher:
             number: another number is another object, over and over among those that there are.
         """
         teacher = ShapeTeacher(self.shape_prior, self.unet, self.lexicon, number)
-        teacher._field(prompt, number)
+        teacher._mind = self._mind
+        self._mind.scene(prompt, number, _ONE_FIELD_SIDE)
         return teacher
 
     def understand(self, prompt: str) -> Understanding:
         """What the teacher makes of a prompt."""
-        return self.lexicon.understand(prompt)
+        return self._mind.understand(prompt)
 
     def _candidates(self, prompts: Sequence[str], eyes: Eyes) -> tuple[Tensor, Tensor]:
         """Every look of the candidates (B, K, 10, S, S), and their log probabilities (B, K)."""
         side = self.shape[-1]
+        cells = _MANY_FIELDS_SIDE if self.number is None else _ONE_FIELD_SIDE
         count = 1 if self.number is not None else CANDIDATES
         looks = torch.zeros(len(prompts), count, 10, side, side, device=self.device)
         log_weight = torch.full((len(prompts), count), _IMPOSSIBLE, device=self.device)
         for prompt in dict.fromkeys(prompts):
             rows = torch.tensor([i for i, other in enumerate(prompts) if other == prompt], device=self.device)
             seen_by = Eyes(*(value[rows] for value in vars(eyes).values()))
-            numbers = [self.number] if self.number is not None else range(min(CANDIDATES, self._possible(prompt)))
+            numbers = [self.number] if self.number is not None else range(min(CANDIDATES, self._mind.possible(prompt)))
             for k, number in enumerate(numbers):
-                layers = render_layers(self._field(prompt, number), seen_by, side)
+                layers = render_layers(self._mind.scene(prompt, number, cells), seen_by, side)
                 looks[rows, k] = all_looks(layers, [None] * len(rows), seen_by.azimuth, seen_by.elevation)
                 log_weight[rows, k] = -math.log(len(numbers))
         return looks, log_weight
-
-    def _possible(self, prompt: str) -> int:
-        return candidates_of(self.shape_prior, self.understand(prompt))
-
-    def _field(self, prompt: str, number: int) -> Tensor:
-        """What is imagined, computed once."""
-        side = _MANY_FIELDS_SIDE if self.number is None else _ONE_FIELD_SIDE
-        key = (prompt, number, side)
-        if key not in self._mind.fields:
-            self._mind.keep(key, scene_field(self.shape_prior, self.understand(prompt), number, side))
-        return self._mind.fields[key]
 
     def _tokens(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The codes of the things (B, `TOKENS`, C), those of the first candidate, and which there are (B, `TOKENS`)."""
@@ -356,7 +181,7 @@ class ShapeTeacher:
         tokens = torch.zeros(len(prompts), TOKENS, width, device=self.device)
         present = torch.zeros(len(prompts), TOKENS, device=self.device)
         for row, prompt in enumerate(prompts):
-            codes = rows_of(self.shape_prior, self.understand(prompt), self.number or 0)[:TOKENS]
+            codes = self._mind.rows(prompt, self.number or 0)[:TOKENS]
             tokens[row, : len(codes)] = self.shape_prior.norm(self.shape_prior.code.weight[codes])
             present[row, : len(codes)] = 1
         return tokens, present

@@ -27,7 +27,7 @@ from sds.schedule import NoiseSchedule, cosine_schedule
 from sds.teachers.camera_features import CAMERA_FEATURES, camera_features
 from sds.teachers.embedded_words import Lexicon, Understanding
 from sds.teachers.folder import TeacherFolderError, open_teacher_folder
-from sds.teachers.shape_teacher import PATCH, corrected
+from sds.teachers.shape_denoising import PATCH, corrected
 from sds.teachers.view_prior import Slots, TextEncoding, ViewPrior, posterior_mean
 from sds.teachers.weights import load_network
 

@@ -9,15 +9,9 @@ from representations.cameras import turntable
 from sds.denoiser import Condition
 from sds.teachers.embedded_words import Lexicon
 from sds.teachers.layers import Look
+from sds.teachers.shape_denoising import TOKENS, posterior
 from sds.teachers.shape_prior import CHANNELS, cell_centres
-from sds.teachers.shape_teacher import (
-    CANDIDATES,
-    TOKENS,
-    ShapeTeacher,
-    load_shape_teacher,
-    plain_lexicon,
-    posterior,
-)
+from sds.teachers.shape_teacher import CANDIDATES, ShapeTeacher, load_shape_teacher, plain_lexicon
 from tests.sds.imagined import TwoThings
 from tests.sds.tiny_shapes import CODE, SIZE, tiny_prior, tiny_unet
 

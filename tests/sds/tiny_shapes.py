@@ -8,9 +8,10 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from sds.teachers.embedded_pipeline import cosine_scheduler
+from sds.teachers.shape_denoising import PATCH, condition_width
 from sds.teachers.shape_pipeline import ShapePipeline
 from sds.teachers.shape_prior import ShapePrior
-from sds.teachers.shape_teacher import PATCH, ShapeTeacher, condition_width, plain_lexicon
+from sds.teachers.shape_teacher import ShapeTeacher, plain_lexicon
 
 SIZE = 16
 CODE = 8
