@@ -30,9 +30,11 @@ from cli.scenes.judging import ELEVATION, Judge, asset_statistics, judge_asset, 
 from cli.scenes.loading import load_object
 from cli.scenes.making import Making, Moment
 from cli.scenes.progress import ProgressBar
+from cli.scenes.request import Request
 from cli.scenes.results import delivered, finished, labels
 from cli.scenes.run_folder import RunFolder
-from cli.scenes.scene import COARSE_TO_FINE, Request, release_text_encoders
+from cli.scenes.stages import COARSE_TO_FINE
+from cli.scenes.told import release_text_encoders
 from cli.teachers import EMBEDDED, choose_device, load_teacher, small_teacher_folder
 from representations.assets.asset import Asset
 from representations.assets.finishing import RESOLUTION, prepared

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from cli.errors import UserError
 
 if TYPE_CHECKING:  # loads torch
-    from cli.scenes.scene import Request
+    from cli.scenes.request import Request
 
 LARGEST_FILE = 2**20
 """Bytes; a file of options has a few hundred."""

@@ -228,7 +228,7 @@ def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:
     """Make what is left, in this process or in several; returns what became of each."""
     from cli.errors import UserError
     from cli.scenes.batch import make, make_one_after_the_other
-    from cli.scenes.scene import release_text_encoders
+    from cli.scenes.told import release_text_encoders
     from cli.scenes.tries import best_of
     from cli.scenes.understanding import refused_among
     from cli.scenes.workers import Workplace, make_with_workers

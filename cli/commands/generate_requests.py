@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from cli import numbers
 
 if TYPE_CHECKING:  # loads torch
+    from cli.scenes.request import Request
     from cli.scenes.run_folder import RunFolder
-    from cli.scenes.scene import Request
 
 
 def requests_of(options: argparse.Namespace) -> list[Request]:
     """What the options ask for, one request a prompt. Raises UserError if they cannot be met."""
     from cli.errors import UserError
     from cli.scenes.initial_mesh import placement_of, require_inside
-    from cli.scenes.scene import Request
+    from cli.scenes.request import Request
     from representations.assets.reading import load_mesh
 
     prompts = [numbers.checked_prompt(prompt) for prompt in (*options.prompts, *prompts_of(options.prompts_file))]

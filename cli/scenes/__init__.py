@@ -2,9 +2,10 @@
 
 ===================  ===============================================================================
 `photo`              a picture that the object shall look like
+`request`            what the user asks for; `told`: what the teacher is told of it
 `recipes`            what a run does by default, by its preset and the size of its teacher
-`stages`             what can be optimised, one after the other
-`scene`              from a request to a representation, a teacher and a method
+`stages`             what can be optimised, one after the other; `stage`: what one of them optimises
+`scene`              a stage with its teacher and its method, ready to begin
 `initial_mesh`       a file of the user's as what a mesh stage begins with
 `composition`        several objects in one scene; `editing`: a run that begins with another
 `generation`         the course of a run; `curves`, `live`: what is seen of it meanwhile

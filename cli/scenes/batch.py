@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from cli.scenes.generation import Watcher
-    from cli.scenes.scene import Request
+    from cli.scenes.request import Request
     from sds.denoiser import NeuralTeacher
 
 TRIES = 2

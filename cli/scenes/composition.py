@@ -39,9 +39,10 @@ from cli.pictures import write_sheet
 from cli.scenes.batch import Job, is_finished, make
 from cli.scenes.judging import JUDGED_SIZE, judge_for, judged_cameras
 from cli.scenes.loading import load_object
+from cli.scenes.request import Request
 from cli.scenes.results import PICTURE_SIZE, finished
 from cli.scenes.run_folder import RunFolder, folder_name, write_json
-from cli.scenes.scene import Request, Stage
+from cli.scenes.stage import Stage
 from representations.arrangement import Arrangement, ArrangementDraw, Place
 from representations.assets.formats.gltf_writing import Node, scene_glb_bytes
 from sds.checkpoint import written_whole

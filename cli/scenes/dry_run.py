@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from cli.scenes.scene import Request
+from cli.scenes.request import Request
 from sds.ramps import Ramp
 
 NOT_SHOWN = ("source",)

@@ -17,9 +17,12 @@ from cli.errors import UserError
 from cli.scenes.curves import CurveLog, CurvePoint
 from cli.scenes.making import Making
 from cli.scenes.progress import ProgressBar
+from cli.scenes.request import Request
 from cli.scenes.results import delivered, write_results
 from cli.scenes.run_folder import RunFolder, write_text
-from cli.scenes.scene import Request, Scene, build_scene, release_text_encoders, stages_of
+from cli.scenes.scene import Scene, build_scene
+from cli.scenes.stage import stages_of
+from cli.scenes.told import release_text_encoders
 from cli.teachers import load_teacher
 from representations.assets.asset import Asset
 from sds.checkpoint import CheckpointError, save_checkpoint

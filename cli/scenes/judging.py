@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cli.scenes.looks import STUDIO
-from cli.scenes.scene import Request
+from cli.scenes.request import Request
 from cli.teachers import small_teacher_folder
 from representations.assets.asset import Asset
 from representations.assets.pictures import render_asset

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from cli.errors import UserError
+from cli.scenes.request import Request
 from cli.scenes.run_folder import RunFolder
-from cli.scenes.scene import Request, build_generator, stages_of, with_mind_made_up
+from cli.scenes.stage import build_generator, stages_of
+from cli.scenes.told import with_mind_made_up
 from cli.teachers import load_teacher, small_teacher_folder
 from representations.particles import Particles
 from representations.solid import Solid

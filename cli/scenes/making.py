@@ -11,7 +11,9 @@ from torch import Tensor
 
 from cli.scenes.curves import CurvePoint
 from cli.scenes.judging import ELEVATION, Judge, judge_for, pictures_with_colours
-from cli.scenes.scene import Request, Scene, build_scene, stages_of
+from cli.scenes.request import Request
+from cli.scenes.scene import Scene, build_scene
+from cli.scenes.stage import stages_of
 from representations.cameras import turntable
 from representations.images.pixels import FlatImage
 from sds.checkpoint import CheckpointError
@@ -62,7 +64,7 @@ class Making:
     Args:
         request: what is asked for.
         teacher: judges all stages. Whoever knows all that it will be asked may let its text encoders go before
-            (`cli.scenes.scene.release_text_encoders`).
+            (`cli.scenes.told.release_text_encoders`).
         device: where to work.
         checkpoint: what to continue with, as `state_dict` gave it; None begins.
         begun: the first stage, if it has been put together already.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from cli.scenes.scene import Request
+from cli.scenes.request import Request
 from cli.teachers import knows_looks, small_teacher_folder
 from representations.assets.asset import Asset
 from sds.teachers.embedded_words import Lexicon, Understanding

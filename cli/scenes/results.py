@@ -25,8 +25,9 @@ from cli.scenes.judging import (
 )
 from cli.scenes.looks import SHADING, STUDIO
 from cli.scenes.reflection import reflecting
+from cli.scenes.request import Request
 from cli.scenes.run_folder import RunFolder, write_json, write_text
-from cli.scenes.scene import Request, Scene
+from cli.scenes.scene import Scene
 from cli.scenes.sizes import UNKNOWN, longest_side
 from cli.viewer.run_page import write_report
 from representations.assets.asset import Asset

@@ -19,7 +19,7 @@ from cli.scenes.records import MetricsRecord, RunRecord
 from sds.checkpoint import load_checkpoint, written_whole
 
 if TYPE_CHECKING:  # loads torch and diffusers, which nobody needs who only looks at a run
-    from cli.scenes.scene import Request
+    from cli.scenes.request import Request
 
 SMALLEST_FREE_SPACE = 100 * 2**20
 """Bytes that must be free before a run begins: several times what its files and one checkpoint in the making take."""
@@ -165,7 +165,7 @@ class RunFolder:
 
     def read_request(self) -> Request:
         """What the user asked for. Raises UserError if the folder holds no run of this version of the software."""
-        from cli.scenes.scene import Request
+        from cli.scenes.request import Request
 
         content = self.read_configuration()["request"]
         return parsed(json.dumps(content).encode(), Request, f"{self.configuration}: request")

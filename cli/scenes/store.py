@@ -107,7 +107,7 @@ class Store:
 
 def is_of(job: Job, content: bytes) -> bool:
     """Whether a run.json is of the same request, as far as it is told. Raises UserError if it is none of ours."""
-    from cli.scenes.scene import Request
+    from cli.scenes.request import Request
 
     record = parsed(content, RunRecord, f"{job.path.name}/{LAST}")
     held = parsed(json.dumps(record["request"]).encode(), Request, f"{job.path.name}/{LAST}: request")

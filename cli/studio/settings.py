@@ -18,7 +18,7 @@ from cli.parser import Parser
 from cli.scenes.records import Words
 
 if TYPE_CHECKING:  # loads torch
-    from cli.scenes.scene import Request
+    from cli.scenes.request import Request
 
 OFFERED = ("seed", "method", "preset", "negative", "guidance_scale", "steps", "weighting", "encoding", "stages")
 """The options that make sense for a prompt on a page, in its order. Those that name files do not."""

@@ -22,8 +22,10 @@ from torch import Tensor
 
 from cli.pictures import write_sheet
 from cli.scenes.judging import JUDGED_SIZE, judge_for, judged_cameras
+from cli.scenes.request import Request
 from cli.scenes.results import imagined
-from cli.scenes.scene import Request, Scene, build_scene, stages_of
+from cli.scenes.scene import Scene, build_scene
+from cli.scenes.stage import stages_of
 from cli.teachers import load_teacher
 from sds.score import METHODS
 from sds.view_agreement import view_agreement

@@ -22,7 +22,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from cli.commands.doctor import accelerator_lines
-from cli.scenes.scene import Request, build_scene, stages_of
+from cli.scenes.request import Request
+from cli.scenes.scene import build_scene
+from cli.scenes.stage import stages_of
 from cli.teachers import EMBEDDED, load_teacher
 from representations.cameras import CameraSampler, turntable
 from representations.fields.encodings import HashEncoding, encode_torch

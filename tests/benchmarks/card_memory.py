@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cli.scenes.recipes import LARGE_TEACHER, LARGE_TEACHER_MESH
+from cli.scenes.recipes.large_teachers import LARGE_TEACHER, LARGE_TEACHER_MESH
 from representations.fields.field import DenseGrid
 from tests.sds.test_memory_budget import GIB, SD_1_5, SD_2_1, SD_3_MEDIUM, SDXL, Memory, peak_of_a_step
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cli.scenes import recipes, results
+from cli.scenes import results
+from cli.scenes.recipes import large_teachers
 from representations.fields import nerf
 from tests.sds.tiny_pipelines import deepfloyd_if
 
@@ -23,12 +24,12 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything at a size that takes moments: the recipe for large teachers, the mesh and the pictures."""
-    small = replace(recipes.LARGE_TEACHER, grid=16, samples=16, size=16, batch_size=2)
-    monkeypatch.setattr(recipes, "LARGE_TEACHER", small)
-    small_mesh = replace(recipes.LARGE_TEACHER_MESH, grid=16, texture_grid=16, size=16, batch_size=2)
-    monkeypatch.setattr(recipes, "LARGE_TEACHER_MESH", small_mesh)
-    few = replace(recipes.LARGE_TEACHER_GAUSSIANS, count=60, size=16, batch_size=2)
-    monkeypatch.setattr(recipes, "LARGE_TEACHER_GAUSSIANS", few)
+    small = replace(large_teachers.LARGE_TEACHER, grid=16, samples=16, size=16, batch_size=2)
+    monkeypatch.setattr(large_teachers, "LARGE_TEACHER", small)
+    small_mesh = replace(large_teachers.LARGE_TEACHER_MESH, grid=16, texture_grid=16, size=16, batch_size=2)
+    monkeypatch.setattr(large_teachers, "LARGE_TEACHER_MESH", small_mesh)
+    few = replace(large_teachers.LARGE_TEACHER_GAUSSIANS, count=60, size=16, batch_size=2)
+    monkeypatch.setattr(large_teachers, "LARGE_TEACHER_GAUSSIANS", few)
     monkeypatch.setattr(results, "PICTURE_SIZE", 32)
     monkeypatch.setattr(results, "TEXTURE_SIZE", 64)
     monkeypatch.setattr(results, "FACES", 1000)

@@ -10,7 +10,7 @@ from cli.commands.generate_requests import requests_of
 from cli.configuration import toml_of, with_configuration
 from cli.errors import UserError
 from cli.main import main, options_of
-from cli.scenes.scene import Request
+from cli.scenes.request import Request
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from PIL import Image
 
 from cli.errors import UserError
 from cli.main import main
+from cli.scenes.request import Request
 from cli.scenes.run_folder import RunFolder
-from cli.scenes.scene import Request
 from cli.viewer.page import html_of
 from cli.viewer.pages import lookup_for
 from cli.viewer.run_page import run_page

@@ -118,9 +118,9 @@ def test_resume_equals_never_having_stopped(
 def test_kill_leaves_a_whole_checkpoint_from_which_the_run_continues(tiny_teacher: Path, tmp_path: Path):
     out = tmp_path / "killed"
     program = """
-import sys, cli.scenes.generation, cli.main, cli.scenes.recipes, dataclasses
+import sys, cli.scenes.generation, cli.main, cli.scenes.recipes.large_teachers as large, dataclasses
 cli.scenes.generation.CHECKPOINT_SECONDS = cli.scenes.generation.SHARE_OF_WRITING = 0.0
-cli.scenes.recipes.LARGE_TEACHER = dataclasses.replace(cli.scenes.recipes.LARGE_TEACHER, size=16, batch_size=2)
+large.LARGE_TEACHER = dataclasses.replace(large.LARGE_TEACHER, size=16, batch_size=2)
 sys.exit(cli.main.main(sys.argv[1:]))
 """
     command = [

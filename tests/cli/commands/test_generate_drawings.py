@@ -9,9 +9,12 @@ import torch
 import trimesh
 
 from cli.main import main
-from cli.scenes.recipes import LARGE_TEACHER_METHODS, SMALL_TEACHER_METHODS
+from cli.scenes.recipes.large_teachers import LARGE_TEACHER_METHODS
+from cli.scenes.recipes.small_teachers import SMALL_TEACHER_METHODS
+from cli.scenes.request import Request
 from cli.scenes.run_folder import RunFolder
-from cli.scenes.scene import Request, build_scene, stages_of
+from cli.scenes.scene import build_scene
+from cli.scenes.stage import stages_of
 from representations.gaussians.files import read_ply
 from sds.checkpoint import load_checkpoint
 from sds.ramps import FallingTimes

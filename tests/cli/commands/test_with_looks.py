@@ -9,7 +9,8 @@ import pytest
 
 from cli.main import main
 from cli.pictures import pictures_of_sheet
-from cli.scenes import recipes, results
+from cli.scenes import results
+from cli.scenes.recipes import teachers_with_looks
 from sds.teachers.embedded_words import Lexicon
 from sds.teachers.shape_teacher import plain_lexicon
 from tests.sds.tiny_shapes import save_tiny_shape_teacher, tiny_prior
@@ -21,10 +22,10 @@ def teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = save_tiny_shape_teacher(tmp_path / "teacher")
     plain_lexicon(tiny_prior()).save(folder / "words")
     assert Lexicon.load(folder / "words").nouns == ("ball", "table")
-    small = replace(recipes.TEACHER_WITH_LOOKS, grid=16, samples=16, batch_size=2)
-    monkeypatch.setattr(recipes, "TEACHER_WITH_LOOKS", small)
-    mesh = replace(recipes.TEACHER_WITH_LOOKS_MESH, grid=16, texture_grid=16, batch_size=2)
-    monkeypatch.setattr(recipes, "TEACHER_WITH_LOOKS_MESH", mesh)
+    small = replace(teachers_with_looks.TEACHER_WITH_LOOKS, grid=16, samples=16, batch_size=2)
+    monkeypatch.setattr(teachers_with_looks, "TEACHER_WITH_LOOKS", small)
+    mesh = replace(teachers_with_looks.TEACHER_WITH_LOOKS_MESH, grid=16, texture_grid=16, batch_size=2)
+    monkeypatch.setattr(teachers_with_looks, "TEACHER_WITH_LOOKS_MESH", mesh)
     monkeypatch.setattr(results, "FRAMES", 4)
     return folder
 

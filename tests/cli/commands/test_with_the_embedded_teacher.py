@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from cli.main import main
-from cli.scenes import recipes
+from cli.scenes.recipes import small_teachers
 from sds.teachers.embedded import load_embedded_teacher
 from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
 from tests.cli.small import shrink
@@ -137,8 +137,8 @@ def test_a_teacher_of_ones_own_is_treated_like_the_embedded_one(tmp_path: Path):
     options = ["--teacher", str(folder), "--out", str(tmp_path / "out"), "--steps", "2"]
     assert main(["generate", "a red chair", *options]) == 0
     configuration = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert configuration["recipe"]["nerf"]["guidance"]["scale"] == recipes.SMALL_TEACHER_METHODS["sds"].scale
-    assert configuration["recipe"]["nerf"]["batch_size"] == recipes.SMALL_TEACHER.batch_size
+    assert configuration["recipe"]["nerf"]["guidance"]["scale"] == small_teachers.SMALL_TEACHER_METHODS["sds"].scale
+    assert configuration["recipe"]["nerf"]["batch_size"] == small_teachers.SMALL_TEACHER.batch_size
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert "recognition" not in metrics
     assert "sides" in metrics

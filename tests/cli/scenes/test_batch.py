@@ -9,8 +9,8 @@ import pytest
 from cli.main import main
 from cli.scenes import batch, generation
 from cli.scenes.batch import Job, Outcome
+from cli.scenes.request import Request
 from cli.scenes.run_folder import RunFolder, write_json
-from cli.scenes.scene import Request
 from cli.scenes.workers import Workplace, make_with_workers
 from sds.score import NonFiniteGradientError
 from tests.cli.scenes.pretend_worker import pretend

@@ -10,7 +10,7 @@ import pytest
 from cli.main import main
 from cli.scenes.batch import Job
 from cli.scenes.cluster import Crowd, Made, make_in_scratch, scratch_of
-from cli.scenes.scene import Request
+from cli.scenes.request import Request
 from cli.scenes.store import LAST, Store
 from cli.scenes.workers import Workplace
 

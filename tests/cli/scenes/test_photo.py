@@ -11,7 +11,7 @@ from PIL import Image
 
 from cli.errors import UserError
 from cli.scenes.photo import COLOUR_WEIGHT, FILLED, MASK_WEIGHT, SIDE, LikeThePhoto, Photo, read_photo
-from cli.scenes.scene import Request
+from cli.scenes.request import Request
 
 
 def written(path: Path, colours: np.ndarray) -> Path:

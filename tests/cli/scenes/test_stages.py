@@ -21,16 +21,11 @@ from cli.scenes.initial_mesh import (
     read_initial_mesh,
 )
 from cli.scenes.loading import load_object
-from cli.scenes.recipes import (
-    LARGE_TEACHER,
-    LARGE_TEACHER_MESH,
-    SMALL_TEACHER,
-    SMALL_TEACHER_MESH,
-    TEACHER_WITH_LOOKS,
-    TEACHER_WITH_LOOKS_MESH,
-)
+from cli.scenes.recipes.large_teachers import LARGE_TEACHER, LARGE_TEACHER_MESH
+from cli.scenes.recipes.small_teachers import SMALL_TEACHER, SMALL_TEACHER_MESH
+from cli.scenes.recipes.teachers_with_looks import TEACHER_WITH_LOOKS, TEACHER_WITH_LOOKS_MESH
+from cli.scenes.request import Request
 from cli.scenes.run_folder import RunFolder
-from cli.scenes.scene import Request
 from cli.teachers import EMBEDDED, knows_looks
 from representations.assets.asset import Asset
 from representations.fields.field import DenseGrid

@@ -8,7 +8,7 @@ import pytest
 
 from cli.errors import UserError
 from cli.scenes.batch import Job
-from cli.scenes.scene import Request
+from cli.scenes.request import Request
 from cli.scenes.store import LAST, Store
 
 METRICS = {

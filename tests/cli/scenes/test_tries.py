@@ -7,8 +7,8 @@ import pytest
 
 from cli.errors import UserError
 from cli.scenes.batch import Job
+from cli.scenes.request import Request
 from cli.scenes.run_folder import read_json, write_json
-from cli.scenes.scene import Request
 from cli.scenes.tries import best_of, verdict_line
 
 

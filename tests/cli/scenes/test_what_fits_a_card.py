@@ -1,6 +1,6 @@
 """What is optimised leaves room on small cards; what teachers need is in `tests/sds/test_memory_budget.py`."""
 
-from cli.scenes.recipes import LARGE_TEACHER, LARGE_TEACHER_MESH
+from cli.scenes.recipes.large_teachers import LARGE_TEACHER, LARGE_TEACHER_MESH
 from tests.benchmarks.card_memory import ALLOWANCE, peak_of_voxels, smallest_card
 
 STABLE_DIFFUSION_1_5 = 3.0

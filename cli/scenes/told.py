@@ -1,0 +1,69 @@
+"""What a run tells its teacher: the prompt, a photo, and which of the things that a word may mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.errors import UserError
+from cli.scenes.photo import Photo, read_photo
+from cli.scenes.request import Request
+from sds.denoiser import NeuralTeacher, Teacher
+from sds.prompts import NEGATIVES, Directions, PerpNeg, PromptSet
+from sds.teachers.diffusers import DiffusersTeacher
+from sds.teachers.embedded import SmallTeacher
+from sds.teachers.onnx_runtime import OnnxTeacher
+
+NEGATIVE_FOR_EMBEDDED = ""
+"""The embedded teacher knows no words for a bad image: NFSD compares with its null prompt."""
+
+
+def shown_photo(request: Request, teacher: Teacher) -> Photo | None:
+    """The user's picture, which the teacher has now been shown; None if there is none.
+
+    Raises UserError if the teacher is not told pictures, or is told nothing else.
+    """
+    sees = isinstance(teacher, DiffusersTeacher) and teacher.sees_pictures
+    if not request.image:
+        if sees:
+            raise UserError("this teacher is told a picture, and draws other views of it: generate --image FILE")
+        return None
+    if not isinstance(teacher, DiffusersTeacher) or not sees:
+        raise UserError(
+            "--image needs a teacher that draws other views of a picture: --teacher FOLDER with a Zero123 in it"
+        )
+    photo = read_photo(Path(request.image), Path(request.image_mask) if request.image_mask else None)
+    teacher.show(photo.image, math.radians(request.image_elevation))
+    return photo
+
+
+def prompts_of(request: Request, teacher: Teacher) -> PromptSet:
+    """All that a run says to its teacher."""
+    negative = NEGATIVES[request.method].replace("{prompt}", request.prompt) if request.method in NEGATIVES else None
+    if negative is not None and isinstance(teacher, SmallTeacher):
+        negative = NEGATIVE_FOR_EMBEDDED
+    return PromptSet(
+        request.prompt,
+        # "chair, side view" is no class: a teacher of classes is not told views in words
+        directions=Directions() if getattr(teacher, "takes_sentences", True) else None,
+        unconditional=request.negative,
+        perp_neg=PerpNeg() if request.perp_neg else None,
+        negative=negative,
+    )
+
+
+def release_text_encoders(teacher: Teacher, requests: Sequence[Request]) -> None:
+    """Let a big teacher's text encoders go, often its largest part, after all that the runs will say is encoded."""
+    if isinstance(teacher, DiffusersTeacher | OnnxTeacher):
+        teacher.release_text_encoders([text for request in requests for text in prompts_of(request, teacher).texts()])
+
+
+def with_mind_made_up(teacher: NeuralTeacher, request: Request) -> NeuralTeacher:
+    """A small teacher thinking of one object only, another for another seed; any other teacher as it is.
+
+    Several particles shall become several objects: then it thinks of all that the prompt may mean.
+    """
+    if isinstance(teacher, SmallTeacher) and request.particles == 1:
+        return teacher.with_one_object(request.prompt, request.seed)
+    return teacher
