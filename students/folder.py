@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from sds.checkpoint import written_whole
 from sds.denoiser import Condition, Denoiser
 from sds.schedule import Prediction
-from sds.teachers.diffusers import load_schedule
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
+from sds.teachers.schedules import load_schedule
 from students.flow_map import GUIDANCE_SCALE, DenoiserAsFlowMap, Student, sample_again, sample_along, sample_path
 from students.methods.denoising_diffusion_gan import sample_steps
 from students.sampling import sample_renewing

@@ -13,7 +13,7 @@ from sds.denoiser import NeuralTeacher, Teacher
 from sds.prompts import NEGATIVES, Directions, PerpNeg, PromptSet
 from sds.teachers.diffusers import DiffusersTeacher
 from sds.teachers.embedded import SmallTeacher
-from sds.teachers.onnx_runtime import OnnxTeacher
+from sds.teachers.folder_teacher import FolderTeacher
 
 NEGATIVE_FOR_EMBEDDED = ""
 """The embedded teacher knows no words for a bad image: NFSD compares with its null prompt."""
@@ -55,7 +55,7 @@ def prompts_of(request: Request, teacher: Teacher) -> PromptSet:
 
 def release_text_encoders(teacher: Teacher, requests: Sequence[Request]) -> None:
     """Let a big teacher's text encoders go, often its largest part, after all that the runs will say is encoded."""
-    if isinstance(teacher, DiffusersTeacher | OnnxTeacher):
+    if isinstance(teacher, FolderTeacher):
         teacher.release_text_encoders([text for request in requests for text in prompts_of(request, teacher).texts()])
 
 

@@ -23,7 +23,8 @@ from sds.teachers.conditioning import PromptError
 from sds.teachers.connection import Connection, Site, Told
 from sds.teachers.folder import TeacherFolder
 from sds.teachers.image_codec import LatentCodec
-from sds.teachers.text_encoding import EncoderKind, build_encoder
+from sds.teachers.text_encoding import build_encoder
+from sds.teachers.text_kinds import EncoderKind
 from sds.teachers.weights import DIFFUSERS_WEIGHTS, frozen, read_weights
 
 PROJECTIONS = ("clip_camera_projection", "cc_projection")

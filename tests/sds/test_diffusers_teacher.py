@@ -15,9 +15,10 @@ from sds.guidance import Guidance, PromptConditions
 from sds.schedule import Prediction
 from sds.score import score_gradient, surrogate_loss
 from sds.teachers.conditioning import camera_numbers
-from sds.teachers.diffusers import FAINTEST_IMAGE, DiffusersTeacher, load_diffusers_teacher
+from sds.teachers.diffusers import DiffusersTeacher, load_diffusers_teacher
 from sds.teachers.folder import TeacherFolderError
 from sds.teachers.image_codec import resized
+from sds.teachers.schedules import FAINTEST_IMAGE
 from tests.sds import tiny_pipelines as tiny
 
 STEPS = [20, 500, 960]

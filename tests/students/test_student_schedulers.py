@@ -8,7 +8,8 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from sds.schedule import Prediction
-from sds.teachers.diffusers import FAINTEST_IMAGE, SCHEDULERS, load_diffusers_teacher
+from sds.teachers.diffusers import load_diffusers_teacher
+from sds.teachers.schedules import FAINTEST_IMAGE, SCHEDULERS
 from students.flow_map import Student, flow
 from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
 from students.prompts import Prompts
