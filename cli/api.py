@@ -149,7 +149,7 @@ def text_to_3d(
     Args:
         prompt: what to make.
         seed: another seed is another object.
-        method: a key of `sds.score.METHODS`: "sds", "nfsd", "vsd" or "csd".
+        method: a key of `sds.baselines.METHODS`: "sds", "nfsd", "vsd" or "csd".
         preset: "fast", or "quality" for about six times the work.
         steps: of each stage; 0 stands for the preset's.
         guidance_scale: how strongly to follow the prompt; None stands for the method's.

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from representations.images.pixels import PixelImage
+from sds.baselines import Baseline
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
 from sds.prompts import PromptSet, condition_for
-from sds.score import Baseline
 from sds.teachers.embedded import load_embedded_teacher
 
 

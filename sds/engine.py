@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from sds.baselines import Method, sds
 from sds.checkpoint import CheckpointError, require_form, restore_module, restore_optimizer
 from sds.critic import Critic
 from sds.denoiser import Teacher, views_together
@@ -21,7 +22,8 @@ from sds.guidance import Guidance, PromptConditions
 from sds.noising import FreshNoise, Noising
 from sds.precision import Descent
 from sds.ramps import DREAMFUSION_TIMES, Ramp, Times
-from sds.score import Method, Weighting, constant_weight, score_gradient, sds, surrogate_loss
+from sds.score import score_gradient, surrogate_loss
+from sds.weightings import Weighting, constant_weight
 
 
 class Generator(Protocol):

@@ -109,4 +109,4 @@ NOISINGS = {
     "sdi": DDIMInversion(steps=10, scale=-6.5),
     "ism": DDIMInversion(steps=4, interval=0.08),
 }
-"""Of the methods in `sds.score.METHODS` that do not take fresh noise, as their papers have it for Stable Diffusion."""
+"""Of the methods in `sds.baselines.METHODS` that take no fresh noise, as their papers have it for Stable Diffusion."""

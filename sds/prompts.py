@@ -26,7 +26,7 @@ OVERSATURATED = "oversaturated, smooth, pixelated, cartoon, foggy, hazy, blurry,
 """How a bridge describes what SDS has made (McAllister et al. 2024, their program for threestudio)."""
 
 NEGATIVES = {"nfsd": BAD_IMAGE, "bridge": f"{{prompt}}, {OVERSATURATED}"}
-"""What the methods of `sds.score.METHODS` that need a negative prompt tell as one; {prompt} stands for the prompt."""
+"""What those of `sds.baselines.METHODS` that need a negative prompt tell as one; {prompt} stands for the prompt."""
 
 
 class Direction(Enum):

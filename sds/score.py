@@ -25,177 +25,21 @@ every noise level. A zero noise prediction (NFSD below 0.2) is the x0 prediction
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from sds.baselines import Baseline, Method, sds
 from sds.denoiser import Condition, Denoiser
 from sds.guidance import Guidance, PromptConditions, perpendicular_shift
 from sds.schedule import NoiseSchedule, scale
+from sds.weightings import Weighting, constant_weight
 
 
 class NonFiniteGradientError(RuntimeError):
     """A score gradient is infinite or not a number: nothing sensible can follow."""
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """One row of the table of methods: how much of the baseline is which x0 prediction.
-
-    The shares are numbers, or tensors of shape (batch,) where they depend on t. They add up to one.
-
-    Attributes:
-        image: the image x itself, which stands for the true noise.
-        noisy: x_t / alpha, which stands for no noise at all.
-        unconditional: the prediction for the null prompt.
-        negative: the prediction for the negative prompt.
-        reference: the critic's prediction.
-        source: the negative prompt's prediction under the same guidance, where a bridge begins.
-        previous: what the path on which the image was noised saw last, see `sds.noising.Noised`.
-    """
-
-    image: Tensor | float = 0.0
-    noisy: Tensor | float = 0.0
-    unconditional: Tensor | float = 0.0
-    negative: Tensor | float = 0.0
-    reference: Tensor | float = 0.0
-    source: Tensor | float = 0.0
-    previous: Tensor | float = 0.0
-
-
-Method = Callable[[Tensor, float], Baseline]
-"""(t of shape (batch,), progress of the run in [0, 1]) -> baseline. A new method is a new function like this."""
-
-Weighting = Callable[[NoiseSchedule, Tensor, Tensor, Tensor], Tensor]
-"""(schedule, t, x, guided) -> weight of shape (batch,) of the x0-space gradient."""
-
-
-def sds(t: Tensor, progress: float) -> Baseline:
-    """Score distillation sampling: eps_guided - noise (Poole et al. 2022, equation 3)."""
-    del t, progress
-    return Baseline(image=1.0)
-
-
-def csd(t: Tensor, progress: float) -> Baseline:
-    """Classifier score distillation: only the guidance direction (Yu et al. 2023, equation 7)."""
-    del t, progress
-    return Baseline(unconditional=1.0)
-
-
-def annealed_csd(t: Tensor, progress: float) -> Baseline:
-    """CSD whose baseline moves from the null to the negative prompt over the run (Yu et al. 2023, section 4.2)."""
-    del t
-    return Baseline(unconditional=1.0 - progress, negative=progress)
-
-
-def nfsd(t: Tensor, progress: float) -> Baseline:
-    """Noise-free score distillation (Katzir et al. 2023, equations 8 and 9).
-
-    The papers' delta_D + s delta_C is eps_guided - eps_negative for t >= 0.2 and eps_guided alone below, decided for
-    each image by its own t. Only the small times hold an image in place (see tests/closed_forms): keep sampling them.
-    """
-    del progress
-    small = (t < NFSD_SMALL_TIME).double()
-    return Baseline(negative=1.0 - small, noisy=small)
-
-
-def vsd(t: Tensor, progress: float) -> Baseline:
-    """Variational score distillation: eps_guided - eps_critic (Wang et al. 2023, equation 9)."""
-    del t, progress
-    return Baseline(reference=1.0)
-
-
-def ism(t: Tensor, progress: float) -> Baseline:
-    """Interval score matching: eps_guided(x_t) - eps_null(x_s), s one step before t on a DDIM path (Liang et al. 2024).
-
-    Their equation 17. The path goes from x_s to x_t as if the null prediction at s were the image, so that as images
-    the difference is that prediction minus the guided one. Needs noise by `sds.noising.DDIMInversion`.
-    """
-    del t, progress
-    return Baseline(previous=1.0)
-
-
-def bridge(t: Tensor, progress: float) -> Baseline:
-    """From what there is to what is wanted (McAllister et al. 2024, equation 10): SDS first, then g (eps_y - eps_now).
-
-    The negative prompt describes the present image ("..., oversaturated, smooth, ..."): where its words are as right
-    as the prompt's nothing pulls any more, while SDS mistakes its own noise for the present.
-    """
-    del t
-    return Baseline(image=1.0) if progress < BRIDGE_BEGINS else Baseline(source=1.0)
-
-
-BRIDGE_BEGINS = 0.8
-"""When the second stage begins: step 20,000 of 25,000 in the authors' configuration for threestudio."""
-
-NFSD_SMALL_TIME = 0.2
-"""The paper's step 200 of 1000: below it the noise prediction is (almost) all domain correction."""
-
-METHODS: dict[str, Method] = {
-    "sds": sds,
-    "nfsd": nfsd,
-    "vsd": vsd,
-    "csd": csd,
-    "sdi": sds,
-    "ism": ism,
-    "bridge": bridge,
-}
-"""The table, by the names the papers gave their methods. SDI is SDS with other noise: `sds.noising.NOISINGS`."""
-
-
-def constant_weight(schedule: NoiseSchedule, t: Tensor, x: Tensor, guided: Tensor) -> Tensor:
-    """Weight 1 in x0 space: each step moves the image towards the guided prediction by the same share at every t.
-
-    In noise predictions that is sigma / alpha: at t = 0.98 of Stable Diffusion's schedule 13 times the papers' weight.
-    """
-    del schedule, x, guided
-    return torch.ones_like(t)
-
-
-def sigma_squared_weight(schedule: NoiseSchedule, t: Tensor, x: Tensor, guided: Tensor) -> Tensor:
-    """The usual w(t) = sigma^2 of noise predictions: alpha sigma in x0 space.
-
-    It is DreamFusion's (Poole et al. 2022, section 3.1) and threestudio's 1 - alpha_bar. With it the score gradient of
-    variance-preserving schedules *is* theirs, w(t) (eps_guided - eps), with the factor 1; both divide by the batch.
-    """
-    del x, guided
-    alpha, sigma = schedule(t)
-    return alpha * sigma
-
-
-def uniform_weight(schedule: NoiseSchedule, t: Tensor, x: Tensor, guided: Tensor) -> Tensor:
-    """w(t) = 1 of noise predictions (threestudio's "uniform"): alpha / sigma in x0 space; needs t above 0."""
-    del x, guided
-    alpha, sigma = schedule(t)
-    return alpha / sigma
-
-
-def min_snr_weight(schedule: NoiseSchedule, t: Tensor, x: Tensor, guided: Tensor) -> Tensor:
-    """min(SNR, 5) of errors in x0 space (Hang et al. 2023, equation 8): high noise says little about the image."""
-    del x, guided
-    return schedule.log_snr(t).exp().clamp(max=MIN_SNR_GAMMA)
-
-
-def normalized_weight(schedule: NoiseSchedule, t: Tensor, x: Tensor, guided: Tensor) -> Tensor:
-    """1 / mean |x - guided| for each image: every image moves equally far (Yin et al. 2024, equation 8)."""
-    del schedule, t
-    return 1 / (x - guided).abs().flatten(1).mean(1).clamp(min=1e-6).double().cpu()
-
-
-MIN_SNR_GAMMA = 5.0
-"""gamma of Hang et al. 2023, the value that they recommend."""
-
-WEIGHTINGS: dict[str, Weighting] = {
-    "constant": constant_weight,
-    "sigma-squared": sigma_squared_weight,
-    "dreamfusion": sigma_squared_weight,
-    "uniform": uniform_weight,
-    "min-snr": min_snr_weight,
-    "normalized": normalized_weight,
-}
-"""By the names that papers and programs use; "dreamfusion" is the same as "sigma-squared"."""
 
 
 @dataclass(frozen=True)
@@ -249,31 +93,20 @@ def score_gradient(
         NonFiniteGradientError: if a prediction is infinite or not a number.
     """
     if not callable(method):
-        raise TypeError(f"a method is a function such as `sds.score.sds`; by its name it is METHODS[{method!r}]")
-    x = x.detach()
-    x_t = teacher.schedule.add_noise(x, noise, t)
-    baseline = _checked(method(t, progress), t)
+        raise TypeError(f"a method is a function such as `sds.baselines.sds`; by its name it is METHODS[{method!r}]")
     for condition in (conditions.conditional, conditions.unconditional):
         if len(condition) != len(x):
             raise ValueError(f"there are {len(x)} images, but what is told is about {len(condition)}")
+    x = x.detach()
+    x_t = teacher.schedule.add_noise(x, noise, t)
+    baseline = _checked(method(t, progress), t)
     predictions = _predict(teacher, x_t, t, _wanted(conditions, guidance, baseline, t))
-    conditional = perpendicular_shift(
-        predictions["conditional"],
-        predictions["unconditional"],
-        [predictions[f"perpendicular {i}"] for i in range(len(conditions.perpendicular))],
-        [negative.weight for negative in conditions.perpendicular],
-    )
-    guided = guidance(conditional, predictions["unconditional"], t)
-
+    guided = _guided(predictions, conditions, guidance, t)
     predictions["image"] = x
     if _any(baseline.noisy):
-        # Where alpha is zero the share is zero too (a method that wants x_t / alpha there has no finite gradient).
-        inverse_alpha = torch.where(_share(baseline.noisy, t) != 0, 1 / teacher.schedule.alpha(t), 0.0)
-        predictions["noisy"] = scale(inverse_alpha, x) * x_t
+        predictions["noisy"] = _as_if_without_noise(teacher.schedule, x_t, t, baseline.noisy)
     if _any(baseline.reference):
-        if reference is None:
-            raise ValueError("this method compares the teacher with a critic of the generator's own images: give one")
-        predictions["reference"] = reference(x_t, t, conditions.reference or conditions.conditional)
+        predictions["reference"] = _by_critic(reference, x_t, t, conditions)
     if _any(baseline.source):
         predictions["source"] = guidance(predictions["negative"], predictions["unconditional"], t)
     if _any(baseline.previous):
@@ -284,13 +117,8 @@ def score_gradient(
         (scale(_share(share, t), x) * predictions[name] for name, share in vars(baseline).items() if _any(share)),
         start=torch.zeros_like(x),
     )
-
     gradient = scale(weighting(teacher.schedule, t, x, guided), x) * (compared - guided)
-    if not bool(torch.isfinite(gradient).all()):
-        raise NonFiniteGradientError(
-            f"the score gradient is not finite (t from {float(t.min()):.3g} to {float(t.max()):.3g}, "
-            f"|x| up to {float(x.abs().max()):.3g}): lower the learning rate, or keep t away from 0 and 1"
-        )
+    _require_finite(gradient, x, t)
     return ScoreGradient(gradient, guided)
 
 
@@ -301,6 +129,38 @@ def surrogate_loss(x: Tensor, gradient: Tensor) -> Tensor:
     """
     target = (x - gradient).detach()
     return 0.5 * ((x - target) ** 2).sum() / len(x)
+
+
+def _guided(predictions: Mapping[str, Tensor], conditions: PromptConditions, guidance: Guidance, t: Tensor) -> Tensor:
+    """The guided prediction, with what the perpendicular prompts push it away from."""
+    conditional = perpendicular_shift(
+        predictions["conditional"],
+        predictions["unconditional"],
+        [predictions[f"perpendicular {i}"] for i in range(len(conditions.perpendicular))],
+        [negative.weight for negative in conditions.perpendicular],
+    )
+    return guidance(conditional, predictions["unconditional"], t)
+
+
+def _as_if_without_noise(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, share: Tensor | float) -> Tensor:
+    """x_t / alpha for the images that have a share of it, zero for the others, whose alpha may be zero."""
+    inverse_alpha = torch.where(_share(share, t) != 0, 1 / schedule.alpha(t), 0.0)
+    return scale(inverse_alpha, x_t) * x_t
+
+
+def _by_critic(reference: Denoiser | None, x_t: Tensor, t: Tensor, conditions: PromptConditions) -> Tensor:
+    """The critic's prediction. Raises ValueError if there is none."""
+    if reference is None:
+        raise ValueError("this method compares the teacher with a critic of the generator's own images: give one")
+    return reference(x_t, t, conditions.reference or conditions.conditional)
+
+
+def _require_finite(gradient: Tensor, x: Tensor, t: Tensor) -> None:
+    if not bool(torch.isfinite(gradient).all()):
+        raise NonFiniteGradientError(
+            f"the score gradient is not finite (t from {float(t.min()):.3g} to {float(t.max()):.3g}, "
+            f"|x| up to {float(x.abs().max()):.3g}): lower the learning rate, or keep t away from 0 and 1"
+        )
 
 
 def _checked(baseline: Baseline, t: Tensor) -> Baseline:

@@ -45,12 +45,13 @@ from cli.scenes.run_folder import RunFolder, folder_name, write_json
 from cli.scenes.stage import Stage
 from representations.arrangement import Arrangement, ArrangementDraw, Place
 from representations.assets.formats.gltf_writing import Node, scene_glb_bytes
+from sds.baselines import METHODS
 from sds.checkpoint import written_whole
 from sds.denoiser import NeuralTeacher
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import PromptConditions
 from sds.prompts import Directions, PromptSet, condition_for
-from sds.score import METHODS, WEIGHTINGS
+from sds.weightings import WEIGHTINGS
 
 TOGETHER_STEPS = 100
 """Steps in which all objects are judged together and alone, unless the file says how many."""

@@ -13,10 +13,11 @@ from cli.scenes.recipes.choosing import field_recipe, gaussian_recipe, mesh_reci
 from cli.scenes.recipes.recipe import Recipe, TeacherKind
 from cli.scenes.stages import COARSE_TO_FINE, FLAT, STAGES
 from cli.teachers import EMBEDDED, knows_looks, small_teacher_folder
+from sds.baselines import METHODS
 from sds.guidance import Guidance
 from sds.ramps import DreamTime
-from sds.score import METHODS, WEIGHTINGS
 from sds.teachers.options import TeacherOptions
+from sds.weightings import WEIGHTINGS
 
 ENCODINGS, PRESETS = ("grid", "hash"), ("fast", "quality")
 
@@ -32,7 +33,7 @@ class Request:
         prompt: what to make.
         negative: a prompt to be told in place of the null prompt, or "".
         perp_neg: whether to push away from the view prompts that do not apply to a camera.
-        method: a row of `sds.score.METHODS`.
+        method: a row of `sds.baselines.METHODS`.
         stages: what is optimised, one after the other, each beginning with what the one before it has made: "nerf",
             "mesh", "gaussians", "pixels" or "svg".
         encoding: of a radiance field and of a texture, "grid" or "hash".
@@ -50,7 +51,7 @@ class Request:
         preset: "fast" or "quality".
         steps: of each stage; 0 stands for the preset's.
         guidance_scale: None stands for the method's.
-        weighting: of the noise levels, a name in `sds.score.WEIGHTINGS`; "" stands for the recipe's.
+        weighting: of the noise levels, a name in `sds.weightings.WEIGHTINGS`; "" stands for the recipe's.
         teacher_config, teacher_lora, teacher_word, tiny_autoencoder, compile, offload: see `teacher_options`.
         times: "dreamtime", or "" for the recipe's noise levels.
         guidance_interval, guidance_parallel, guidance_rescale: see `sds.guidance.Guidance`; None is the recipe's.

@@ -23,13 +23,14 @@ from representations.fields.nerf import NeRF
 from representations.gaussians.cloud import GaussianCloud
 from representations.particles import ParticleDraw, Particles
 from representations.surfaces.mesh_field import MeshField, begin_with
+from sds.baselines import METHODS
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import NeuralTeacher, View
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import PromptConditions
 from sds.prompts import PromptSet, condition_for
 from sds.schedule import NoiseSchedule
-from sds.score import METHODS, WEIGHTINGS
+from sds.weightings import WEIGHTINGS
 
 NEVER_ASK_NULL = ("sds", "vsd")
 """Methods that need what the null prompt means for guidance only."""

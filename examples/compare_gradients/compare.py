@@ -27,7 +27,7 @@ from cli.scenes.results import imagined
 from cli.scenes.scene import Scene, build_scene
 from cli.scenes.stage import stages_of
 from cli.teachers import load_teacher
-from sds.score import METHODS
+from sds.baselines import METHODS
 from sds.view_agreement import view_agreement
 
 PROMPTS = ("a red armchair", "a teddy bear", "a blue car", "a wooden table")

@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sds.baselines import Method, sds
 from sds.denoiser import Teacher
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
 from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
 from sds.schedule import NoiseSchedule
-from sds.score import Method, Weighting, sds
+from sds.weightings import Weighting
 from students.generator import FewStepGenerator
 from students.levels import Times
 from students.methods.adversarial import Adversary
@@ -45,7 +46,7 @@ class AddSettings:
         steps, batch_size, seed: of the run.
         learning_rate: of the student's Adam.
         distillation_weight: lambda of the paper.
-        weighting: c(t): `exponential_weight`, or that of SDS, `sds.score.sigma_squared_weight`.
+        weighting: c(t): `exponential_weight`, or that of SDS, `sds.weightings.sigma_squared_weight`.
         method: `sds`, or `nfsd` (which needs a negative prompt).
         guidance: of the teacher.
         times: the noise levels of the distillation term.

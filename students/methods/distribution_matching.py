@@ -25,12 +25,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sds.baselines import vsd
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import NeuralTeacher
 from sds.engine import ScoreDistillation, Settings, Term
 from sds.guidance import Guidance
 from sds.ramps import DREAMFUSION_TIMES, Ramp, TimeRange
-from sds.score import Weighting, constant_weight, normalized_weight, vsd
+from sds.weightings import Weighting, constant_weight, normalized_weight
 from students.features.distances import Distance, squared
 from students.generator import FewStepGenerator
 from students.teachers import InOwnSpace

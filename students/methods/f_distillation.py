@@ -26,7 +26,7 @@ from sds.denoiser import Condition, NeuralTeacher
 from sds.engine import ScoreDistillation
 from sds.ramps import TimeRange
 from sds.schedule import NoiseSchedule
-from sds.score import Weighting, normalized_weight
+from sds.weightings import Weighting, normalized_weight
 from students.features.discriminators import Discriminator, LearningDiscriminator, NoisyFeatures
 from students.generator import FewStepGenerator
 from students.methods.adversarial import NON_SATURATING, Adversary

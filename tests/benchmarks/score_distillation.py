@@ -11,12 +11,12 @@ import statistics
 import torch
 
 from representations.images.pixels import PixelImage
+from sds.baselines import METHODS
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
 from sds.prompts import PromptSet, condition_for
-from sds.score import METHODS
 from sds.teachers.embedded import load_embedded_teacher
 from tests.benchmarks.measure import cpu_seconds
 

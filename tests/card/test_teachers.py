@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sds.baselines import METHODS
 from sds.checkpoint import load_checkpoint, save_checkpoint
 from sds.critic import Critic, CriticSettings
 from sds.guidance import Guidance
 from sds.noising import NOISINGS, FreshNoise
 from sds.prompts import PromptSet, condition_for
-from sds.score import METHODS, score_gradient
+from sds.score import score_gradient
 from sds.teachers.diffusers import DiffusersTeacher, load_diffusers_teacher
 from tests.card.conftest import ARCHITECTURES, PROMPTS
 from tests.card.rules import Counts

@@ -12,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from sds.baselines import Method, sds, vsd
 from sds.guidance import Guidance, PromptConditions
 from sds.schedule import NoiseSchedule
-from sds.score import Method, Weighting, constant_weight, normalized_weight, score_gradient, sds, vsd
+from sds.score import score_gradient
 from sds.teachers.mixture import MixtureTeacher
+from sds.weightings import Weighting, constant_weight, normalized_weight
 from students.methods.adversarial_distillation import exponential_weight
 
 M, S = 0.7, 0.5

@@ -13,20 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from sds.baselines import Method, annealed_csd, csd, nfsd, sds, vsd
 from sds.guidance import Guidance, PromptConditions
 from sds.schedule import NoiseSchedule, cosine_schedule
-from sds.score import (
-    WEIGHTINGS,
-    Method,
-    annealed_csd,
-    csd,
-    nfsd,
-    score_gradient,
-    sds,
-    sigma_squared_weight,
-    vsd,
-)
+from sds.score import score_gradient
 from sds.teachers.mixture import MixtureTeacher
+from sds.weightings import WEIGHTINGS, sigma_squared_weight
 
 MU, MU0, MUN, S = 0.8, -0.3, 0.5, 0.6
 T = 2 / math.pi * math.acos(math.sqrt(0.4))

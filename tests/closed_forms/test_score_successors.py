@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sds.baselines import BRIDGE_BEGINS, METHODS, Method, bridge, ism, sds
 from sds.denoiser import Condition
 from sds.guidance import Guidance, PromptConditions, projected
 from sds.noising import NOISINGS, DDIMInversion, FreshNoise, Noised
@@ -17,8 +18,9 @@ from sds.ramps import DreamTime
 from sds.samplers import SAMPLERS, sample_with
 from sds.sampling import Guided
 from sds.schedule import cosine_schedule
-from sds.score import BRIDGE_BEGINS, METHODS, Method, bridge, constant_weight, ism, score_gradient, sds
+from sds.score import score_gradient
 from sds.solvers import cfg_plus_plus, ddim, ddim_step
+from sds.weightings import constant_weight
 from students.teachers import GuidedTeacher
 from tests.closed_forms.test_score_gradients import MU, MU0, MUN, S, gaussians
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, scale
-from sds.score import normalized_weight
+from sds.weightings import normalized_weight
 from students.methods.continuous_consistency import LognormalTimes, angle, continuous_consistency, direction
 from students.methods.f_distillation import (
     Divergence,

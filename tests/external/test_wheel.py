@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import scoresmith
 from scoresmith import sample_student, text_to_3d
-from scoresmith.sds.score import METHODS
+from scoresmith.sds.baselines import METHODS
 assert "site-packages" in scoresmith.__file__
 assert sorted(METHODS)[:2] == ["csd", "nfsd"]
 print(tuple(sample_student("a blue mug", count=1).shape), text_to_3d.__module__)

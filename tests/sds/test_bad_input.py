@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from sds.baselines import Baseline, sds
 from sds.denoiser import Condition
 from sds.guidance import Guidance
 from sds.schedule import Prediction, cosine_schedule, output_from_x0, x0_from
-from sds.score import Baseline, score_gradient, sds
+from sds.score import score_gradient
 from tests.sds.tiny_embedded import tiny_teacher, view
 from tests.sds.toys import ToyTeacher, told
 

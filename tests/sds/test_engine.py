@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sds.baselines import METHODS, nfsd, sds, vsd
 from sds.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
@@ -14,7 +15,7 @@ from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance, PromptConditions
 from sds.noising import NOISINGS, FreshNoise
 from sds.ramps import Ramp, TimeRange
-from sds.score import METHODS, NonFiniteGradientError, nfsd, score_gradient, sds, surrogate_loss, vsd
+from sds.score import NonFiniteGradientError, score_gradient, surrogate_loss
 from sds.teachers.mixture import MixtureTeacher
 from tests.sds.toys import Pixels, ToyTeacher, told
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from sds.baselines import METHODS
 from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation, Settings
 from sds.guidance import Guidance
@@ -14,7 +15,7 @@ from sds.noising import NOISINGS, FreshNoise
 from sds.number_embedding import NumberEmbedding
 from sds.precision import INITIAL_SCALE, Descent, computing_in, type_for
 from sds.prompts import PromptSet, condition_for
-from sds.score import METHODS, NonFiniteGradientError
+from sds.score import NonFiniteGradientError
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.image_codec import with_gradient_in_range
 from tests.sds import tiny_pipelines as tiny

@@ -33,7 +33,7 @@ class Recipe:
         oversampling: the teacher's `encode` shrinks views again, so that edges are smooth and every detail is met by
             some ray.
         guidance: how strongly to follow the prompt.
-        weighting: of the noise levels: a name in `sds.score.WEIGHTINGS`.
+        weighting: of the noise levels: a name in `sds.weightings.WEIGHTINGS`.
         times: the noise levels that are visited.
         noising: where the noise comes from.
         source: whose settings these are, in words.
@@ -132,4 +132,4 @@ class MethodChoice:
 
 
 ONLY_LOW_TIMES_HOLD = TimeRange(Ramp(0.02, 0.02), Ramp(0.98, 0.3))
-"""For NFSD: only t < 0.2 pulls an image back (`sds.score.nfsd`); visit it all along, and more often towards the end."""
+"""For NFSD: only t < 0.2 pulls an image back (`sds.baselines.nfsd`); visit it all along, more often towards the end."""

@@ -22,7 +22,8 @@ from cli.scenes.curves import read_curves
 from cli.scenes.run_folder import folder_name
 from cli.scenes.scene import Scene
 from sds.checkpoint import load_checkpoint
-from sds.score import WEIGHTINGS, NonFiniteGradientError
+from sds.score import NonFiniteGradientError
+from sds.weightings import WEIGHTINGS
 
 
 def arguments(teacher: Path, out: Path, *more: str, steps: int = 4) -> list[str]:

@@ -16,9 +16,9 @@ from cli.scenes.run_folder import RunFolder
 from cli.scenes.scene import build_scene
 from cli.scenes.stage import stages_of
 from representations.gaussians.files import read_ply
+from sds.baselines import METHODS
 from sds.checkpoint import load_checkpoint
 from sds.ramps import FallingTimes
-from sds.score import METHODS
 from tests.sds.toys import ToyTeacher
 
 

@@ -34,7 +34,7 @@ from representations.geometry.mesh import Mesh
 from representations.surfaces.distance_grid import DistanceGrid
 from representations.surfaces.mesh_field import MeshField
 from sds.checkpoint import load_checkpoint
-from sds.score import WEIGHTINGS, sigma_squared_weight
+from sds.weightings import WEIGHTINGS, sigma_squared_weight
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from cli.main import main
+from sds.baselines import sds
 from sds.guidance import Guidance, PromptConditions
 from sds.ramps import Ramp, TimeRange
-from sds.score import score_gradient, sds
+from sds.score import score_gradient
 from students.folder import read_card
 from students.methods.adversarial_distillation import PixelDistillation, exponential_weight
 from students.methods.targets import Learning, StepTimes

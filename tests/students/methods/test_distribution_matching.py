@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from sds.baselines import sds
 from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation
 from sds.ramps import Ramp, TimeRange
-from sds.score import sds
 from students.features.discriminators import Discriminator, NetworkFeatures
 from students.features.distances import absolute
 from students.flow_map import Student
