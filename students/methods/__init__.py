@@ -2,6 +2,7 @@
 
 ==============================  ====================================================================
 `targets`                       regressions on data or teacher: denoising, reflow, guidance, one-pass, DSNO, progressive
+`levels`                        the noise levels that those below climb
 `bootstrap`                     regressions on the student itself: consistency, TRACT, CTM, shortcut, BOOT
 `mean_flow`                     MeanFlow: a jump's mean velocity by its derivative
 `continuous_consistency`        sCM: the derivative in place of neighbouring levels

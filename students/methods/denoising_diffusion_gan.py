@@ -26,7 +26,7 @@ from students.features.discriminators import NetworkFeatures
 from students.features.distances import squared
 from students.flow_map import FlowMap, with_latent
 from students.methods.adversarial import Adversary
-from students.methods.bootstrap import Levels, neighbours
+from students.methods.levels import Levels, neighbours
 from students.methods.targets import Learning, velocity_weight
 from students.training.batches import Batch, ImageSource
 

@@ -22,7 +22,7 @@ from sds.ramps import Ramp, TimeRange
 from students.features.discriminators import NetworkFeatures
 from students.features.distances import squared
 from students.methods.adversarial import Adversary, FittingNoise
-from students.methods.bootstrap import Levels, neighbours
+from students.methods.levels import Levels, neighbours
 from students.methods.targets import Learning, velocity_weight
 from students.training.batches import Batch
 

@@ -14,17 +14,14 @@ from students.methods.bootstrap import (
     boot,
     consistency,
     consistency_training,
-    doubling_levels,
-    even_levels,
     inverse_gap,
-    lognormal_shares,
     shortcut,
-    time_of,
     tract,
     trajectory_consistency,
 )
 from students.methods.continuous_consistency import LognormalTimes, continuous_consistency
 from students.methods.level_weights import LevelWeighted
+from students.methods.levels import doubling_levels, even_levels, lognormal_shares, time_of
 from students.methods.mean_flow import MeanFlowTimes, mean_flow, teacher_velocity
 from students.methods.targets import StepTimes, at_random_guidance, denoising
 from students.recipes.adversarial import adversary_for

@@ -23,8 +23,8 @@ from students.flow_map import Student
 from students.folder import StudentCard
 from students.generator import FewStepGenerator
 from students.measures.health import regression_signals, score_signals
-from students.methods.bootstrap import time_of
 from students.methods.distribution_matching import MatchingSettings
+from students.methods.levels import time_of
 from students.prompts import Asked, Prompts, ViewSource
 from students.recipes.rates import LORA_FASTER, MATCHING, REGRESSION, scaled_rate
 from students.teachers import GuidedTeacher, answerable

@@ -24,7 +24,7 @@ from sds.lora import full_copy
 from sds.solvers import ddim_step
 from sds.teachers.embedded import EmbeddedTeacher, load_embedded_teacher
 from students.features.sources import all_levels
-from students.methods.bootstrap import time_of
+from students.methods.levels import time_of
 from students.recipes.catalogue import RECIPES
 from students.recipes.order import FIRST_DEVIATION, Order
 from tests.benchmarks.measure import cpu_seconds

@@ -20,15 +20,12 @@ from students.methods.bootstrap import (
     boot,
     consistency,
     consistency_training,
-    doubling_levels,
-    even_levels,
     inverse_gap,
-    lognormal_shares,
     shortcut,
-    time_of,
     tract,
     trajectory_consistency,
 )
+from students.methods.levels import doubling_levels, even_levels, lognormal_shares, time_of
 from students.methods.mean_flow import MeanFlowTimes, data_velocity, mean_flow, teacher_velocity
 from students.methods.targets import (
     EndsTimes,

@@ -9,7 +9,8 @@ from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, tabulate
 from sds.solvers import ddim, ddim_step, even_times, solve
 from sds.teachers.mixture import MixtureTeacher
 from students.flow_map import GUIDANCE_SCALE
-from students.methods.bootstrap import consistency, even_levels
+from students.methods.bootstrap import consistency
+from students.methods.levels import even_levels
 from students.methods.targets import Learning, at_random_guidance, progressive
 from students.teachers import GuidedTeacher, OnStraightPaths
 from students.training.batches import Batch

@@ -15,10 +15,11 @@ from students.features.discriminators import Discriminator
 from students.features.distances import pseudo_huber
 from students.flow_map import GUIDANCE_SCALE, Student, flow, sample_again
 from students.generator import FewStepGenerator
-from students.methods.bootstrap import consistency, even_levels
+from students.methods.bootstrap import consistency
 from students.methods.continuous_consistency import continuous_consistency
 from students.methods.distribution_matching import MatchingSettings
 from students.methods.f_distillation import RatioCritic, f_distillation, forward_kl
+from students.methods.levels import even_levels
 from students.methods.mean_flow import MeanFlowTimes, mean_flow, teacher_velocity
 from students.methods.score_identity import ScoreIdentity
 from students.methods.targets import Learning, at_random_guidance

@@ -23,8 +23,9 @@ from students.features.discriminators import Discriminator, LearningDiscriminato
 from students.flow_map import Student
 from students.generator import FewStepGenerator
 from students.methods.adversarial import Adversary, DenoisedAdversary
-from students.methods.bootstrap import consistency, even_levels, trajectory_consistency
+from students.methods.bootstrap import consistency, trajectory_consistency
 from students.methods.distribution_matching import MatchingSettings, dmd2
+from students.methods.levels import even_levels
 from students.methods.targets import Objective, denoising, progressive
 from students.prompts import Prompts
 from students.teachers import GuidedTeacher, TeacherInShares, WithCopies
