@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cli import numbers
+from cli.commands.page_options import add_page_options, serve
 
 SUMMARY = "make objects on a page in the browser"
 DESCRIPTION = """Opens a page with a prompt box: what you order is made one after the other, forms before your eyes, and
@@ -30,10 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one"
     )
-    parser.add_argument(
-        "--port", type=numbers.whole(0, 65535), metavar="N", help="of the page (default: 8270, or any free one)"
-    )
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    add_page_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,18 +39,12 @@ def run(options: argparse.Namespace) -> int:
     from cli.studio.server import Studio, checked_root
     from cli.studio.workshop import Workshop
     from cli.teachers import choose_device
-    from cli.viewer.server import PageServer, open_browser
+    from cli.viewer.server import PageServer
 
     root = checked_root(options.out)
     workplace = Workplace(options.teacher, choose_device(options.device).type, overwrite=False)
     with Workshop(workplace) as workshop:
         studio = Studio(root, options.teacher, workshop)
         with PageServer(studio.lookup, options.port, studio.act) as server:
-            print(f"{server.address}  (Ctrl-C ends)", flush=True)
-            if not options.no_browser:
-                open_browser(server.address)
-            try:
-                server.serve_forever()
-            except KeyboardInterrupt:
-                print()
+            serve(server, options)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cli import numbers
+from cli.commands.page_options import add_page_options, serve
 
 SUMMARY = "look at a run, a folder of runs or a model in the browser"
 DESCRIPTION = """Opens a page with the model to turn: its colours, lit, as wireframe, its normals, its size in metres.
@@ -27,23 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", type=Path, metavar="FOLDER-OR-FILE", help="a run, a folder of runs, or a file with a model"
     )
-    parser.add_argument(
-        "--port", type=numbers.whole(0, 65535), metavar="N", help="of the page (default: 8270, or any free one)"
-    )
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    add_page_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C; returns the exit code."""
     from cli.viewer.pages import lookup_for
-    from cli.viewer.server import PageServer, open_browser
+    from cli.viewer.server import PageServer
 
     with PageServer(lookup_for(options.path), options.port) as server:
-        print(f"{server.address}  (Ctrl-C ends)", flush=True)
-        if not options.no_browser:
-            open_browser(server.address)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print()
+        serve(server, options)
     return 0
