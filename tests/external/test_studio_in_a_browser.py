@@ -102,3 +102,4 @@ def test_an_order_from_another_site_is_refused(browser: Browser, address: str):
     browser.wait_for("performance.getEntriesByType('resource').length == 1")
     browser.show(address)
     browser.wait_for("document.querySelector('.state').textContent == 'Nothing is ordered.'")
+    assert browser.run("return document.querySelector('.orders').children.length") == 0
