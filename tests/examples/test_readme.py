@@ -3,13 +3,14 @@
 import ast
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.main import build_parser
+from cli.main import COMMANDS, build_parser, options_of
 from representations.assets.reading import load_mesh
 from tests.cli.small import shrink
 
@@ -31,15 +32,26 @@ def test_the_ten_lines_of_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def commands() -> list[str]:
-    lines = [line.split("#")[0].strip() for text in (README, *PAGES.values()) for line in text.splitlines()]
+    """Those of all pages, and of what `--help` shows, where a wide gap begins the remark."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in ROOT.rglob("*.md") if is_ours(path))
+    texts = [*re.findall(r"```\w*\n(.*?)```", pages, re.DOTALL), *(command.EXAMPLES for command in COMMANDS.values())]
+    joined = re.sub(r"\s*\\\n\s*", " ", "\n".join(texts))
+    lines = [re.split(r"#|  +| [>|&] ", line.strip())[0].strip() for line in joined.splitlines()]
     return sorted({line for line in lines if line.startswith("scoresmith ")})
 
 
+def is_ours(path: Path) -> bool:
+    return not any(part.startswith(".") or part in ("outputs", "build") for part in path.relative_to(ROOT).parts)
+
+
 @pytest.mark.parametrize("command", commands())
-def test_every_command_is_understood(command: str):
-    words = re.findall(r'"[^"]*"|\S+', command)[1:]
-    options = build_parser().parse_args([word.strip('"') for word in words])
-    assert options.command == words[0]
+def test_every_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)  # where none of the files is that it may name
+    words = shlex.split(command)[1:]
+    if "--config" in words:
+        (tmp_path / words[words.index("--config") + 1]).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / words[words.index("--config") + 1]).write_text('prompts = ["a red chair"]\n')
+    assert options_of(words).command == words[0]
 
 
 def programs() -> list[tuple[str, str]]:
@@ -81,5 +93,39 @@ def test_a_slurm_array_shares_all_prompts_out(tmp_path: Path):
 
 
 def test_every_picture_and_page_is_there():
-    for path in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / path).exists(), path
+    for page in filter(is_ours, ROOT.rglob("*.md")):
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for path in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
+            assert (page.parent / path).exists(), f"{page}: {path}"
+
+
+def test_every_program_of_the_pages_is_there():
+    for page in filter(is_ours, ROOT.rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for module in re.findall(r"python -m ((?:tests|examples|cli)[\w.]*)", text):
+            path = ROOT / module.replace(".", "/")
+            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"{page}: {module}"
+        for program in re.findall(r"python ((?:examples|tests)/[\w./]+)", text):
+            assert (ROOT / program).exists(), f"{page}: {program}"
+
+
+def test_names_in_docstrings_and_pages_exist():
+    """`room.module.Name` in backticks: a file or a folder of ours, and a name in it."""
+    known = r"`((?:sds|representations|students|cli|tests)(?:\.\w+)+)`"
+    pages = [path for kind in ("*.md", "*.py") for path in ROOT.rglob(kind) if is_ours(path)]
+    named = {(name, page) for page in pages for name in re.findall(known, page.read_text(encoding="utf-8"))}
+    assert len(named) > 150
+    assert not sorted(f"{page.relative_to(ROOT)}: {name}" for name, page in named if not is_a_name(name))
+
+
+def is_a_name(name: str) -> bool:
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        path = ROOT.joinpath(*parts[:count])
+        for module in (path.with_suffix(".py"), path / "__init__.py"):
+            if module.exists():
+                return (
+                    count == len(parts)
+                    or re.search(rf"\b{parts[-1]}\b", module.read_text(encoding="utf-8")) is not None
+                )
+    return False
