@@ -123,14 +123,9 @@ def measure_student(
     folder = load_teacher(str(path), device, False)
     student, guided = load_student(path, folder), guided_by(teacher, card.guidance_scale)
 
-    def by_teacher(condition: Condition, rng: torch.Generator) -> Tensor:
-        noise = torch.randn(len(condition), *teacher.shape, generator=rng).to(device)
-        grid = even_times(torch.ones(len(condition)), torch.zeros(len(condition)), TEACHER_STEPS)
-        return solve(guided, noise, grid, condition)
-
     drawers = {
         "student": Drawer(folder, lambda condition, rng: sample(student, card, folder.shape, condition, rng)),
-        "teacher": Drawer(guided, by_teacher),
+        "teacher": Drawer(guided, lambda condition, rng: along_its_paths(guided, device, condition, rng)),
     }
     if held_out is not None:
         pictures = load_real_images(held_out, teacher, card.guidance_scale, "--reference")
@@ -155,15 +150,29 @@ def measure_student(
         **measured,
         "beside teacher": beside(measured["student"], measured["teacher"], evaluations),
         **copies,
-        "measured by": {
-            "features": reference.network,
-            "reference": reference.images,
-            "images": len(reference),
-            "asked for": "what each reference image shows",
-            "teacher": f"{TEACHER_STEPS} steps of DDIM, guidance scale {card.guidance_scale:g}",
-            "speed": f"{TIMED} images of one prompt and view at once; ratios are of processor time",
-            **few_images(len(reference)),
-        },
+        "measured by": measured_by(reference, card.guidance_scale),
+    }
+
+
+def along_its_paths(
+    teacher: NeuralTeacher | GuidedTeacher, device: torch.device, condition: Condition, rng: torch.Generator
+) -> Tensor:
+    """Where a teacher leads noise to, in `TEACHER_STEPS` steps of DDIM: (batch, channels, height, width) of x."""
+    noise = torch.randn(len(condition), *teacher.shape, generator=rng).to(device)
+    grid = even_times(torch.ones(len(condition)), torch.zeros(len(condition)), TEACHER_STEPS)
+    return solve(teacher, noise, grid, condition)
+
+
+def measured_by(reference: Reference, guidance_scale: float) -> dict[str, Any]:
+    """How the numbers came about, in words."""
+    return {
+        "features": reference.network,
+        "reference": reference.images,
+        "images": len(reference),
+        "asked for": "what each reference image shows",
+        "teacher": f"{TEACHER_STEPS} steps of DDIM, guidance scale {guidance_scale:g}",
+        "speed": f"{TIMED} images of one prompt and view at once; ratios are of processor time",
+        **few_images(len(reference)),
     }
 
 
