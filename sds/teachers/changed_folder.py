@@ -19,8 +19,9 @@ from accelerate import init_empty_weights
 
 from sds.checkpoint import written_whole
 from sds.teachers.architectures import denoisers
+from sds.teachers.codec_loading import AUTOENCODERS
 from sds.teachers.connection import Site
-from sds.teachers.diffusers import AUTOENCODERS, find_teacher
+from sds.teachers.diffusers import find_teacher
 from sds.teachers.folder import TeacherFolder, blaming
 from sds.teachers.learned_words import read_word
 from sds.teachers.lora_files import LoraFile, Named, add_lora, read_lora
