@@ -30,6 +30,10 @@ class TeacherFolderError(ValueError):
     """A teacher's folder is missing, broken, unsupported or unsafe. The message says what to do about it."""
 
 
+class NoNetworkError(TeacherFolderError, AttributeError):
+    """A teacher has no network that could be copied; who only looks whether it has one finds none."""
+
+
 ADAPTERS = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors", "learned_embeds.safetensors")
 """What a folder holds that is no teacher, by the names that diffusers and peft give it."""
 

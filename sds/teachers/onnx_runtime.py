@@ -23,7 +23,7 @@ from sds.schedule import NoiseSchedule, Prediction, x0_from
 from sds.teachers.architectures import ARCHITECTURES
 from sds.teachers.codec_loading import load_codec
 from sds.teachers.connection import Connection, Site
-from sds.teachers.folder import TeacherFolderError, blaming, open_teacher_folder
+from sds.teachers.folder import NoNetworkError, TeacherFolderError, blaming, open_teacher_folder
 from sds.teachers.folder_teacher import FolderTeacher
 from sds.teachers.image_codec import ImageCodec
 from sds.teachers.onnx_models import OnnxDenoiser, OnnxModel, OnnxTextNetwork
@@ -74,11 +74,11 @@ class OnnxTeacher(FolderTeacher):
 
     @property
     def network(self) -> nn.Module:
-        """There is none. Raises TeacherFolderError, which says what to do instead."""
+        """There is none. Raises NoNetworkError, which says what to do instead."""
         self._has_no_network()
 
     def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """There is no network to put another in the place of. Raises TeacherFolderError."""
+        """There is no network to put another in the place of. Raises NoNetworkError."""
         del network, x_t, t, condition
         self._has_no_network()
 
@@ -90,7 +90,7 @@ class OnnxTeacher(FolderTeacher):
         return x0_from(self.prediction, output, x_t, *self.schedule(t))
 
     def _has_no_network(self) -> NoReturn:
-        raise TeacherFolderError(
+        raise NoNetworkError(
             "a teacher of ONNX files cannot be trained: methods that train a copy of it (vsd, all of distill) need its "
             "folder in the diffusers layout; sds, nfsd and csd do not"
         )

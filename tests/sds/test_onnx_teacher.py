@@ -48,6 +48,7 @@ def test_it_says_what_the_torch_teacher_says(folders: dict[str, tuple[Path, Path
     torch.testing.assert_close(x, original.encode(image))
     x.sum().backward()
     assert bool((image.grad != 0).any())
+    assert not hasattr(exported, "network")  # as who asks whether it could be trained looks at it
 
 
 def test_whole_numbers_of_eight_bits_come_near(folders: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ class RemoteTeacherError(ValueError):
     """A teacher's port does not answer, or refuses. The message says what to do."""
 
 
+class NetworkStaysThereError(RemoteTeacherError, AttributeError):
+    """The network of a teacher elsewhere is wanted; who only looks whether there is one here finds none."""
+
+
 class RemoteTeacher:
     """Meets `sds.denoiser.Teacher`. It has no network to copy, which critics and students would need.
 
@@ -60,11 +64,11 @@ class RemoteTeacher:
 
     @property
     def network(self) -> nn.Module:
-        """There is none. Raises RemoteTeacherError, which says what to do instead."""
+        """There is none. Raises NetworkStaysThereError, which says what to do instead."""
         self._has_no_network()
 
     def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """There is no network to put another in the place of. Raises RemoteTeacherError."""
+        """There is no network to put another in the place of. Raises NetworkStaysThereError."""
         del network, x_t, t, condition
         self._has_no_network()
 
@@ -102,7 +106,7 @@ class RemoteTeacher:
         return self._last_levels[1]
 
     def _has_no_network(self) -> NoReturn:
-        raise RemoteTeacherError(
+        raise NetworkStaysThereError(
             f"the network of the teacher at {self.address} stays there: methods that train a copy of it (vsd, all of "
             "distill) need its folder here; sds, nfsd and csd do not"
         )
