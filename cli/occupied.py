@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -63,6 +63,31 @@ def who(folder: Path) -> str:
     except (OSError, UserError):
         return ""
     return f" ({text})" if text.isprintable() else ""
+
+
+def require_free(
+    folder: Path, what: str, exists: bool, overwrite: bool, is_bare: Callable[[Path], bool] | None = None
+) -> None:
+    """Make sure that something new may be written to a folder, before any work is done.
+
+    Args:
+        folder: which.
+        what: "run" or "student".
+        exists: whether there is one already.
+        overwrite: whether it may be replaced.
+        is_bare: whether a folder without one holds nothing of anybody's; `is_empty` by default.
+
+    Raises UserError if the folder holds another one that may not be replaced, or something else, or if it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; give a folder to --out")
+    if exists and not overwrite:
+        raise UserError(
+            f"{folder} holds another {what}; continue it with --resume {folder}, choose another --out, "
+            "or replace it with --overwrite"
+        )
+    if folder.is_dir() and not exists and not (is_bare or is_empty)(folder):
+        raise UserError(f"{folder} is not empty and holds no {what} of scoresmith; choose another --out")
 
 
 def is_empty(folder: Path) -> bool:

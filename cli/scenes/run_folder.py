@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.errors import UserError
 from cli.files import LARGEST_TEXT, is_ordinary, parsed, read_ordinary, read_record
-from cli.occupied import is_empty, working_in
+from cli.occupied import require_free, working_in
 from cli.scenes.records import MetricsRecord, RunRecord
 from sds.checkpoint import load_checkpoint, written_whole
 
@@ -104,17 +104,10 @@ class RunFolder:
             UserError: if the folder holds another run (and ``overwrite`` is false) or something else, if it is a file,
                 or if the disk is nearly full.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is a file; give a folder to --out")
-        if self.configuration.exists():
+        exists = self.configuration.exists()
+        if exists:
             self.read_configuration()  # a file of that name that another program wrote: its neighbours are not ours
-        if self.configuration.exists() and not overwrite:
-            raise UserError(
-                f"{self.path} holds another run; continue it with --resume {self.path}, choose another --out, "
-                "or replace it with --overwrite"
-            )
-        if self.path.is_dir() and not self.configuration.exists() and not is_empty(self.path):
-            raise UserError(f"{self.path} is not empty and holds no run of scoresmith; choose another --out")
+        require_free(self.path, "run", exists, overwrite)
         existing = next(parent for parent in (self.path.absolute(), *self.path.absolute().parents) if parent.exists())
         free = shutil.disk_usage(existing).free
         if free < SMALLEST_FREE_SPACE:
@@ -172,17 +165,22 @@ class RunFolder:
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """The state of the run, None if it has none yet. Raises UserError or CheckpointError if it cannot be read."""
-        if not is_ordinary(self.checkpoint):
-            if self.checkpoint.is_symlink() or self.checkpoint.exists():
-                raise UserError(f"{self.checkpoint} is no ordinary file")
-            return None
-        return load_checkpoint(self.checkpoint)
+        return state_in(self.checkpoint)
 
     def note_seconds(self, stage: str, seconds: float) -> None:
         """Write into run.json how long a stage has taken."""
         configuration = self.read_configuration()
         configuration.setdefault("seconds", {})[stage] = round(seconds, 2)
         write_json(self.configuration, dict(configuration))
+
+
+def state_in(checkpoint: Path) -> dict[str, Any] | None:
+    """What a checkpoint holds, None if there is none. Raises UserError or CheckpointError if it cannot be read."""
+    if is_ordinary(checkpoint):
+        return load_checkpoint(checkpoint)
+    if checkpoint.is_symlink() or checkpoint.exists():
+        raise UserError(f"{checkpoint} is no ordinary file")
+    return None
 
 
 def read_json(path: Path) -> dict[str, Any]:

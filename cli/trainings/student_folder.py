@@ -12,12 +12,11 @@ import torch
 
 from cli import numbers
 from cli.errors import UserError
-from cli.files import is_ordinary, parsed, read_record
+from cli.files import parsed, read_record
 from cli.guidance import changed_guidance
-from cli.occupied import LOCK, WHO
+from cli.occupied import LOCK, WHO, require_free
 from cli.scenes.records import StudentRecord
-from cli.scenes.run_folder import write_json
-from sds.checkpoint import load_checkpoint
+from cli.scenes.run_folder import state_in, write_json
 from sds.guidance import Guidance
 from sds.teachers.options import AS_IT_IS, TeacherOptions
 from students.folder import CARD
@@ -156,21 +155,14 @@ class StudentFolder:
 
     def require_free(self, overwrite: bool) -> None:
         """Make sure that a student may be written here. Raises UserError if the folder holds something already."""
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is a file; give a folder to --out")
-        if self.request.exists():
+        exists = self.request.exists()
+        if exists:
             self.read_record()
-        if self.request.exists() and not overwrite:
-            raise UserError(
-                f"{self.path} holds another student; continue it with --resume {self.path}, choose another --out, or "
-                "replace it with --overwrite"
-            )
-        if self.path.is_dir() and not self.request.exists() and not self._holds_pairs_only():
-            raise UserError(f"{self.path} is not empty and holds no student of scoresmith; choose another --out")
+        require_free(self.path, "student", exists, overwrite, self._holds_pairs_only)
 
-    def _holds_pairs_only(self) -> bool:
+    def _holds_pairs_only(self, folder: Path) -> bool:
         """Whether there is nothing but what a run leaves that ended before its first step: the teacher's pairs."""
-        files = {path for path in self.path.rglob("*") if not path.is_dir() and path.name not in (LOCK, WHO)}
+        files = {path for path in folder.rglob("*") if not path.is_dir() and path.name not in (LOCK, WHO)}
         return files <= {self.pairs}
 
     def read_record(self) -> StudentRecord:
@@ -200,8 +192,4 @@ class StudentFolder:
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """The state of the run, None if it has none yet. Raises UserError or CheckpointError if it cannot be read."""
-        if not is_ordinary(self.checkpoint):
-            if self.checkpoint.is_symlink() or self.checkpoint.exists():
-                raise UserError(f"{self.checkpoint} is no ordinary file")
-            return None
-        return load_checkpoint(self.checkpoint)
+        return state_in(self.checkpoint)
