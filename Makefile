@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test test-cuda lint unit benchmark docs install clean
+.PHONY: demo test test-cuda lint unit unit-command unit-rooms benchmark docs install clean
 
 demo: install
 	$(BIN)/scoresmith generate "$(PROMPT)" --out outputs/demo --overwrite
@@ -24,8 +24,15 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# In two processes, of one thread each (tests/conftest.py): half the time on two cores.
 unit: install
-	$(BIN)/python -m pytest
+	$(MAKE) --jobs=2 unit-command unit-rooms
+
+unit-command: install
+	$(BIN)/python -m pytest tests/cli tests/examples
+
+unit-rooms: install
+	$(BIN)/python -m pytest --ignore=tests/cli --ignore=tests/examples
 
 # On an NVIDIA card if torch sees one (bring your own CUDA torch into .venv), else all of it on a pretended card. On a real
 # one it ends with a page of figures for the README.
