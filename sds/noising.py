@@ -58,7 +58,8 @@ class DDIMInversion:
     for its noisy version, as in both papers' programs.
 
     Attributes:
-        steps: of the path; each is one evaluation for the null prompt, and one for the prompt unless ``scale`` is 0.
+        steps: of the path; each is one evaluation for the null prompt, and one for the prompt, unless ``scale`` is 0 or
+            1, where one of both is enough.
         scale: of guidance on the way, in the convention of `sds.guidance`. 0 follows the null prompt alone (ISM, and
             the inversion of CFG++); a negative one moves away from the prompt, so that going back moves towards it.
             (threestudio's "inversion_guidance_scale: -7.5" counts from the conditional prediction: it is -6.5 here.)
@@ -98,8 +99,8 @@ class DDIMInversion:
         return Noised((x_s - alpha * x) / sigma, x0)
 
     def _seen(self, teacher: Denoiser, x_s: Tensor, s: Tensor, conditions: PromptConditions) -> Tensor:
-        if self.scale == 0:
-            return teacher(x_s, s, conditions.unconditional)
+        if self.scale in (0, 1):
+            return teacher(x_s, s, conditions.unconditional if self.scale == 0 else conditions.conditional)
         both = Condition.concatenate([conditions.conditional, conditions.unconditional])
         conditional, null = teacher(torch.cat([x_s, x_s]), torch.cat([s, s]), both).chunk(2)
         return classifier_free(conditional, null, self.scale)

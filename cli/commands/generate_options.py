@@ -104,7 +104,8 @@ def add_shape_options(how: argparse._ArgumentGroup) -> None:
         type=numbers.whole(1, numbers.MOST_PARTICLES),
         default=1,
         metavar="N",
-        help="objects that are made at once (default: 1); with --method vsd they share a critic that keeps them apart",
+        help="objects that are made at once, in as many times the steps (default: 1); with --method vsd they share a "
+        "critic that keeps them apart",
     )
 
 

@@ -43,6 +43,7 @@ from cli.scenes.request import Request
 from cli.scenes.results import PICTURE_SIZE, finished
 from cli.scenes.run_folder import RunFolder, folder_name, write_json
 from cli.scenes.stage import Stage
+from cli.scenes.told import with_mind_made_up
 from representations.arrangement import Arrangement, ArrangementDraw, Place
 from representations.assets.formats.gltf_writing import Node, scene_glb_bytes
 from sds.baselines import METHODS
@@ -148,6 +149,9 @@ def compose(
     stage = Stage(wishes.representation, wishes.recipe(wishes.representation), teacher)
     sampler = stage.cameras()
     arrangement = Arrangement(solids, [one.place for one in composition.objects], sampler)
+    # Of what a prompt may mean, each run has chosen one object: the teacher must go on to think of that one.
+    for said in (composition.prompt, *(one.prompt for one in composition.objects)):
+        teacher = with_mind_made_up(teacher, replace(wishes, prompt=said))
     judge_together(arrangement, composition, stage, wishes, teacher)
     return write_scene(arrangement, composition, wishes, out)
 
@@ -202,8 +206,11 @@ def write_scene(arrangement: Arrangement, composition: Composition, wishes: Requ
         metrics: dict[str, Any] = {"prompt": composition.prompt, "objects": {}}
         for number, one in enumerate(composition.objects):
             judge = judge_for(replace(wishes, prompt=one.prompt))
-            seen = arrangement(ArrangementDraw(number, judged_cameras(JUDGED_SIZE))).image.cpu()
-            metrics["objects"][one.name] = {"prompt": one.prompt} | (judge.verdict(seen) if judge else {})
+            alone, together = (
+                arrangement(ArrangementDraw(which, judged_cameras(JUDGED_SIZE))).image.cpu() for which in (number, None)
+            )
+            verdicts = {"alone": judge.verdict(alone), "together": judge.verdict(together)} if judge else {}
+            metrics["objects"][one.name] = {"prompt": one.prompt} | verdicts
     write_sheet(preview, [whole])
     write_json(said, metrics)
     return [model, preview, said]

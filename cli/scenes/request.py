@@ -180,8 +180,8 @@ class Request:
     def recipe(self, stage: str) -> Recipe:
         """The preset's recipe of a stage with what the user changed."""
         recipe = self._usual_recipe(stage)
-        if self.steps:
-            recipe = replace(recipe, steps=self.steps)
+        # A step is one particle's: each gets as many as an object that is made alone.
+        recipe = replace(recipe, steps=self.steps or self.particles * recipe.steps)
         if self.weighting:
             recipe = replace(recipe, weighting=self.weighting)
         if self.times:

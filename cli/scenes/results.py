@@ -38,6 +38,7 @@ from representations.assets.writing import write_asset
 from representations.cameras import Cameras, turntable
 from representations.gaussians.cloud import GaussianCloud
 from representations.gaussians.files import gaussians_of, ply_bytes, splat_bytes
+from representations.gaussians.spz import spz_bytes
 from representations.geometry.mesh import MeshError, standing
 from representations.images.pixels import FlatImage
 from representations.images.svg import svg_of
@@ -71,10 +72,10 @@ def write_results(scene: Scene, request: Request, folder: RunFolder, judge: Judg
     elif isinstance(scene.shown, GaussianCloud):
         write = write_gaussians
     written = []
-    for number, particle in enumerate(scene.particles):
+    for number in range(len(scene.particles)):
         own = folder.of_particle(number)
         own.path.mkdir(exist_ok=True)
-        written += write(replace(scene, generator=particle), request, own, judge)
+        written += write(scene.of_particle(number), request, own, judge)
     if len(scene.particles) > 1:
         compare_particles(scene, folder, judge)
     folder.note_seconds("results", time.monotonic() - started)
@@ -100,8 +101,9 @@ def write_object(scene: Scene, request: Request, folder: RunFolder, judge: Judge
 def write_gaussians(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
     """The files of a run of 3D Gaussians, in the unit sphere, +Y up; pictures show the Gaussians."""
     gaussians = gaussians_of(scene.shown)
-    written = [folder.gaussians(".ply"), folder.gaussians(".splat")]
-    for path, content in zip(written, (ply_bytes(gaussians), splat_bytes(gaussians)), strict=True):
+    contents = {".ply": ply_bytes(gaussians), ".splat": splat_bytes(gaussians), ".spz": spz_bytes(gaussians)}
+    written = [folder.gaussians(suffix) for suffix in contents]
+    for path, content in zip(written, contents.values(), strict=True):
         with written_whole(path) as temporary:
             temporary.write_bytes(content)
     cameras = judged_cameras(PICTURE_SIZE)
@@ -126,12 +128,13 @@ def made_and_imagined(asset: Asset, scene: Scene, cameras: Cameras) -> list[Tens
 
 def write_picture(scene: Scene, request: Request, folder: RunFolder, judge: Judge | None) -> list[Path]:
     """The files of a run whose result is one flat picture: the picture beside what the teacher would draw."""
-    vectors = []
-    if isinstance(scene.shown, VectorImage):
-        write_text(folder.vectors, svg_of(scene.shown.shapes(), request.prompt))
+    vectors, picture = [], scene.shown
+    if isinstance(picture, VectorImage):
+        picture = picture.without_scraps()
+        write_text(folder.vectors, svg_of(picture.shapes(), request.prompt))
         vectors.append(folder.vectors)
     with torch.no_grad():
-        made = scene.shown(1)
+        made = picture(1)
     write_sheet(folder.preview, [made, imagined(scene, None)[:1]], size=256)
     write_json(folder.metrics, {"recognition": judge.verdict(made)} if judge else {})
     return [*vectors, folder.preview, folder.metrics]

@@ -76,7 +76,7 @@ class RunFolder:
         return self.path / "picture.svg"
 
     def gaussians(self, suffix: str) -> Path:
-        """The result of a run of 3D Gaussians, as ".ply" or ".splat"."""
+        """The result of a run of 3D Gaussians, as ".ply", ".splat" or ".spz"."""
         return self.path / f"gaussians{suffix}"
 
     @property
@@ -128,6 +128,7 @@ class RunFolder:
             self.vectors,
             self.gaussians(".ply"),
             self.gaussians(".splat"),
+            self.gaussians(".spz"),
             self.metrics,
             self.report,
             *pictures,

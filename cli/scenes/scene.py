@@ -16,7 +16,7 @@ from cli.scenes.photo import LikeThePhoto
 from cli.scenes.recipes.recipe import Recipe
 from cli.scenes.request import Request
 from cli.scenes.stage import Stage, build_generator
-from cli.scenes.told import prompts_of, shown_photo, with_mind_made_up
+from cli.scenes.told import minds_of, prompts_of, shown_photo
 from cli.teachers import small_teacher_folder
 from representations.cameras import Cameras
 from representations.fields.nerf import NeRF
@@ -48,6 +48,7 @@ class Scene:
         generator: what is optimised, a `NeRF`, a `MeshField` or a `PixelImage`, or several as `Particles`.
         distillation: the loop.
         recipe: what it does.
+        minds: who judges each of several particles: the teacher, thinking of another object for each.
     """
 
     stage: str
@@ -55,7 +56,16 @@ class Scene:
     distillation: ScoreDistillation
     recipe: Recipe
     prompts: PromptSet
-    teacher: NeuralTeacher
+    minds: tuple[NeuralTeacher, ...]
+
+    @property
+    def teacher(self) -> NeuralTeacher:
+        """Who judges what is shown."""
+        return self.minds[0]
+
+    def of_particle(self, number: int) -> Scene:
+        """The same scene as if there were this particle alone."""
+        return replace(self, generator=self.particles[number], minds=(self.minds[number],))
 
     @property
     def particles(self) -> list[Any]:
@@ -97,7 +107,8 @@ def build_scene(
     assert stage.teacher is not None
     if stage.together > 1 and (stage.name == "pixels" or request.method == "vsd"):
         raise UserError("this teacher sees several views of an object together: no flat pictures, and no method vsd")
-    teacher = with_mind_made_up(stage.teacher, request)
+    minds = minds_of(stage.teacher, request)
+    teacher = minds[0]
     photo = shown_photo(request, teacher)
     prompts = prompts_of(request, teacher)
     generator = build_generator(request, stage).to(device)
@@ -107,9 +118,9 @@ def build_scene(
     with_null = stage.recipe.guidance.scale != 1 or request.method not in NEVER_ASK_NULL or request.perp_neg
 
     def told(draw: Any) -> PromptConditions:
-        draw = draw.draw if isinstance(draw, ParticleDraw) else draw
+        number, draw = (draw.particle, draw.draw) if isinstance(draw, ParticleDraw) else (0, draw)
         view, count = (draw, len(draw)) if isinstance(draw, Cameras) else (None, draw)
-        return condition_for(teacher, prompts, view, count, critic, with_null)
+        return condition_for(minds[number], prompts, view, count, critic, with_null)
 
     elevation = math.radians(request.image_elevation)
     distillation = ScoreDistillation(
@@ -122,7 +133,7 @@ def build_scene(
         penalty=getattr(generator, "penalty", None),
         terms=[LikeThePhoto(generator, photo, elevation, stage.size, device)] if photo is not None else [],
     )
-    return Scene(stage.name, generator, distillation, stage.recipe, prompts, teacher)
+    return Scene(stage.name, generator, distillation, stage.recipe, prompts, minds)
 
 
 def particles_of(generator: Any) -> list[Any]:

@@ -15,8 +15,9 @@ from sds.teachers.diffusers import DiffusersTeacher
 from sds.teachers.embedded import SmallTeacher
 from sds.teachers.folder_teacher import FolderTeacher
 
-NEGATIVE_FOR_EMBEDDED = ""
-"""The embedded teacher knows no words for a bad image: NFSD compares with its null prompt."""
+NEGATIVES_FOR_EMBEDDED = {"nfsd": "", "bridge": "{prompt}"}
+"""The embedded teacher knows no words for a bad image: NFSD compares with its null prompt. A bridge leads from what
+there is; of all that this teacher can be told, that is the prompt, so that in the end nothing is pulled any more."""
 
 
 def shown_photo(request: Request, teacher: Teacher) -> Photo | None:
@@ -40,9 +41,8 @@ def shown_photo(request: Request, teacher: Teacher) -> Photo | None:
 
 def prompts_of(request: Request, teacher: Teacher) -> PromptSet:
     """All that a run says to its teacher."""
-    negative = NEGATIVES[request.method].replace("{prompt}", request.prompt) if request.method in NEGATIVES else None
-    if negative is not None and isinstance(teacher, SmallTeacher):
-        negative = NEGATIVE_FOR_EMBEDDED
+    negatives = NEGATIVES_FOR_EMBEDDED if isinstance(teacher, SmallTeacher) else NEGATIVES
+    negative = negatives[request.method].replace("{prompt}", request.prompt) if request.method in negatives else None
     return PromptSet(
         request.prompt,
         # "chair, side view" is no class: a teacher of classes is not told views in words
@@ -60,10 +60,13 @@ def release_text_encoders(teacher: Teacher, requests: Sequence[Request]) -> None
 
 
 def with_mind_made_up(teacher: NeuralTeacher, request: Request) -> NeuralTeacher:
-    """A small teacher thinking of one object only, another for another seed; any other teacher as it is.
+    """A small teacher thinking of one object only, another for another seed; any other teacher as it is."""
+    return minds_of(teacher, request)[0]
 
-    Several particles shall become several objects: then it thinks of all that the prompt may mean.
-    """
-    if isinstance(teacher, SmallTeacher) and request.particles == 1:
-        return teacher.with_one_object(request.prompt, request.seed)
-    return teacher
+
+def minds_of(teacher: NeuralTeacher, request: Request) -> tuple[NeuralTeacher, ...]:
+    """Who judges each particle: a small teacher thinking of what the next seed is for each; any other one as it is."""
+    if not isinstance(teacher, SmallTeacher):
+        return (teacher,) * request.particles
+    numbers = range(request.seed, request.seed + request.particles)
+    return tuple(teacher.with_one_object(request.prompt, number) for number in numbers)

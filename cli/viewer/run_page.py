@@ -38,6 +38,7 @@ LINKED = (
     "mesh.glb",
     "gaussians.ply",
     "gaussians.splat",
+    "gaussians.spz",
     "picture.svg",
     "turntable.mp4",
     "turntable.gif",

@@ -43,6 +43,7 @@ MEDIA_TYPES = {
     ".mp4": "video/mp4",
     ".ply": "application/octet-stream",
     ".splat": "application/octet-stream",
+    ".spz": "application/octet-stream",
     ".svg": "application/octet-stream",  # to be saved: shown as a picture of its own it might run scripts
 }
 

@@ -25,6 +25,13 @@ LINES = 8
 CIRCLE = 4 / 3 * (math.sqrt(2) - 1)
 """How far the inner points of a quarter circle's segment are from its ends, in radii."""
 
+SCRAP = 5e-4
+"""Of less of the picture, a shape is a scrap: a run leaves some of them lying around, which it did not see in its own
+small pictures, and which are ugly in print."""
+
+LOOKED_AT = 128
+"""Pixels along one side of the picture in which scraps are looked for."""
+
 OUTSIDE = 0.5
 """How far a shape's points may leave the picture, in sides of it."""
 
@@ -72,12 +79,31 @@ class VectorImage(FlatImage):
 
     def drawn(self, size: int) -> Tensor:
         """(3, size, size): the picture at any size, each shape over those before it, in the colours' own space."""
+        shares, ground = self._shares(size)
+        return torch.einsum("shw,sc->chw", shares, self.colours.sigmoid()) + ground
+
+    def _shares(self, size: int) -> tuple[Tensor, Tensor]:
+        """(S, size, size) how much of each pixel has the colour of each shape, and (size, size) of the white ground."""
         covered = coverage(outlines(self._within()) * size, size, size)
         alpha = covered * self.opacities.sigmoid()[:, None, None]
         # What is left of the ground below shape k, when all from k on have been drawn.
         through = (1 - alpha).flip(0).cumprod(0).flip(0)
         above = torch.cat([through[1:], torch.ones_like(through[:1])])
-        return torch.einsum("shw,sc->chw", alpha * above, self.colours.sigmoid()) + through[0]
+        return alpha * above, through[0]
+
+    @torch.no_grad()
+    def without_scraps(self, least: float = SCRAP) -> VectorImage:
+        """The same picture without the shapes of which hardly anything is seen; one is left at least.
+
+        Args:
+            least: the share of the picture that has a shape's colour, below which it is left out.
+        """
+        seen = self._shares(LOOKED_AT)[0].mean((1, 2))
+        kept = (seen >= least) | (seen == seen.max())
+        cleaned = VectorImage(self.size, int(kept.sum()), torch.Generator(self.points.device))
+        for own, other in zip(cleaned.parameters(), self.parameters(), strict=True):
+            own.copy_(other[kept])
+        return cleaned
 
     def shapes(self) -> list[Shape]:
         """What is drawn, from the bottom to the top."""

@@ -103,6 +103,46 @@ def test_ism_is_the_difference_of_two_moments_and_guidance():
     assert short == pytest.approx(-guided, abs=1e-3)
 
 
+def test_ism_on_the_prompts_own_path_rests_at_the_prompts_mean():
+    """One step of the prompt from a low beginning: D(x, begin) - D(x_t, t), which no null prompt moves from mu."""
+    begin = 0.002
+    noising = DDIMInversion(1, 1.0, begin=begin)
+    (a, sigma, At), (a0, sigma0, A0) = level(T), level(begin)
+    previous = MU + a0 * S**2 / A0 * (X - a0 * MU)
+    x_t = a * previous + sigma * (X - a0 * previous) / sigma0
+    expected = previous - MU - a * S**2 / At * (x_t - a * MU)
+    assert gradient(ism, inverted(noising), 1.0) == pytest.approx(expected, abs=1e-9)
+    at_rest = gradient(ism, inverted(noising, MU), 1.0, MU)
+    assert abs(at_rest) < 1e-3 < abs(gradient(ism, inverted(DDIMInversion(1, 0.0, begin=begin), MU), 1.0, MU))
+
+
+@pytest.mark.parametrize(("scale", "asked"), [(0.0, {""}), (1.0, {"good"}), (2.0, {"", "good"})])
+def test_a_path_asks_only_for_what_it_needs(scale: float, asked: set[str]):
+    teacher, heard = gaussians(), []
+    prompts = {prompt: teacher.condition([prompt]) for prompt in ("good", "")}
+    told_as = {prompt: next(iter(known.tensors.values()))[0] for prompt, known in prompts.items()}
+
+    class Listening:
+        schedule = teacher.schedule
+
+        def __call__(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+            for row in next(iter(condition.tensors.values())):
+                heard.extend(prompt for prompt, known in told_as.items() if torch.equal(known, row))
+            return teacher(x, t, condition)
+
+    both = PromptConditions(prompts["good"], prompts[""])
+    DDIMInversion(2, scale)(Listening(), torch.full((1, 1), X), torch.tensor([T]), both, torch.Generator())
+    assert set(heard) == asked
+    assert len(heard) == 2 * len(asked)
+
+
+def test_a_bridge_from_the_prompt_itself_rests():
+    conditions = PromptConditions(told().conditional, told().unconditional, told().conditional)
+    at, t = torch.full((1, 1), X, dtype=torch.float64), torch.tensor([T], dtype=torch.float64)
+    found = score_gradient(gaussians(), at, torch.ones_like(at), t, conditions, Guidance(2.0), bridge, progress=1.0)
+    assert found.gradient.item() == pytest.approx(0, abs=1e-12)
+
+
 def test_ism_as_its_authors_write_it():
     """eps_guided(x_t, t) - eps_null(x_s, s), times sigma / alpha: both predictions taken on one and the same path."""
     teacher, noising = gaussians(), DDIMInversion(4, 0.0, interval=0.08)

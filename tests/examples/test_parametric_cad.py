@@ -54,3 +54,28 @@ def test_the_file_is_one_solid_of_the_volume_of_its_parts(example, tmp_path: Pat
     text = (tmp_path / "table.step").read_text()
     assert text.startswith("ISO-10303-21;")
     assert text.count("MANIFOLD_SOLID_BREP(") == 1
+
+
+def test_a_cad_kernel_reads_the_file_as_a_sound_solid_of_the_right_size(example, tmp_path: Path):
+    pytest.importorskip("OCP", reason="pip install cadquery-ocp", exc_type=ImportError)
+    from OCP.Bnd import Bnd_Box
+    from OCP.BRepBndLib import BRepBndLib
+    from OCP.BRepCheck import BRepCheck_Analyzer
+    from OCP.BRepGProp import BRepGProp
+    from OCP.GProp import GProp_GProps
+    from OCP.IFSelect import IFSelect_RetDone
+    from OCP.STEPControl import STEPControl_Reader
+
+    written = example["write_step"](example["boxes"](numbers()), tmp_path / "table.step", rounded=1.0)
+    reader = STEPControl_Reader()
+    assert reader.ReadFile(str(tmp_path / "table.step")) == IFSelect_RetDone
+    reader.TransferRoots()
+    shape = reader.OneShape()
+    assert BRepCheck_Analyzer(shape).IsValid()
+    measured, bounds = GProp_GProps(), Bnd_Box()
+    BRepGProp.VolumeProperties_s(shape, measured)
+    assert measured.Mass() == pytest.approx(written, rel=1e-6)
+    BRepBndLib.AddOptimal_s(shape, bounds)
+    low, high = bounds.CornerMin(), bounds.CornerMax()
+    sides = high.X() - low.X(), high.Y() - low.Y(), high.Z() - low.Z()
+    assert sides == pytest.approx((2 * 0.5 * 900 / 0.7, 2 * 0.4 * 900 / 0.7, 900.0), abs=0.5)  # millimetres

@@ -1,6 +1,7 @@
 """What we draw and what other programs draw from our SVG file: the same but for antialiasing."""
 
 import io
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from representations.images.svg import svg_of
 from representations.images.vector import VectorImage
+from tests.cli.viewer import browser as browsers
 
 SIZE = 128
 
@@ -26,7 +28,20 @@ def by_cairo(text: str) -> bytes:
     return cairosvg.svg2png(bytestring=text.encode(), output_width=SIZE, output_height=SIZE)
 
 
-@pytest.mark.parametrize("draw", [by_resvg, by_cairo])
+def by_chromium(text: str) -> bytes:
+    if not (browsers.DRIVER and browsers.CHROMIUM):
+        pytest.skip(browsers.MISSING)
+    page = f'<style>*{{margin:0}}</style><img width={SIZE} src="data:image/svg+xml,{quote(text)}">'
+    with browsers.browser("--force-color-profile=srgb") as window:
+        window.show(f"data:text/html,{quote(page)}", SIZE, SIZE)
+        window.wait_for("document.querySelector('img').complete")
+        picture = window.picture("img")
+    written = io.BytesIO()
+    Image.fromarray(picture.astype(np.uint8)).save(written, "PNG")
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("draw", [by_resvg, by_cairo, by_chromium])
 def test_other_programs_draw_the_same(draw):
     rng = torch.Generator().manual_seed(0)
     image = VectorImage(SIZE, 24, rng)

@@ -71,6 +71,6 @@ SMALL_TEACHER_METHODS = {
     "csd": MethodChoice(1.0, MEASURED),
     "sdi": MethodChoice(2.0, AS_SDS, DDIMInversion(steps=3, scale=0.0)),
     "ism": MethodChoice(2.0, AS_SDS, DDIMInversion(steps=2, interval=0.08)),
-    "bridge": MethodChoice(2.0, "SDS on the embedded teacher, whose null prompt stands for what there is; not tuned"),
+    "bridge": MethodChoice(2.0, "SDS on the embedded teacher, to which the prompt itself is what there is; not tuned"),
 }
 """Where nothing but a critic or the null prompt holds colours in place, more guidance than this makes them drift."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cli.scenes.looks import LookShares
-from cli.scenes.recipes.recipe import FieldRecipe, MeshRecipe
+from cli.scenes.recipes.recipe import FieldRecipe, MeshRecipe, MethodChoice
 from cli.scenes.recipes.small_teachers import SMALL_TEACHER_GAUSSIANS, SMALL_TEACHER_METHODS
 from sds.guidance import Guidance
+from sds.noising import DDIMInversion
 from sds.ramps import Ramp, TimeRange
 
 TEACHER_WITH_LOOKS = FieldRecipe(
@@ -49,14 +50,22 @@ TEACHER_WITH_LOOKS_MESH = MeshRecipe(
 TEACHER_WITH_LOOKS_GAUSSIANS = replace(
     SMALL_TEACHER_GAUSSIANS,
     guidance=TEACHER_WITH_LOOKS.guidance,
-    oversampling=1,
     looks=TEACHER_WITH_LOOKS.looks,
 )
-"""For the same teachers: Gaussians have no surface that could be lit."""
+"""For the same teachers: Gaussians have no surface that could be lit. In pictures of the teacher's own size all of them
+are a pixel wide at least, and gaps between them would be seen from nearby only: they are drawn at twice that size."""
 
-ONE_OBJECT = "a teacher that imagines one object, the same from all sides, needs no guidance; not tuned"
+ONE_OBJECT = "measured on the embedded teacher: it imagines one object, the same from all sides, and needs no guidance"
+
+OWN_PATH = DDIMInversion(steps=1, scale=1.0, begin=0.002)
+"""For a teacher that imagines: one step of the prompt's own path, from where its prediction still is the image. The
+null prompt imagines another thing, which noise found on its path then holds. Measured: see the README of
+examples/compare_gradients."""
 
 WITH_LOOKS_METHODS = SMALL_TEACHER_METHODS | {
-    name: replace(SMALL_TEACHER_METHODS[name], scale=1.0, source=ONE_OBJECT) for name in ("sds", "sdi", "ism")
+    "sds": MethodChoice(1.0, ONE_OBJECT),
+    "sdi": MethodChoice(1.0, f"{ONE_OBJECT}; noise of the prompt's own path", OWN_PATH),
+    "ism": MethodChoice(1.0, f"{ONE_OBJECT}; the interval is the prompt's own path", OWN_PATH),
+    "bridge": MethodChoice(1.0, f"{ONE_OBJECT}; the bridge leads from the prompt itself"),
 }
 """For teachers that know looks."""

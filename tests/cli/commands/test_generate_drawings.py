@@ -16,6 +16,7 @@ from cli.scenes.run_folder import RunFolder
 from cli.scenes.scene import build_scene
 from cli.scenes.stage import stages_of
 from representations.gaussians.files import read_ply
+from representations.gaussians.spz import read_spz
 from sds.baselines import METHODS
 from sds.checkpoint import load_checkpoint
 from sds.ramps import FallingTimes
@@ -41,6 +42,7 @@ def test_gaussians(tiny_teacher: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(arguments(tiny_teacher, out, "--representation", "gaussians")) == 0
     gaussians = read_ply((out / "gaussians.ply").read_bytes())
     assert (out / "gaussians.splat").stat().st_size == 32 * len(gaussians.means)
+    assert len(read_spz((out / "gaussians.spz").read_bytes()).means) == len(gaussians.means)
     assert "gaussians.ply" in (out / "report.html").read_text()
     assert main(["export", str(out)]) == 2
     assert "holds Gaussians" in capsys.readouterr().err

@@ -6,11 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from cli.main import main
 from cli.pictures import pictures_of_sheet
 from cli.scenes import results
 from cli.scenes.recipes import teachers_with_looks
+from cli.scenes.request import Request
+from cli.scenes.scene import build_scene
+from cli.scenes.stage import stages_of
+from cli.teachers import load_teacher
+from representations.cameras import turntable
+from representations.particles import ParticleDraw
 from sds.teachers.embedded_words import Lexicon
 from sds.teachers.shape_teacher import plain_lexicon
 from tests.sds.tiny_shapes import save_tiny_shape_teacher, tiny_prior
@@ -53,6 +60,25 @@ def test_a_prompt_becomes_a_mesh_that_reflects_light_as_it_was_asked_to(
     assert "directions of its surface" in (out / "report.html").read_text()
     assert main(["export", str(out), "--format", "glb", "--out", str(tmp_path / "again.glb")]) == 0
     assert material_of(tmp_path / "again.glb")["roughnessFactor"] == 0.25
+
+
+def test_each_particle_becomes_another_of_the_things_that_the_teacher_knows(teacher: Path):
+    request = Request("a ball", stages=("nerf",), particles=2, seed=5, teacher=str(teacher))
+    one = load_teacher(str(teacher), torch.device("cpu"))
+    scene = build_scene(request, stages_of(request, one)[0], torch.device("cpu"))
+    cameras = turntable(2).showing(1)
+    for number in range(2):
+        told = scene.distillation.told(ParticleDraw(number, cameras)).conditional.tensors["candidates"]
+        alone = one.with_one_object("a ball", 5 + number).condition(["a ball"] * 2, cameras).tensors["candidates"]
+        torch.testing.assert_close(told, alone)
+        shown = scene.of_particle(number)
+        torch.testing.assert_close(shown.told(cameras, 2).conditional.tensors["candidates"], alone)
+        assert shown.particles == [scene.particles[number]]
+    other = scene.distillation.told(ParticleDraw(0, cameras)).conditional.tensors["candidates"]
+    assert float((told - other).abs().max()) > 0.01
+    scene.step()
+    assert scene.recipe.steps == 2 * Request("a ball", stages=("nerf",), teacher=str(teacher)).recipe("nerf").steps
+    assert replace(request, steps=7).recipe("nerf").steps == 7
 
 
 def test_a_field_is_judged_without_light(teacher: Path, tmp_path: Path):

@@ -130,3 +130,29 @@ def test_what_is_no_polygon_is_refused():
         outlines(torch.zeros(1, 4, 2))
     with pytest.raises(ValueError, match="shape or more"):
         VectorImage(8, 0, torch.Generator())
+
+
+def test_scraps_are_left_out_and_the_picture_stays():
+    """A ball of a tenth, one of a hundredth, one that is hidden, one that is transparent: the first alone is seen."""
+    image = VectorImage(32, 4, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        image.points.copy_(0.5 + torch.tensor([0.09, 0.1, 0.01, 0.1])[:, None, None] * circle())
+        image.points[3] += 0.3
+        image.opacities.copy_(torch.tensor([8.0, 8.0, 8.0, -8.0]))
+    cleaned = image.without_scraps()
+    assert len(cleaned.shapes()) == 1
+    torch.testing.assert_close(cleaned.points[0], image.points[1])  # it hides the one below
+    torch.testing.assert_close(cleaned.colours[0], image.colours[1])
+    assert float((cleaned.drawn(64) - image.drawn(64)).abs().mean()) < 1e-3
+    assert len(image.without_scraps(least=0.0).shapes()) == 4
+    assert len(image.without_scraps(least=1.0).shapes()) == 1  # a file without any would be no picture
+
+
+def test_what_is_seen_of_a_shape_is_its_area_times_its_opacity():
+    image = VectorImage(16, 1, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        image.points.copy_(0.5 + 0.2 * circle()[None])
+        image.opacities.fill_(0.0)
+    area = 0.5 * math.pi * 0.2**2
+    assert len(image.without_scraps(least=0.9 * area).shapes()) == 1
+    torch.testing.assert_close(image._shares(128)[0].detach().mean(), torch.tensor(area), rtol=0.01, atol=0)
