@@ -31,7 +31,7 @@ class Table(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.sampler = CameraSampler(size=size)
+        self.sampler = CameraSampler(size=size, looks=(0.0, 1.0, 0.0))  # its colours hold no light: albedo
         # All lengths are half-extents in object units, kept positive by a softplus.
         self.top = nn.Parameter(inverse_softplus(torch.tensor([0.5, 0.06, 0.5])))  # width, thickness, depth
         self.height = nn.Parameter(torch.tensor(0.2))  # of the top above the middle of the picture
@@ -93,7 +93,7 @@ def design(prompt: str, path: Path, steps: int = 200) -> dict[str, Any]:
         optimizer=torch.optim.Adam(table.parameters(), lr=0.01),
         settings=Settings(
             steps=steps,
-            guidance=Guidance(2.0, limit=1.0),
+            guidance=Guidance(1.0, limit=1.0),
             times=TimeRange(lowest=Ramp(0.3, 0.1), highest=Ramp(0.98, 0.7)),
         ),
     )
