@@ -65,15 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in DIR from its last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the student that --out holds")
-    add_method(parser.add_argument_group("how"))
-    add_training(parser.add_argument_group("training"))
+    how, training = parser.add_argument_group("how"), parser.add_argument_group("training")
+    add_method(how)
+    add_student(how)
+    add_lessons(how)
+    add_training(training)
+    add_computing(training)
     add_teacher_options(parser, may_wait=False)
     add_json_option(parser)
     parser.set_defaults(check=require_words)
 
 
 def add_method(how: argparse._ArgumentGroup) -> None:
-    """The options of what is learned from whom."""
+    """The options of what is learned from whom: the method, the teacher, the prompts."""
     how.add_argument("--method", choices=METHODS, metavar="NAME", default="dmd", help="see below (default: dmd)")
     how.add_argument(
         "--teacher",
@@ -89,6 +93,10 @@ def add_method(how: argparse._ArgumentGroup) -> None:
         "nouns of the embedded one; a teacher that cannot be asked for anything takes none)",
     )
     how.add_argument("--prompts-file", type=Path, metavar="FILE", help="more prompts, one a line; # begins a comment")
+
+
+def add_student(how: argparse._ArgumentGroup) -> None:
+    """The options of what the student becomes: its steps, where it begins, the guidance that it has learned."""
     how.add_argument(
         "--student-steps",
         type=numbers.whole(1, 1000),
@@ -112,6 +120,10 @@ def add_method(how: argparse._ArgumentGroup) -> None:
         help="that is learned (default: 2, or 1 of a teacher without a null prompt)",
     )
     add_guidance_options(how)
+
+
+def add_lessons(how: argparse._ArgumentGroup) -> None:
+    """What the method takes: paths and pairs of the teacher, critics, real pictures, and who looks at them."""
     how.add_argument(
         "--path-steps",
         type=numbers.whole(1, 10_000),
@@ -164,7 +176,7 @@ def add_method(how: argparse._ArgumentGroup) -> None:
 
 
 def add_training(how: argparse._ArgumentGroup) -> None:
-    """The options of how it is learned."""
+    """The options of how long it is learned, and of what is told meanwhile."""
     how.add_argument(
         "--steps", type=numbers.whole(1, numbers.MOST_STEPS), default=1000, metavar="N", help="default: 1000"
     )
@@ -195,6 +207,10 @@ def add_training(how: argparse._ArgumentGroup) -> None:
         "written, TensorBoard's files wherever it is installed",
     )
     how.add_argument("--seed", type=numbers.seed, default=0, metavar="N", help="default: 0")
+
+
+def add_computing(how: argparse._ArgumentGroup) -> None:
+    """The options of where it is computed, and with how much memory."""
     how.add_argument(
         "--bfloat16", action="store_true", help="compute networks in half precision, about 1.4 times faster"
     )
