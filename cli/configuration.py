@@ -66,6 +66,8 @@ def read_options(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_FILE or not path.is_file():
             raise UserError(f"--config {path} is no file of options")
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"--config {path}: there is no such file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"--config {path}: {error}") from None
 

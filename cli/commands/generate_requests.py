@@ -26,8 +26,8 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
     stages = stages_asked_for(options)
     if options.offload and options.method == "vsd":
         raise UserError("--method vsd trains a copy of the teacher, whose weights cannot wait in memory: no --offload")
-    if options.image is not None and stages[-1] == "pixels":
-        raise UserError("--image is of a thing in space, which is no flat picture: no --representation pixels")
+    if options.image is not None:
+        require_photo(options, stages)
     initial = load_mesh(options.init) if options.init is not None else None
     if initial is not None and not options.retexture:
         require_inside(initial, options.init)
@@ -107,6 +107,19 @@ def folders_of(requests: list[Request], out: Path | None, alone: bool = True) ->
     return folders
 
 
+def require_photo(options: argparse.Namespace, stages: tuple[str, ...]) -> None:
+    """Raises UserError, before a teacher is loaded, for a picture that cannot be read or nobody here can be shown."""
+    from cli.errors import UserError
+    from cli.scenes.photo import NOT_SHOWN, read_photo
+    from cli.teachers import small_teacher_folder
+
+    if stages[-1] == "pixels":
+        raise UserError("--image is of a thing in space, which is no flat picture: no --representation pixels")
+    if small_teacher_folder(options.teacher) is not None:
+        raise UserError(NOT_SHOWN)
+    read_photo(options.image, options.image_mask)
+
+
 def stages_asked_for(options: argparse.Namespace) -> tuple[str, ...]:
     """What is to be optimised, one after the other. Raises UserError if the options contradict each other."""
     from cli.errors import UserError
@@ -139,7 +152,9 @@ def prompts_of(path: Path | None) -> list[str]:
         lines = [
             line.split("#")[0].strip() for line in read_ordinary(path, LARGEST_TEXT).decode("utf-8-sig").splitlines()
         ]
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"--prompts-file {path} is no text (UTF-8)") from None
+    except OSError as error:
         raise UserError(f"--prompts-file {path}: {error}") from None
     prompts = [line for line in lines if line]
     if not prompts:

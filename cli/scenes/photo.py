@@ -20,6 +20,8 @@ from representations.cameras import DEFAULT_DISTANCE, DEFAULT_FIELD_OF_VIEW, Cam
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 
+NOT_SHOWN = "--image needs a teacher that draws other views of a picture: --teacher FOLDER with a Zero123 in it"
+
 SIDE = 512
 """Pixels along one side of a picture that was prepared."""
 

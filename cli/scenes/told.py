@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli.errors import UserError
-from cli.scenes.photo import Photo, read_photo
+from cli.scenes.photo import NOT_SHOWN, Photo, read_photo
 from cli.scenes.request import Request
 from sds.denoiser import NeuralTeacher, Teacher
 from sds.prompts import NEGATIVES, Directions, PerpNeg, PromptSet
@@ -31,9 +31,7 @@ def shown_photo(request: Request, teacher: Teacher) -> Photo | None:
             raise UserError("this teacher is told a picture, and draws other views of it: generate --image FILE")
         return None
     if not isinstance(teacher, DiffusersTeacher) or not sees:
-        raise UserError(
-            "--image needs a teacher that draws other views of a picture: --teacher FOLDER with a Zero123 in it"
-        )
+        raise UserError(NOT_SHOWN)
     photo = read_photo(Path(request.image), Path(request.image_mask) if request.image_mask else None)
     teacher.show(photo.image, math.radians(request.image_elevation))
     return photo
