@@ -11,7 +11,7 @@ import imageio.v3 as imageio
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from cli.errors import UserError
@@ -93,6 +93,8 @@ def decoded(content: bytes, formats: Sequence[str], name: str) -> Image.Image:
             picture.load()
     except UserError:
         raise
+    except UnidentifiedImageError:
+        raise UserError(f"{name} is no picture ({', '.join(formats)})") from None
     except Exception as error:  # decoders of damaged files fail in ways of their own
         raise UserError(f"{name} is no picture ({', '.join(formats)}) that can be read: {error}") from None
     return picture

@@ -160,7 +160,7 @@ def folder_and_prompt(words: list[str]) -> tuple[Path, str | None]:
 
     if len(words) > 2:
         raise UserError(f"sample takes a folder and a prompt, not {len(words)} things: put the prompt in quotes")
-    if len(words) == 1 and (Path(words[0]).is_dir() or words[0].endswith(".safetensors")):
+    if len(words) == 1 and words[0] and (Path(words[0]).is_dir() or words[0].endswith(".safetensors")):
         return Path(words[0]), None
     return Path(words[0]) if len(words) == 2 else SHIPPED_STUDENT, numbers.checked_prompt(words[-1])
 
