@@ -110,14 +110,17 @@ def folders_of(requests: list[Request], out: Path | None, alone: bool = True) ->
 def require_photo(options: argparse.Namespace, stages: tuple[str, ...]) -> None:
     """Raises UserError, before a teacher is loaded, for a picture that cannot be read or nobody here can be shown."""
     from cli.errors import UserError
-    from cli.scenes.photo import NOT_SHOWN, read_photo
+    from cli.pictures import read_picture
+    from cli.scenes.photo import FORMATS, NOT_SHOWN
     from cli.teachers import small_teacher_folder
 
     if stages[-1] == "pixels":
         raise UserError("--image is of a thing in space, which is no flat picture: no --representation pixels")
     if small_teacher_folder(options.teacher) is not None:
         raise UserError(NOT_SHOWN)
-    read_photo(options.image, options.image_mask)
+    for path in (options.image, options.image_mask):
+        if path is not None:
+            read_picture(path, FORMATS)
 
 
 def stages_asked_for(options: argparse.Namespace) -> tuple[str, ...]:
