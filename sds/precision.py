@@ -72,6 +72,10 @@ class Descent:
     def __call__(self, loss: Tensor, what: str, largest_norm: float | None = None) -> float:
         """One step; in float16 it is left out where the scaled gradient overflows, and the scale halved.
 
+        It is left out, too, where the gradient is zero everywhere: nothing was asked (a student waits until its
+        discriminator is ready), and Adam would count it. Having seen a hundred gradients of nothing it makes its next
+        steps up to ten times as large as its rate.
+
         Args:
             loss: a scalar.
             what: whose gradient it is, for the error.
@@ -95,7 +99,8 @@ class Descent:
             )
         if largest_norm is not None and math.isfinite(norm):
             nn.utils.clip_grads_with_norm_(self._parameters(), largest_norm, total)
-        self.scaler.step(self.optimizer)
+        if norm > 0 or math.isnan(norm):
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         return norm
 

@@ -38,8 +38,12 @@ from students.training.batches import Images
 STEPS, BATCH_SIZE, PATH_STEPS, PAIRS = 300, 32, 16, 1024
 """Of each training."""
 
-OTHER_STEPS = {"asm": 200, "consistency-training": 600, "ict": 600, "ufogen": 600}
-"""Of methods that level off sooner or later than the others. None takes ten minutes of one core."""
+OTHER_STEPS = dict.fromkeys(("consistency-training", "ict"), 600)
+OTHER_STEPS |= dict.fromkeys(("asm", "ufogen", "ddgan"), 200)
+OTHER_STEPS |= dict.fromkeys(("ctm", "ladd"), 160)
+OTHER_STEPS |= {"dsno": 120, "dmd2": 80, "f-distill": 40}
+"""Of methods that level off sooner or later than the others, or whose steps cost more. None takes ten minutes of one
+core."""
 
 LOOKS = 4
 """How often a student is judged on the way."""
@@ -105,6 +109,10 @@ def train_student(
             spent = counting.evaluations
             result = judged(method, [drawn(run, counting, run.card, 0)])
             curve.append([done, spent, seconds, result.frechet, result.recall])
+            print(
+                f"{method}: {done} steps, {seconds:.0f} s, FID {result.frechet:.3f}, recall {result.recall:.2f}",
+                flush=True,
+            )
             counting.evaluations = spent  # GuidedTeacher and others may have asked while pictures were drawn
             started = time.process_time()
     sets = [drawn(run, counting, run.card, draw) for draw in range(DRAWS)]
@@ -150,20 +158,24 @@ def compare_all(
     if "real digits" not in known:
         known["real digits"] = judged("real digits", [resembling(seed + draw) for draw in range(DRAWS)])
     real, _ = digits(held_out=True)
-    for method in methods:
-        wished = [usual_steps(method), *(FEW_STEPS if method in TRAINED_FOR_FEW else ())]
-        for student_steps in wished:
-            name = method if student_steps == wished[0] else f"{method}, {student_steps} steps"
-            if name in known:
-                continue
-            length = steps or OTHER_STEPS.get(method, STEPS)
-            sets, result = train_student(teacher, method, length, student_steps, seed)
-            known[name] = replace(result, name=name)
-            write_sheet(out / "sheets" / f"{name}.png", [real[:16], sets[0][:16]], size=48)
-            print(f"{name:22} {known[name]}", flush=True)
-            write_results(out / "results.json", known)
+    for name, method, student_steps in trainings(methods):
+        if name in known:
+            continue
+        length = steps or OTHER_STEPS.get(method, STEPS)
+        sets, result = train_student(teacher, method, length, student_steps, seed)
+        known[name] = replace(result, name=name)
+        write_sheet(out / "sheets" / f"{name}.png", [real[:16], sets[0][:16]], size=48)
+        print(f"{name:22} {known[name]}", flush=True)
+        write_results(out / "results.json", known)
     write_results(out / "results.json", known)
     return list(known.values())
+
+
+def trainings(methods: Sequence[str]) -> list[tuple[str, str, int]]:
+    """What is trained, in this order: a name, the method and the student's steps. Few steps come last."""
+    usual = [(method, method, usual_steps(method)) for method in methods]
+    few = [(f"{method}, {n} steps", method, n) for method in methods if method in TRAINED_FOR_FEW for n in FEW_STEPS]
+    return usual + few
 
 
 def read_results(path: Path) -> dict[str, Result]:

@@ -31,7 +31,7 @@ from sds.denoiser import Denoiser
 from sds.ramps import Ramp
 from sds.schedule import NoiseSchedule, scale, time_at
 from students.levels import Times
-from students.methods.derivatives import with_derivative
+from students.methods.derivatives import Derivative, with_derivative
 from students.methods.targets import Learning, Objective, Target
 from students.training.batches import Batch
 
@@ -75,8 +75,12 @@ def continuous_consistency(
     warm_up: Ramp = WARM_UP,
     lowest: float = 0.06,
     times: Times | None = None,
+    derivative: Derivative = with_derivative,
 ) -> Objective:
     """sCM's distillation: the student's own change along the teacher's path is its error.
+
+    F and its derivative are those of the average of weights, which for the paper is the student itself. A short
+    training takes steps so large that a student which follows itself falls apart, as with discrete levels.
 
     Args:
         teacher: whose path it is.
@@ -85,6 +89,7 @@ def continuous_consistency(
         warm_up: r over the progress of the stage.
         lowest: t below which the teacher's prediction is the target.
         times: the noise levels that are visited; even in t if None.
+        derivative: how dF/dt is found.
     """
     schedule = teacher.schedule
 
@@ -101,9 +106,9 @@ def continuous_consistency(
 
         def network_at(time: Tensor) -> Tensor:
             x = along_path(schedule, x_t, denoised, t, time)
-            return direction(schedule, x, learning.student(x, time, s, batch.condition), time)
+            return direction(schedule, x, learning.average(x, time, s, batch.condition), time)
 
-        network, slope = with_derivative(network_at, t)
+        network, slope = derivative(network_at, t)
         _, turn = with_derivative(lambda time: angle(schedule, time), t)
         towards = direction(schedule, x_t, denoised, t)
         phi = angle(schedule, t)

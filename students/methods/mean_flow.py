@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from sds.denoiser import Denoiser
+from sds.ramps import Ramp
 from sds.schedule import NoiseSchedule, scale
-from students.methods.derivatives import with_derivative
+from students.methods.derivatives import Derivative, with_derivative
 from students.methods.targets import Learning, Objective, Target
 from students.training.batches import Batch
 
@@ -45,12 +46,24 @@ class MeanFlowTimes:
         return t, torch.where(alike, t, r)
 
 
-def mean_flow(schedule: NoiseSchedule, velocity: Velocity, times: MeanFlowTimes | None = None) -> Objective:
+ALL_OF_IT = Ramp(1.0, 1.0)
+"""The share of the derivative in the paper's target, at all times."""
+
+
+def mean_flow(
+    schedule: NoiseSchedule,
+    velocity: Velocity,
+    times: MeanFlowTimes | None = None,
+    warm_up: Ramp = ALL_OF_IT,
+    derivative: Derivative = with_derivative,
+) -> Objective:
     """MeanFlow (Geng et al. 2025, equation 10) on straight paths: the mean velocity over a jump, from its derivative.
 
     With u = (x_t - x_s) / (t - s) = (x_t - student) / t and v the velocity of x_t::
 
         u = v - (t - s) du/dt,      du/dt along (v, 1, 0), exact (`students.methods.derivatives`)
+
+    u on the right is that of the average of weights, for the paper the student itself; see `continuous_consistency`.
 
     Prediction and target are compared as velocities u, whatever the distance. A pseudo-Huber one is the paper's
     adaptive weight with p = 1/2. Needs a student that is told the end, and ``flow_schedule()``.
@@ -59,6 +72,9 @@ def mean_flow(schedule: NoiseSchedule, velocity: Velocity, times: MeanFlowTimes 
         schedule: straight paths.
         velocity: `data_velocity` to train, `teacher_velocity` to distil.
         times: which jumps are learned.
+        warm_up: share of the derivative in the target over the progress of the stage, see sCM's "tangent warm-up": a
+            short training takes large steps, and a derivative that the student has not learned yet runs away.
+        derivative: how du/dt is found.
     """
     jumps = times or MeanFlowTimes()
 
@@ -69,10 +85,10 @@ def mean_flow(schedule: NoiseSchedule, velocity: Velocity, times: MeanFlowTimes 
 
         def mean_velocity(time: Tensor) -> Tensor:
             at = x_t + scale(time - t, v) * v
-            return (at - learning.student(at, time, s, batch.condition)) / scale(time, at)
+            return (at - learning.average(at, time, s, batch.condition)) / scale(time, at)
 
-        _, slope = with_derivative(mean_velocity, t)
-        u = v - scale(t - s, v) * slope
+        _, slope = derivative(mean_velocity, t)
+        u = v - warm_up(learning.progress) * scale(t - s, v) * slope
         target = Target(x_t, t, s, batch.condition, x_t - scale(t, u) * u, torch.ones_like(t))
         return replace(target, compared=lambda x0: (x_t - x0) / scale(t, x0))
 

@@ -115,6 +115,18 @@ def test_without_scaling_a_gradient_that_is_not_finite_is_an_error_before_anythi
     assert float(weight.detach()) == 1.0
 
 
+def test_a_loss_that_asks_for_nothing_does_not_count() -> None:
+    """Adam's first step is as large as its rate, however long it had to wait; it would be ten times as large."""
+    weight = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.Adam([weight], lr=1e-3, betas=(0.0, 0.999))
+    descent = Descent(optimizer, torch.float32)
+    for _ in range(100):
+        assert descent(0 * weight.sum(), "it") == 0
+    assert not optimizer.state
+    descent(weight.sum(), "it")
+    assert float(weight.detach()) == pytest.approx(1 - 1e-3, rel=1e-6)
+
+
 def test_gradients_far_below_float16_pass_an_autoencoder_whole() -> None:
     x = torch.tensor([0.5, -2.0], requires_grad=True)
     with_gradient_in_range(lambda half: half * half, x, torch.float16).backward(torch.tensor([1e-9, 3e-9]))

@@ -1,7 +1,10 @@
 """The change of a network's prediction along a path: exact where it can be, a difference where it cannot."""
 
+import warnings
+
 import pytest
 import torch
+from diffusers import UNet2DModel
 from torch import Tensor
 
 from sds.schedule import cosine_schedule
@@ -40,6 +43,28 @@ def test_the_derivative_of_a_unet_along_a_path_is_exact():
         torch.testing.assert_close(value, along(t))
     size = expected.square().mean().sqrt()
     assert float((slope - expected).square().mean().sqrt() / size) < 4e-3
+
+
+def test_a_unet_whose_attention_leaves_channels_side_by_side_has_an_exact_derivative():
+    torch.manual_seed(0)
+    unet = UNet2DModel(
+        sample_size=4,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+        attention_head_dim=4,
+    ).double()
+    x, t = normals(2, 3, 4, 4).double(), torch.tensor([0.3, 0.7], dtype=torch.float64)
+
+    def along(time: Tensor) -> Tensor:
+        return unet(x * time[:, None, None, None].cos(), torch.tensor([300.0, 700.0])).sample
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("error", message="this network knows no forward derivative")
+        _, slope = with_derivative(along, t)
+        torch.testing.assert_close(slope, difference(along, t, 1e-5), rtol=1e-6, atol=1e-8)
 
 
 def test_a_network_that_knows_no_forward_derivative_is_differenced_with_a_warning():
