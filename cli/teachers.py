@@ -14,7 +14,6 @@ from sds.teachers.embedded import EMBEDDED_FOLDER, load_embedded_teacher
 from sds.teachers.onnx_runtime import is_onnx_folder, load_onnx_teacher
 from sds.teachers.options import AS_IT_IS, TeacherOptions
 from sds.teachers.remote.client import RemoteTeacher
-from sds.teachers.view_teacher import EmbeddedTeacher
 
 EMBEDDED = "embedded"
 """The name of the teacher that travels inside the package."""
@@ -77,22 +76,4 @@ def small_teacher_folder(name: str) -> Path | None:
     """The folder of the embedded teacher, or of one that was trained like it on other meshes; None for any other."""
     if name == EMBEDDED:
         return EMBEDDED_FOLDER
-    parts = (Path(name) / part for part in ("shape_prior", "view_prior"))
-    return Path(name) if any(part.is_dir() for part in parts) else None
-
-
-def knows_looks(name: str) -> bool:
-    """Whether a teacher can be asked for albedo and normals, and not for lit pictures only (`sds.teachers.layers`)."""
-    folder = small_teacher_folder(name)
-    return folder is not None and (folder / "shape_prior").is_dir()
-
-
-def warnings_about(prompt: str, teacher: NeuralTeacher) -> list[str]:
-    """What the user should know about a prompt for a teacher of few words that has no lexicon to read it with."""
-    if not isinstance(teacher, EmbeddedTeacher) or teacher.lexicon is not None:
-        return []
-    warnings = []
-    for word, near in teacher.unknown_words(prompt):
-        hint = f"; it knows {', '.join(near)}" if near else ""
-        warnings.append(f"the teacher has never seen the word '{word}'{hint}")
-    return warnings
+    return Path(name) if (Path(name) / "shape_prior").is_dir() else None

@@ -16,7 +16,7 @@ from sds.guidance import Guidance
 from sds.ramps import Ramp
 from sds.sampling import sample
 from sds.teachers.embedded import load_embedded_teacher
-from sds.teachers.view_teacher import EmbeddedTeacher
+from sds.teachers.shape_teacher import ShapeTeacher
 from students.flow_map import Student
 from students.generator import FewStepGenerator, LatentDraw
 from students.methods.distribution_matching import MatchingSettings, diff_instruct
@@ -46,7 +46,7 @@ def distil(prompt: str, steps: int) -> list[Tensor]:
 
 
 @torch.no_grad()
-def drawn(teacher: EmbeddedTeacher, generator: FewStepGenerator, draw: LatentDraw) -> Tensor:
+def drawn(teacher: ShapeTeacher, generator: FewStepGenerator, draw: LatentDraw) -> Tensor:
     """The student's images (count, 3, H, W) in [0, 1]."""
     return teacher.decode(generator(draw)).clamp(0, 1)
 

@@ -16,8 +16,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from sds.teachers.embedded import EMBEDDED_FOLDER
+from sds.teachers.embedded_words.tokens import latin_words_of
 from sds.teachers.folder import TeacherFolder
-from sds.teachers.vocabulary import words_of
 from sds.teachers.weights import load_network
 
 _COMPONENT = "recogniser"
@@ -53,7 +53,7 @@ class Recogniser(ModelMixin, ConfigMixin):
             )
         )
         self.head = nn.Linear(2 * channels[-1], len(self.nouns))
-        self._noun_of_name = {tuple(words_of(name)): noun for noun, known in names.items() for name in known}
+        self._noun_of_name = {tuple(latin_words_of(name)): noun for noun, known in names.items() for name in known}
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Recogniser:
@@ -80,7 +80,7 @@ class Recogniser(ModelMixin, ConfigMixin):
 
     def noun_of(self, prompt: str) -> str | None:
         """The noun a prompt speaks of: that of the longest known name in it, the last one if two are equally long."""
-        words = words_of(prompt)
+        words = latin_words_of(prompt)
         found: str | None = None
         longest = 0
         for start in range(len(words)):

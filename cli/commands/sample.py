@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
     from cli.last_teacher import last_teacher
     from cli.sampling import sample_student, sample_teacher
     from cli.scenes.understanding import understood
-    from cli.teachers import choose_device, warnings_about
+    from cli.teachers import choose_device
     from students.folder import read_card
 
     folder, asked = folder_and_prompt(options.words)
@@ -119,8 +119,6 @@ def run(options: argparse.Namespace) -> int:
     prompt = prompt_for(folder, asked, teacher)
     if understanding := understood(prompt, teacher):
         LOG.info("%s", understanding.sentence())
-    for warning in warnings_about(prompt, teacher):
-        LOG.warning("%s", warning)
     common = {name: getattr(options, name) for name in ("count", "seed", "azimuth", "elevation", "device")}
     common["changes"] = changes
     if options.sampler:

@@ -19,9 +19,9 @@ from representations.cameras import Cameras, turntable
 from sds.denoiser import NeuralTeacher
 from sds.engine import Step, image_of
 from sds.recognition import Recogniser
-from sds.teachers.embedded import SmallTeacher
 from sds.teachers.embedded_words import Lexicon
 from sds.teachers.layers import LOOKS, Look
+from sds.teachers.shape_teacher import ShapeTeacher
 from sds.view_agreement import view_agreement
 
 VIEWS = 8
@@ -105,7 +105,7 @@ def pictures_with_colours(step: Step) -> Tensor:
 
 def carries_light(teacher: NeuralTeacher) -> bool:
     """Whether colours that a teacher asks for hold its light already, so that pictures of them need no other."""
-    return not (isinstance(teacher, SmallTeacher) and teacher.knows_looks)
+    return not isinstance(teacher, ShapeTeacher)
 
 
 def judge_asset(asset: Asset, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:

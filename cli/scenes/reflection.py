@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from cli.scenes.request import Request
-from cli.teachers import knows_looks, small_teacher_folder
+from cli.teachers import small_teacher_folder
 from representations.assets.asset import Asset
 from sds.teachers.embedded_words import Lexicon, Understanding
 from sds.teachers.materials import MATERIALS
@@ -20,7 +20,7 @@ def reflecting(asset: Asset, request: Request) -> Asset:
     if all things of the prompt are of one material, since the constants are those of the whole asset.
     """
     said = _understood(request)
-    if said is None or not knows_looks(request.teacher):
+    if said is None:
         return asset
     materials = {thing.material for thing in said.things}
     material = MATERIALS.get(materials.pop() or "") if len(materials) == 1 else None

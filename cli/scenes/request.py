@@ -12,7 +12,7 @@ from cli.scenes.initial_mesh import Placement
 from cli.scenes.recipes.choosing import field_recipe, gaussian_recipe, mesh_recipe
 from cli.scenes.recipes.recipe import Recipe, TeacherKind
 from cli.scenes.stages import COARSE_TO_FINE, FLAT, STAGES
-from cli.teachers import EMBEDDED, knows_looks, small_teacher_folder
+from cli.teachers import EMBEDDED, small_teacher_folder
 from sds.baselines import METHODS
 from sds.guidance import Guidance
 from sds.ramps import DreamTime
@@ -206,6 +206,4 @@ class Request:
 
 def kind_of(teacher: str) -> TeacherKind:
     """What recipes depend on of a teacher."""
-    if small_teacher_folder(teacher) is None:
-        return TeacherKind.LARGE
-    return TeacherKind.WITH_LOOKS if knows_looks(teacher) else TeacherKind.SMALL
+    return TeacherKind.LARGE if small_teacher_folder(teacher) is None else TeacherKind.SMALL

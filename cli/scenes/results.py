@@ -48,8 +48,8 @@ from sds.checkpoint import written_whole
 from sds.denoiser import Teacher, views_together
 from sds.guidance import Guidance, PromptConditions
 from sds.sampling import sample
-from sds.teachers.embedded import SmallTeacher
 from sds.teachers.layers import LOOKS
+from sds.teachers.shape_teacher import ShapeTeacher
 
 FRAMES = 48
 
@@ -210,7 +210,7 @@ def imagined(scene: Scene, cameras: Cameras | None) -> Tensor:
     """
     count = len(cameras) if cameras is not None else 1
     teacher, told, guidance = scene.teacher, scene.told(cameras, count), scene.recipe.guidance
-    if isinstance(teacher, SmallTeacher):
+    if isinstance(teacher, ShapeTeacher):
         few = SHEET_STEPS if carries_light(teacher) else FEWEST_STEPS
         return sample(teacher, told, guidance, torch.Generator().manual_seed(0), few).cpu()
     steps, views = affordable(seconds_of_a_step(teacher, told, guidance), count)

@@ -7,7 +7,7 @@ import statistics
 from functools import cache
 from pathlib import Path
 
-from sds.teachers.vocabulary import words_of
+from sds.teachers.embedded_words.tokens import latin_words_of
 
 UNKNOWN = 1.0
 """Metres along the longest side of a thing that is not on the list."""
@@ -22,13 +22,13 @@ def longest_side(prompt: str, noun: str | None, folder: Path) -> float:
         folder: of a teacher, with ``models.csv``.
     """
     sizes = sizes_by_name(folder)
-    words = words_of(prompt)
+    words = latin_words_of(prompt)
     spoken_of = [
         tuple(words[start:end]) for start in range(len(words)) for end in range(len(words), start, -1)
     ]  # the longest first at each place
     named = max((name for name in spoken_of if name in sizes), key=len, default=None)
     if named is None and noun is not None:
-        named = tuple(words_of(noun))
+        named = tuple(latin_words_of(noun))
     return sizes.get(named or (), UNKNOWN)
 
 
@@ -43,5 +43,5 @@ def sizes_by_name(folder: Path) -> dict[tuple[str, ...], float]:
         for row in csv.DictReader(file):
             if row["longest_side_m"]:
                 for name in {row["noun"], row["fine_name"]} - {""}:
-                    sides.setdefault(tuple(words_of(name)), []).append(float(row["longest_side_m"]))
+                    sides.setdefault(tuple(latin_words_of(name)), []).append(float(row["longest_side_m"]))
     return {name: statistics.median(lengths) for name, lengths in sides.items()}

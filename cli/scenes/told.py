@@ -12,8 +12,8 @@ from cli.scenes.request import Request
 from sds.denoiser import NeuralTeacher, Teacher
 from sds.prompts import NEGATIVES, Directions, PerpNeg, PromptSet
 from sds.teachers.diffusers import DiffusersTeacher
-from sds.teachers.embedded import SmallTeacher
 from sds.teachers.folder_teacher import FolderTeacher
+from sds.teachers.shape_teacher import ShapeTeacher
 
 NEGATIVES_FOR_EMBEDDED = {"nfsd": "", "bridge": "{prompt}"}
 """The embedded teacher knows no words for a bad image: NFSD compares with its null prompt. A bridge leads from what
@@ -39,7 +39,7 @@ def shown_photo(request: Request, teacher: Teacher) -> Photo | None:
 
 def prompts_of(request: Request, teacher: Teacher) -> PromptSet:
     """All that a run says to its teacher."""
-    negatives = NEGATIVES_FOR_EMBEDDED if isinstance(teacher, SmallTeacher) else NEGATIVES
+    negatives = NEGATIVES_FOR_EMBEDDED if isinstance(teacher, ShapeTeacher) else NEGATIVES
     negative = negatives[request.method].replace("{prompt}", request.prompt) if request.method in negatives else None
     return PromptSet(
         request.prompt,
@@ -64,7 +64,7 @@ def with_mind_made_up(teacher: NeuralTeacher, request: Request) -> NeuralTeacher
 
 def minds_of(teacher: NeuralTeacher, request: Request) -> tuple[NeuralTeacher, ...]:
     """Who judges each particle: a small teacher thinking of what the next seed is for each; any other one as it is."""
-    if not isinstance(teacher, SmallTeacher):
+    if not isinstance(teacher, ShapeTeacher):
         return (teacher,) * request.particles
     numbers = range(request.seed, request.seed + request.particles)
     return tuple(teacher.with_one_object(request.prompt, number) for number in numbers)

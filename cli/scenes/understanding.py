@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from cli.errors import UserError
 from cli.output import LOG
 from cli.scenes.batch import Job, Outcome
-from cli.teachers import warnings_about
 from sds.denoiser import NeuralTeacher
 from sds.teachers.embedded_words import Understanding
 
@@ -70,8 +69,6 @@ def refused_among(jobs: Sequence[Job], teacher: NeuralTeacher, anyway: bool) -> 
         begun.append(job)
         if understanding is not None:
             LOG.info("%s", understanding.sentence())
-        for warning in warnings_about(job.request.prompt, teacher):
-            LOG.warning("%s", warning)
     if refused and len(jobs) == 1:
         raise UserError(refused[0].error)
     return refused, begun

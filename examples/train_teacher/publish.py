@@ -11,8 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from training import averaged
 
-from sds.teachers.embedded_pipeline import cosine_scheduler
-from sds.teachers.shape_pipeline import ShapePipeline
+from sds.teachers.shape_pipeline import ShapePipeline, cosine_scheduler
 from sds.teachers.shape_prior import ShapePrior
 
 

@@ -13,8 +13,6 @@ The gate g in [0, 1] closes where the candidates leave nothing open, such as the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,7 +27,7 @@ PATCH = 4
 """Each 4 x 4 block of pixels is one position of the UNet."""
 SPREAD = 0.15
 """s, the standard deviation (pictures in [-1, 1]) of what the best candidate leaves unexplained."""
-_HEARD = 0.02
+HEARD = 0.02
 """r, the differences from the best candidate that are believed where there is less noise than this."""
 TOKENS = 3
 """Things that the UNet is told of by attention; further ones it sees in the candidate only."""
@@ -131,35 +129,10 @@ def predict_x0(
     share = posterior(x_t, alpha, sigma, told["candidates"], told["log_weight"], residual)
     mean = torch.einsum("bk,bkchw->bchw", share, told["candidates"])
     guides = torch.einsum("bk,bkchw->bchw", share, told["guides"])
-    return corrected(unet, mean, [guides], residual, _HEARD, x_t, alpha, sigma, timestep, condition)
-
-
-def corrected(
-    unet: nn.Module,
-    mean: Tensor,
-    guides: Sequence[Tensor],
-    residual: float,
-    heard: float,
-    x_t: Tensor,
-    alpha: Tensor,
-    sigma: Tensor,
-    timestep: Tensor,
-    condition: Condition,
-) -> Tensor:
-    """x0 by the formula at the top of this file, from what is imagined already.
-
-    Args:
-        unet: see `predict_x0`.
-        mean: m, (B, 3, S, S).
-        guides: what the UNet is shown beside it, (B, C, S, S) each.
-        residual, heard: s and r.
-        x_t, alpha, sigma, timestep, condition: see `predict_x0`.
-    """
-    told = condition.tensors
     a, s = scale(alpha, x_t), scale(sigma, x_t)
     variance = a**2 * residual**2 + s**2
     surprise = x_t - a * mean
-    seen = torch.cat([surprise / variance.sqrt(), mean, *guides], dim=1)
+    seen = torch.cat([surprise / variance.sqrt(), mean, guides], dim=1)
     output = unet(
         F.pixel_unshuffle(seen, PATCH),
         timestep.to(x_t),
@@ -168,5 +141,5 @@ def corrected(
         class_labels=told["vector"],
     ).sample
     correction, gate = F.pixel_shuffle(output.to(x_t), PATCH).chunk(2, dim=1)
-    linear = gate.sigmoid() * a * heard**2 / (a**2 * heard**2 + s**2) * surprise
+    linear = gate.sigmoid() * a * HEARD**2 / (a**2 * HEARD**2 + s**2) * surprise
     return mean + linear + residual * s / variance.sqrt() * correction

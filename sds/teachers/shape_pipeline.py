@@ -9,10 +9,13 @@ import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, ImagePipelineOutput, UNet2DConditionModel
 from torch import Tensor
 
-from sds.teachers.embedded_pipeline import draw
+from sds.denoiser import Condition
+from sds.schedule import cosine_schedule
 from sds.teachers.layers import Look
 from sds.teachers.shape_prior import ShapePrior
 from sds.teachers.shape_teacher import ShapeTeacher, plain_lexicon
+
+_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,19 @@ class LookingView:
     elevation: Tensor
     background: Tensor
     look: Look
+
+
+def cosine_scheduler() -> DDIMScheduler:
+    """The diffusers scheduler whose table is exactly `sds.schedule.cosine_schedule`; its last step is pure noise."""
+    kept = cosine_schedule(_STEPS).alpha(torch.linspace(0, 1, _STEPS, dtype=torch.float64)) ** 2
+    betas = 1 - kept / torch.cat([torch.ones(1, dtype=torch.float64), kept[:-1]])
+    return DDIMScheduler(
+        num_train_timesteps=_STEPS,
+        trained_betas=betas.tolist(),
+        prediction_type="sample",
+        clip_sample=True,
+        timestep_spacing="trailing",
+    )
 
 
 class ShapePipeline(DiffusionPipeline):
@@ -76,4 +92,21 @@ class ShapePipeline(DiffusionPipeline):
             torch.tensor(background).expand(count, 3),
             Look(look),
         )
-        return draw(self, teacher, prompts, view, guidance_scale, num_inference_steps, generator, output_type)
+        condition = teacher.condition(prompts, view)
+        if guidance_scale != 1:
+            condition = Condition.concatenate([condition, teacher.condition([""] * count, view)])
+        self.scheduler.set_timesteps(num_inference_steps)
+        last = self.scheduler.config.num_train_timesteps - 1
+        x = torch.randn((count, *teacher.shape), generator=generator).to(condition.device)
+        for timestep in self.progress_bar(self.scheduler.timesteps):
+            t = torch.full((len(condition),), float(timestep) / last, dtype=torch.float64)
+            x0 = teacher(x if guidance_scale == 1 else torch.cat([x, x]), t, condition)
+            if guidance_scale != 1:
+                conditional, null = x0.chunk(2)
+                x0 = null + guidance_scale * (conditional - null)
+            x = self.scheduler.step(x0, timestep, x, generator=generator).prev_sample
+        images = teacher.decode(x).clamp(0, 1)
+        if output_type == "pt":
+            return ImagePipelineOutput(images=images)
+        array = images.permute(0, 2, 3, 1).cpu().numpy()
+        return ImagePipelineOutput(images=array if output_type == "np" else self.numpy_to_pil(array))

@@ -96,7 +96,6 @@ class ShapeTeacher:
     """
 
     knows_views = True
-    knows_looks = True
 
     def __init__(
         self, shape_prior: ShapePrior, unet: UNet2DConditionModel, lexicon: Lexicon, number: int | None = None

@@ -22,7 +22,8 @@ from representations.cameras import CameraSampler
 from sds.denoiser import Condition
 from sds.lora import full_copy
 from sds.solvers import ddim_step
-from sds.teachers.embedded import EmbeddedTeacher, load_embedded_teacher
+from sds.teachers.embedded import load_embedded_teacher
+from sds.teachers.shape_teacher import ShapeTeacher
 from students.features.sources import all_levels
 from students.methods.levels import time_of
 from students.recipes.catalogue import RECIPES
@@ -92,7 +93,7 @@ class Trained:
 class By:
     """What loops by hand are made of."""
 
-    def __init__(self, teacher: EmbeddedTeacher) -> None:
+    def __init__(self, teacher: ShapeTeacher) -> None:
         self.teacher, self.views = teacher, CameraSampler(size=1)
         self.start = time_of(teacher.schedule, FIRST_DEVIATION)
         self.rng = torch.Generator().manual_seed(0)

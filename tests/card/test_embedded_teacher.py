@@ -10,7 +10,8 @@ from sds.guidance import Guidance
 from sds.prompts import PromptSet, condition_for
 from sds.sampling import sample
 from sds.score import score_gradient
-from sds.teachers.embedded import SmallTeacher, load_embedded_teacher
+from sds.teachers.embedded import load_embedded_teacher
+from sds.teachers.shape_teacher import ShapeTeacher
 from sds.view_agreement import view_agreement
 from tests.card.rules import Counts
 from tests.sds.tiny_shapes import tiny_shape_teacher
@@ -27,7 +28,7 @@ def noise(shape: tuple[int, ...], count: int = 2) -> torch.Tensor:
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
 
 
-def shipped(device: str) -> SmallTeacher:
+def shipped(device: str) -> ShapeTeacher:
     return load_embedded_teacher(device=device)
 
 
@@ -35,7 +36,7 @@ def shipped(device: str) -> SmallTeacher:
     ("load", "prompt"), [(shipped, "a red chair"), (tiny_shape_teacher, "a red table beside a ball")]
 )
 def test_the_embedded_teacher_works_on_the_card_as_on_the_cpu(
-    card: Counts, load: Callable[[str], SmallTeacher], prompt: str
+    card: Counts, load: Callable[[str], ShapeTeacher], prompt: str
 ) -> None:
     """Whatever teacher is shipped: pictures of the host meet it, and its times stay on the host."""
     pictures = []

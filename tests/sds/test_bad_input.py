@@ -9,7 +9,7 @@ from sds.denoiser import Condition
 from sds.guidance import Guidance
 from sds.schedule import Prediction, cosine_schedule, output_from_x0, x0_from
 from sds.score import score_gradient
-from tests.sds.tiny_embedded import tiny_teacher, view
+from tests.sds.tiny_shapes import talking_teacher, view
 from tests.sds.toys import ToyTeacher, told
 
 
@@ -60,13 +60,13 @@ def test_a_prediction_is_one_of_four(name: object):
     assert x0_from(Prediction("epsilon"), x, x, alpha, sigma) == pytest.approx((x - 0.6 * x) / 0.8)
 
 
-@pytest.mark.parametrize("prompts", ["red chair", ["a chair", None], [3]])
+@pytest.mark.parametrize("prompts", ["red ball", ["a chair", None], [3]])
 def test_prompts_are_a_list_of_texts(prompts: object):
     with pytest.raises(ValueError, match="text"):
-        tiny_teacher().condition(prompts, None)
+        talking_teacher().condition(prompts, None)
 
 
 def test_there_is_a_view_for_each_prompt():
     with pytest.raises(ValueError, match="2 prompts but 3 views"):
-        tiny_teacher().condition(["red", "blue"], view(3))
-    assert isinstance(tiny_teacher().condition(["red", "blue"], view(2)), Condition)
+        talking_teacher().condition(["red", "blue"], view(3))
+    assert isinstance(talking_teacher().condition(["red", "blue"], view(2)), Condition)

@@ -16,10 +16,9 @@ from sds.denoiser import NeuralTeacher
 from sds.teachers.conditioning import PromptError
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.embedded import load_embedded_teacher
-from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
 from sds.teachers.folder import TeacherFolderError
 from tests.sds import tiny_pipelines as tiny
-from tests.sds.tiny_embedded import tiny_prior, tiny_unet, view
+from tests.sds.tiny_shapes import save_talking_teacher, view
 
 STRANGE = (
     *(None, True, False, -1, 0, 1, 3, 7, 64, 2**70, -0.5, 1e308, float("nan"), float("inf")),
@@ -40,7 +39,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("originals")
     tiny.stable_diffusion(root / "work").save_pretrained(root / "words")
     tiny.unconditional(root / "work").save_pretrained(root / "plain")
-    EmbeddedPipeline(tiny_prior(), tiny_unet(), cosine_scheduler()).save_pretrained(root / "embedded")
+    save_talking_teacher(root / "embedded")
     return {name: root / name for name in ("words", "plain", "embedded")}
 
 
@@ -54,7 +53,7 @@ def places(content: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
 
 def answer(teacher: NeuralTeacher) -> torch.Tensor:
     """What it makes of one noisy image, told a prompt and a view if it takes any."""
-    for prompt in ("a red chair", ""):
+    for prompt in ("a red ball", ""):
         try:
             told = teacher.condition([prompt], view(1) if teacher.knows_views else None)
         except PromptError:

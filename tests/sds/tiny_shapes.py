@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel
 
-from sds.teachers.embedded_pipeline import cosine_scheduler
 from sds.teachers.shape_denoising import PATCH, condition_width
-from sds.teachers.shape_pipeline import ShapePipeline
+from sds.teachers.shape_pipeline import ShapePipeline, cosine_scheduler
 from sds.teachers.shape_prior import ShapePrior
 from sds.teachers.shape_teacher import ShapeTeacher, plain_lexicon
+from students.prompts import StoredView
 
 SIZE = 16
 CODE = 8
@@ -31,10 +31,10 @@ def tiny_prior() -> ShapePrior:
     )
 
 
-def tiny_unet(code_width: int = CODE, size: int = SIZE) -> UNet2DConditionModel:
-    """A UNet that says nothing yet."""
+def talking_unet(code_width: int = CODE, size: int = SIZE) -> UNet2DConditionModel:
+    """A UNet that adds noise of its own to everything."""
     torch.manual_seed(1)
-    unet = UNet2DConditionModel(
+    return UNet2DConditionModel(
         sample_size=size // PATCH,
         in_channels=16 * PATCH**2,
         out_channels=6 * PATCH**2,
@@ -49,6 +49,11 @@ def tiny_unet(code_width: int = CODE, size: int = SIZE) -> UNet2DConditionModel:
         projection_class_embeddings_input_dim=condition_width(code_width),
         resnet_time_scale_shift="scale_shift",
     )
+
+
+def tiny_unet(code_width: int = CODE, size: int = SIZE) -> UNet2DConditionModel:
+    """A UNet that says nothing yet."""
+    unet = talking_unet(code_width, size)
     for parameter in unet.conv_out.parameters():
         torch.nn.init.zeros_(parameter)
     return unet
@@ -57,6 +62,23 @@ def tiny_unet(code_width: int = CODE, size: int = SIZE) -> UNet2DConditionModel:
 def tiny_shape_teacher(device: str = "cpu") -> ShapeTeacher:
     prior = tiny_prior()
     return ShapeTeacher(prior.to(device), tiny_unet().to(device), plain_lexicon(prior))
+
+
+def talking_teacher() -> ShapeTeacher:
+    """Knows a ball, a small ball and a table, all of them random shapes, and is never silent."""
+    prior = tiny_prior()
+    return ShapeTeacher(prior, talking_unet(), plain_lexicon(prior))
+
+
+def view(count: int, azimuth: float = 0.5, background: float = 1.0) -> StoredView:
+    """One camera, slightly from above."""
+    return StoredView(torch.full((count,), azimuth), torch.full((count,), 0.3), torch.full((count, 3), background))
+
+
+def save_talking_teacher(folder: Path) -> Path:
+    """The folder of `talking_teacher`."""
+    ShapePipeline(tiny_prior(), talking_unet(), cosine_scheduler()).save_pretrained(folder)
+    return folder
 
 
 def save_tiny_shape_teacher(folder: Path) -> Path:

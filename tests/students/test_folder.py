@@ -11,22 +11,22 @@ from safetensors.torch import load_file, save_file
 from sds.denoiser import Condition
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.embedded import load_embedded_teacher
-from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
-from sds.teachers.view_teacher import EmbeddedTeacher
+from sds.teachers.shape_pipeline import ShapePipeline
+from sds.teachers.shape_teacher import ShapeTeacher, plain_lexicon
 from students.flow_map import GUIDANCE_SCALE, Student, flow, with_latent
 from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
 from students.inputs import BIAS, INPUTS, inputs_of, load_student, save_inputs
 from students.prompts import StoredView
 from students.teachers import answerable, with_guidance
-from tests.sds.tiny_embedded import tiny_prior, tiny_teacher, tiny_unet
 from tests.sds.tiny_pipelines import deepfloyd_if
+from tests.sds.tiny_shapes import save_talking_teacher, talking_teacher, talking_unet, tiny_prior
 from tests.students.toys import normals
 
 CARD = StudentCard("one-pass", [1.0], same_path=False, guidance_scale=2.0)
 
 
 def embedded_folder(path: Path) -> Path:
-    EmbeddedPipeline(tiny_prior(), tiny_unet(), cosine_scheduler()).save_pretrained(path)
+    save_talking_teacher(path)
     return path
 
 
@@ -49,14 +49,14 @@ def test_a_one_step_student_through_diffusers_own_pipeline(tmp_path: Path):
     student = trained_a_little(Student(teacher))
     save_student(source, student.plain_network(), CARD, tmp_path / "student")
 
-    prompts = ["a red chair", "a blue horse"]
+    prompts = ["a red ball", "a blue table"]
     noise = torch.randn(2, *teacher.shape, generator=torch.Generator().manual_seed(7))
     t = torch.ones(2, dtype=torch.float64)
     with torch.no_grad():
         drawn = flow(student, noise, t, 0 * t, teacher.condition(prompts, view(2)))
     expected = teacher.decode(drawn.clamp(-1, 1))
 
-    pipeline = EmbeddedPipeline.from_pretrained(tmp_path / "student")
+    pipeline = ShapePipeline.from_pretrained(tmp_path / "student")
     assert isinstance(pipeline, DiffusionPipeline)
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(
@@ -86,8 +86,8 @@ def test_a_student_of_several_steps_on_one_path_is_ddim_with_trailing_times(tmp_
 
     scheduler = DDIMScheduler.from_pretrained(tmp_path / "student", subfolder="scheduler")
     unet = UNet2DConditionModel.from_pretrained(tmp_path / "student", subfolder="unet")
-    loaded = EmbeddedTeacher(tiny_prior(), unet)
-    condition = loaded.condition(["a red chair"], view(1))
+    loaded = ShapeTeacher(tiny_prior(), unet, plain_lexicon(tiny_prior()))
+    condition = loaded.condition(["a red ball"], view(1))
     scheduler.set_timesteps(2)
     assert scheduler.timesteps.tolist() == [999, 499]
     x = torch.randn(1, *teacher.shape, generator=torch.Generator().manual_seed(1))
@@ -107,16 +107,16 @@ def test_a_student_of_any_diffusers_folder(tmp_path: Path):
     loaded = load_diffusers_teacher(tmp_path / "student")
     x, t = normals(1, *teacher.shape), torch.full((1,), 0.9, dtype=torch.float64)
     with torch.no_grad():
-        expected = student(x, t, 0 * t, teacher.condition(["a red chair"], None))
-    torch.testing.assert_close(loaded(x, t, loaded.condition(["a red chair"], None)), expected, rtol=0, atol=2e-5)
+        expected = student(x, t, 0 * t, teacher.condition(["a red ball"], None))
+    torch.testing.assert_close(loaded(x, t, loaded.condition(["a red ball"], None)), expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("end", [0.0, 0.4])
 def test_what_a_student_is_told_is_folded_into_its_teachers_architecture(end: float):
-    teacher = tiny_teacher()
+    teacher = talking_teacher()
     student = trained_a_little(Student(teacher, told_end=True, told_guidance=True))
     x, t, s = normals(2, *teacher.shape), torch.full((2,), 0.7).double(), torch.full((2,), end).double()
-    condition = teacher.condition(["a red chair", "a horse"], view(2))
+    condition = teacher.condition(["a red ball", "a table"], view(2))
     told = with_guidance(type(condition)({**condition.tensors, GUIDANCE_SCALE: torch.ones(2)}), torch.full((2,), 3.0))
     with torch.no_grad():
         expected = student(x, t, s, told)
@@ -132,7 +132,7 @@ def test_folders_that_are_no_students(tmp_path: Path):
     source = embedded_folder(tmp_path / "teacher")
     with pytest.raises(StudentFolderError, match="holds no student"):
         read_card(source)
-    network = tiny_unet()
+    network = talking_unet()
     with pytest.raises(StudentFolderError, match="needs another one"):
         save_student(source, network, CARD, source)
     save_student(source, network, CARD, tmp_path / "student")
@@ -162,7 +162,7 @@ def test_a_saved_student_can_still_be_told_everything(tmp_path: Path, told: dict
     loaded = load_embedded_teacher(tmp_path / "student")
     able = load_student(tmp_path / "student", loaded)
     assert isinstance(able, Student)
-    x, condition = normals(2, *teacher.shape), teacher.condition(["a red chair", "a horse"], view(2))
+    x, condition = normals(2, *teacher.shape), teacher.condition(["a red ball", "a table"], view(2))
     rng = torch.Generator().manual_seed(0)
     full = Condition(
         {**with_latent(condition, max(1, student.latent), rng).tensors, GUIDANCE_SCALE: torch.tensor([1.0, 5.0])}
@@ -214,10 +214,10 @@ def test_another_number_of_steps():
 
 def test_a_student_that_is_told_the_end_follows_its_path_to_it(tmp_path: Path):
     """In two steps: to the state at 0.5, of which it is told, and from there to the image."""
-    teacher = tiny_teacher()
+    teacher = talking_teacher()
     student = trained_a_little(Student(teacher, told_end=True))
     card = StudentCard("ctm", [1.0], same_path=True, guidance_scale=2.0).with_steps(2)
-    condition = teacher.condition(["a horse"], view(1))
+    condition = teacher.condition(["a table"], view(1))
     noise = torch.randn(1, *teacher.shape, generator=torch.Generator().manual_seed(1))
     one, half, zero = (torch.full((1,), value, dtype=torch.float64) for value in (1.0, 0.5, 0.0))
     with torch.no_grad():

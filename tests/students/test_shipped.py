@@ -24,7 +24,7 @@ def drawn(prompts: list[str], view: StoredView | None, seed: int = 0) -> torch.T
 
 def test_the_folder_is_whole_and_small():
     folder = open_teacher_folder(SHIPPED_STUDENT)
-    assert all(folder.has(part) for part in ("view_prior", "unet", "scheduler"))
+    assert all(folder.has(part) for part in ("shape_prior", "unet", "scheduler"))
     assert sum(path.stat().st_size for path in SHIPPED_STUDENT.rglob("*") if path.is_file()) < 47e6
     card = read_card(SHIPPED_STUDENT)
     assert (card.method, list(card.times), card.guidance_scale) == ("ufogen", [0.9], 1.0)

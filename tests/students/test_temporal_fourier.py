@@ -13,7 +13,7 @@ from students.training.batches import pair_batches
 from students.training.loop import Distillation, DistillationSettings, Regression, Stage
 from students.training.pairs import make_pairs
 from tests.closed_forms.quantiles import Quantiles
-from tests.sds.tiny_embedded import tiny_teacher
+from tests.sds.tiny_shapes import talking_teacher
 from tests.sds.toys import ToyTeacher
 from tests.students.toys import normals, null_prompt, two_modes
 
@@ -64,8 +64,8 @@ def test_what_cannot_be():
 
 
 def test_a_unet_starts_unchanged_and_mixes_when_it_has_learned():
-    teacher = tiny_teacher()
-    noise, condition = normals(2, *teacher.shape), teacher.condition(["a red chair", "a horse"], None)
+    teacher = talking_teacher()
+    noise, condition = normals(2, *teacher.shape), teacher.condition(["a red ball", "a table"], None)
     found = unet_widths(teacher.network)
     assert "mid_block" in found
     assert all(name == "mid_block" or ".resnets." in name for name in found)

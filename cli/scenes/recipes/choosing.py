@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from cli.scenes.recipes import large_teachers as large
 from cli.scenes.recipes import small_teachers as small
-from cli.scenes.recipes import teachers_with_looks as with_looks
 from cli.scenes.recipes.recipe import (
     ONLY_LOW_TIMES_HOLD,
     AnyRecipe,
@@ -56,11 +55,6 @@ def _recipes_for(kind: TeacherKind) -> tuple[FieldRecipe, MeshRecipe, GaussianRe
             small.SMALL_TEACHER_MESH,
             small.SMALL_TEACHER_GAUSSIANS,
         ),
-        TeacherKind.WITH_LOOKS: (
-            with_looks.TEACHER_WITH_LOOKS,
-            with_looks.TEACHER_WITH_LOOKS_MESH,
-            with_looks.TEACHER_WITH_LOOKS_GAUSSIANS,
-        ),
         TeacherKind.LARGE: (
             large.LARGE_TEACHER,
             large.LARGE_TEACHER_MESH,
@@ -73,7 +67,6 @@ def _choices_for(kind: TeacherKind) -> dict[str, MethodChoice]:
     """What each method changes."""
     return {
         TeacherKind.SMALL: small.SMALL_TEACHER_METHODS,
-        TeacherKind.WITH_LOOKS: with_looks.WITH_LOOKS_METHODS,
         TeacherKind.LARGE: large.LARGE_TEACHER_METHODS,
     }[kind]
 

@@ -16,8 +16,6 @@ class TeacherKind(Enum):
     """What a recipe depends on of its teacher."""
 
     SMALL = "small"
-    """Made for a CPU, all its pictures lit."""
-    WITH_LOOKS = "with looks"
     """Made for a CPU, and asked for albedo and normals as well."""
     LARGE = "large"
 

@@ -44,6 +44,11 @@ def plain(word: str) -> str:
     return "".join(letter for letter in apart if not unicodedata.combining(letter))
 
 
+def latin_words_of(text: str) -> list[str]:
+    """The lower-case words of a text in letters and digits: ``"Rubik's cube"`` gives ``["rubik", "cube"]``."""
+    return re.findall(r"[a-z0-9]+", re.sub(r"['\u2019]s\b", "", text.lower()))
+
+
 def script_of(word: str) -> str | None:
     """The script of a word that is not written in Latin letters (``"Cyrillic"``, ``"Han"``), else None."""
     for letter in word:

@@ -15,7 +15,7 @@ from cli.trainings.real_images import load_real_images, square
 from cli.trainings.shelves import caption_of
 from sds.teachers.diffusers import load_diffusers_teacher
 from students.folder import read_card
-from tests.sds.tiny_embedded import tiny_teacher as tiny_embedded_teacher
+from tests.sds.tiny_shapes import talking_teacher
 
 
 def picture(number: int, width: int = 12, height: int = 8) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_captions():
 
 
 def test_views_are_read_for_teachers_that_know_them(tmp_path: Path):
-    teacher, folder = tiny_embedded_teacher(), pictures_in(tmp_path / "pictures")
+    teacher, folder = talking_teacher(), pictures_in(tmp_path / "pictures")
     with pytest.raises(UserError, match=r"views\.csv must say from where"):
         load_real_images(folder, teacher, 2.0)
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))

@@ -11,7 +11,7 @@ import torch
 from cli.main import main
 from cli.pictures import pictures_of_sheet
 from cli.scenes import results
-from cli.scenes.recipes import teachers_with_looks
+from cli.scenes.recipes import small_teachers
 from cli.scenes.request import Request
 from cli.scenes.scene import build_scene
 from cli.scenes.stage import stages_of
@@ -29,10 +29,10 @@ def teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = save_tiny_shape_teacher(tmp_path / "teacher")
     plain_lexicon(tiny_prior()).save(folder / "words")
     assert Lexicon.load(folder / "words").nouns == ("ball", "table")
-    small = replace(teachers_with_looks.TEACHER_WITH_LOOKS, grid=16, samples=16, batch_size=2)
-    monkeypatch.setattr(teachers_with_looks, "TEACHER_WITH_LOOKS", small)
-    mesh = replace(teachers_with_looks.TEACHER_WITH_LOOKS_MESH, grid=16, texture_grid=16, batch_size=2)
-    monkeypatch.setattr(teachers_with_looks, "TEACHER_WITH_LOOKS_MESH", mesh)
+    small = replace(small_teachers.SMALL_TEACHER, grid=16, samples=16, batch_size=2)
+    monkeypatch.setattr(small_teachers, "SMALL_TEACHER", small)
+    mesh = replace(small_teachers.SMALL_TEACHER_MESH, grid=16, texture_grid=16, batch_size=2)
+    monkeypatch.setattr(small_teachers, "SMALL_TEACHER_MESH", mesh)
     monkeypatch.setattr(results, "FRAMES", 4)
     return folder
 

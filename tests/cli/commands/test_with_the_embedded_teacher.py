@@ -10,9 +10,8 @@ import trimesh
 from cli.main import main
 from cli.scenes.recipes import small_teachers
 from sds.teachers.embedded import load_embedded_teacher
-from sds.teachers.embedded_pipeline import EmbeddedPipeline, cosine_scheduler
 from tests.cli.small import shrink
-from tests.sds.tiny_embedded import tiny_teacher
+from tests.sds.tiny_shapes import save_talking_teacher
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +121,7 @@ def test_doctor_finds_nothing_missing(capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_teacher_without_a_part_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    (tmp_path / "teacher" / "view_prior").mkdir(parents=True)
+    (tmp_path / "teacher" / "shape_prior").mkdir(parents=True)
     code = main(["generate", "a mug", "--teacher", str(tmp_path / "teacher"), "--out", str(tmp_path / "out")])
     assert code == 2
     assert str(tmp_path / "teacher") in capsys.readouterr().err
@@ -131,11 +130,9 @@ def test_a_teacher_without_a_part_is_named(tmp_path: Path, capsys: pytest.Captur
 
 def test_a_teacher_of_ones_own_is_treated_like_the_embedded_one(tmp_path: Path):
     """The recipe for small teachers; judged by its own classifier, of which it has none; not by the shipped one's."""
-    teacher = tiny_teacher()
-    folder = tmp_path / "teacher"
-    EmbeddedPipeline(teacher.view_prior, teacher.unet, cosine_scheduler()).save_pretrained(folder)
+    folder = save_talking_teacher(tmp_path / "teacher")
     options = ["--teacher", str(folder), "--out", str(tmp_path / "out"), "--steps", "2"]
-    assert main(["generate", "a red chair", *options]) == 0
+    assert main(["generate", "a red ball", *options]) == 0
     configuration = json.loads((tmp_path / "out" / "run.json").read_text())
     assert configuration["recipe"]["nerf"]["guidance"]["scale"] == small_teachers.SMALL_TEACHER_METHODS["sds"].scale
     assert configuration["recipe"]["nerf"]["batch_size"] == small_teachers.SMALL_TEACHER.batch_size

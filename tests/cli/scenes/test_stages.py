@@ -23,10 +23,8 @@ from cli.scenes.initial_mesh import (
 from cli.scenes.loading import load_object
 from cli.scenes.recipes.large_teachers import LARGE_TEACHER, LARGE_TEACHER_MESH
 from cli.scenes.recipes.small_teachers import SMALL_TEACHER, SMALL_TEACHER_MESH
-from cli.scenes.recipes.teachers_with_looks import TEACHER_WITH_LOOKS, TEACHER_WITH_LOOKS_MESH
 from cli.scenes.request import Request
 from cli.scenes.run_folder import RunFolder
-from cli.teachers import EMBEDDED, knows_looks
 from representations.assets.asset import Asset
 from representations.fields.field import DenseGrid
 from representations.fields.nerf import NeRF
@@ -136,8 +134,6 @@ def test_stages_that_cannot_be_are_refused(capsys: pytest.CaptureFixture[str]):
 def test_what_each_stage_does_by_default():
     """A mesh that refines visits less noise and takes fewer steps; one that begins with nothing does what fields do."""
     field, mesh = SMALL_TEACHER, SMALL_TEACHER_MESH
-    if knows_looks(EMBEDDED):
-        field, mesh = TEACHER_WITH_LOOKS, TEACHER_WITH_LOOKS_MESH
     field, mesh = replace(field, source=""), replace(mesh, source="")
     both = Request("a ball")
     assert replace(both.recipe("nerf"), source="") == field

@@ -11,7 +11,7 @@ from sds.schedule import cosine_schedule
 from students.flow_map import Student
 from students.methods.continuous_consistency import along_path
 from students.methods.derivatives import difference, with_derivative
-from tests.sds.tiny_embedded import tiny_teacher
+from tests.sds.tiny_shapes import talking_teacher
 from tests.students.toys import normals, two_modes
 
 
@@ -26,11 +26,11 @@ def test_the_derivative_of_a_function_by_hand():
 
 def test_the_derivative_of_a_unet_along_a_path_is_exact():
     """Against a difference in float64. (Networks are told the time in float32, which rounds smaller ones.)."""
-    teacher = tiny_teacher()
+    teacher = talking_teacher()
     teacher.network.double()
     student = Student(teacher)
     x_t, t = normals(2, *teacher.shape).double(), torch.tensor([0.3, 0.7], dtype=torch.float64)
-    condition = teacher.condition(["a red chair", "a horse"], None)
+    condition = teacher.condition(["a red ball", "a table"], None)
     condition = type(condition)({name: value.double() for name, value in condition.tensors.items()})
     denoised = normals(2, *teacher.shape, seed=1).double()
 
