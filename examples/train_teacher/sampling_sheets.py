@@ -21,15 +21,16 @@ _LABEL_HEIGHT = 12
 
 @dataclass(frozen=True)
 class Request:
-    """One picture to be drawn: a prompt, the camera's azimuth in degrees, and which look."""
+    """One picture to be drawn: a prompt, the camera's azimuth and elevation in degrees, and which look."""
 
     prompt: str
     azimuth: float
     look: Look = Look.LIT
+    elevation: float = 15.0
 
 
 class Sampler:
-    """Draws pictures of a teacher, without guidance, over white, 15 degrees from above.
+    """Draws pictures of a teacher, without guidance, over white.
 
     Args:
         folder: the teacher's.
@@ -51,7 +52,8 @@ class Sampler:
             part = requests[start : start + _BATCH]
             count = len(part)
             azimuth = torch.tensor([math.radians(request.azimuth) for request in part])
-            view = LookingView(azimuth, torch.full((count,), math.radians(15)), torch.ones(count, 3), part[0].look)
+            elevation = torch.tensor([math.radians(request.elevation) for request in part])
+            view = LookingView(azimuth, elevation, torch.ones(count, 3), part[0].look)
             told = self.teacher.condition([request.prompt for request in part], view)
             noise = torch.randn(count, *self.teacher.shape, generator=self._generator)
             times = even_times(torch.ones(count), torch.zeros(count), self._steps)
