@@ -14,13 +14,38 @@ from sds.recognition import Recogniser
 
 _BESIDE = (
     ("chair", "table"),
-    ("lamp", "bed"),
+    ("floor lamp", "bed"),
     ("horse", "tree"),
     ("dog", "chair"),
     ("bicycle", "car"),
-    ("vase", "sofa"),
+    ("armchair", "floor lamp"),
+    ("toilet", "bathtub"),
+    ("stool", "piano"),
+    ("guitar", "sofa"),
+    ("suitcase", "bed"),
+    ("motorcycle", "truck"),
+    ("snowman", "christmas tree"),
+    ("ladder", "wardrobe"),
+    ("potted plant", "armchair"),
+    ("trash can", "desk"),
 )
-_ON = (("cat", "chair"), ("teddy bear", "sofa"), ("lamp", "nightstand"), ("vase", "table"), ("laptop", "desk"))
+_ON = (
+    ("cat", "chair"),
+    ("teddy bear", "sofa"),
+    ("table lamp", "nightstand"),
+    ("vase", "table"),
+    ("laptop", "desk"),
+    ("cat", "sofa"),
+    ("telephone", "table"),
+    ("dog", "bed"),
+    ("tv", "tv stand"),
+    ("birthday cake", "table"),
+    ("hat", "stool"),
+    ("rabbit", "box"),
+    ("teapot", "tray"),
+    ("microwave", "sideboard"),
+    ("printer", "desk"),
+)
 _SPLITS = (0.3, 0.4, 0.5, 0.6, 0.7)
 _TOP = 5
 
