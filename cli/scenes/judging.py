@@ -19,6 +19,7 @@ from representations.cameras import Cameras, turntable
 from sds.denoiser import NeuralTeacher
 from sds.engine import Step, image_of
 from sds.recognition import Recogniser
+from sds.recognition_of_scenes import found_in_parts
 from sds.teachers.embedded_words import Lexicon
 from sds.teachers.layers import LOOKS, Look
 from sds.teachers.shape_teacher import ShapeTeacher
@@ -41,11 +42,13 @@ class Judge:
         recogniser: a classifier trained on renders of real models.
         noun: what the prompt speaks of.
         folder: of the teacher that the classifier belongs to.
+        others: what else the prompt speaks of; each thing must then be found in some part of a picture.
     """
 
     recogniser: Recogniser
     noun: str
     folder: Path
+    others: tuple[str, ...] = ()
 
     @torch.no_grad()
     def recognition(self, images: Tensor) -> float:
@@ -58,20 +61,30 @@ class Judge:
         """How often the noun is the first, or among the first five, of all nouns; and what is seen instead.
 
         "recognised" means by most of the views, the first one, which is the front, among them. "probabilities" are the
-        noun's in each image, "probability" is that of all images together.
+        noun's in each image, "probability" is their mean. Of several things each must be found in some part of an
+        image, and the numbers are those of the thing that is seen worst.
         """
-        rank = self.recogniser.rank(images.cpu(), self.noun)
-        each = self.recogniser.logits(images.cpu()).softmax(1)
-        total, noun = each.mean(0), self.recogniser.nouns.index(self.noun)
+        images = images.cpu()
+        total = self.recogniser.logits(images).softmax(1).mean(0)
+        rank, probabilities = self._found(images)
         return {
-            "noun": self.noun,
+            "noun": " and ".join((self.noun, *self.others)),
             "recognised": bool(rank[0] == 0) and float((rank == 0).float().mean()) > 0.5,
             "views_recognised": float((rank == 0).float().mean()),
             "views_among_first_five": float((rank < 5).float().mean()),
-            "probability": float(total[noun]),
-            "probabilities": [round(float(view[noun]), 4) for view in each],
+            "probability": float(probabilities.mean()),
+            "probabilities": [round(float(view), 4) for view in probabilities],
             "looks_most_like": [self.recogniser.nouns[int(i)] for i in total.topk(3).indices],
         }
+
+    def _found(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The rank of what is meant in each image (B,), and its probability (B,)."""
+        if not self.others:
+            noun = self.recogniser.nouns.index(self.noun)
+            return self.recogniser.rank(images, self.noun), self.recogniser.logits(images).softmax(1)[:, noun]
+        each = [found_in_parts(self.recogniser, image, (self.noun, *self.others)) for image in images]
+        worst_rank = torch.tensor([max(ranks) for ranks, _ in each])
+        return worst_rank, torch.tensor([min(probabilities) for _, probabilities in each])
 
 
 def judge_for(request: Request) -> Judge | None:
@@ -80,16 +93,17 @@ def judge_for(request: Request) -> Judge | None:
     if folder is None or not (folder / "recogniser").is_dir():
         return None
     recogniser = Recogniser.load(folder)
-    noun = _noun_meant(request.prompt, folder, recogniser)
-    return None if noun is None else Judge(recogniser, noun, folder)
+    nouns = _nouns_meant(request.prompt, folder, recogniser)
+    return Judge(recogniser, nouns[0], folder, tuple(nouns[1:])) if nouns else None
 
 
-def _noun_meant(prompt: str, folder: Path, recogniser: Recogniser) -> str | None:
-    """The first thing that the teacher of a folder understands, if the classifier knows it; by name without words."""
+def _nouns_meant(prompt: str, folder: Path, recogniser: Recogniser) -> list[str]:
+    """The things that the teacher of a folder understands and the classifier knows; by name where it has no words."""
     if not (folder / "words").is_dir():
-        return recogniser.noun_of(prompt)
+        noun = recogniser.noun_of(prompt)
+        return [] if noun is None else [noun]
     things = Lexicon.load(folder / "words").only(recogniser.nouns).understand(prompt).things
-    return things[0].noun if things else None
+    return list(dict.fromkeys(thing.noun for thing in things))
 
 
 def judged_cameras(size: int) -> Cameras:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from captions import COLOURS
 from sampling_sheets import Request, Sampler
 from torch import Tensor
 
 from sds.recognition import Recogniser
+from sds.recognition_of_scenes import alone, halves
 
 _BESIDE = (
     ("chair", "table"),
@@ -46,7 +46,6 @@ _ON = (
     ("microwave", "sideboard"),
     ("printer", "desk"),
 )
-_SPLITS = (0.3, 0.4, 0.5, 0.6, 0.7)
 _TOP = 5
 
 
@@ -82,32 +81,15 @@ def two_things(sampler: Sampler, recogniser: Recogniser, chosen: list[Pair]) -> 
 
 
 def _in_their_places(recogniser: Recogniser, picture: Tensor, pair: Pair) -> bool:
-    for split in _SPLITS:
-        at = round(split * picture.shape[-1])
-        first, second = (picture[:, :at], picture[:, at:]) if pair.on else (picture[..., :at], picture[..., at:])
-        ranks = [recogniser.rank(_alone(part)[None], n) for part, n in ((first, pair.first), (second, pair.second))]
+    beside, above = halves(picture)
+    for parts in above if pair.on else beside:
+        ranks = [
+            recogniser.rank(alone(part, recogniser.side)[None], noun)
+            for part, noun in zip(parts, (pair.first, pair.second), strict=True)
+        ]
         if all(int(rank) < _TOP for rank in ranks):
             return True
     return False
-
-
-def _alone(part: Tensor) -> Tensor:
-    """What a part (3, H, W) over white shows, in the middle of a square as pictures of single things have it."""
-    seen = ((1 - part).abs().amax(0) > 0.05).nonzero()
-    if not len(seen):
-        return torch.ones(3, 64, 64)
-    (top, left), (bottom, right) = seen.amin(0).tolist(), seen.amax(0).tolist()
-    cut = part[:, top : bottom + 1, left : right + 1]
-    side = max(cut.shape[1:])
-    vertical, horizontal = side - cut.shape[1], side - cut.shape[2]
-    margin = round(0.08 * side) + 1
-    around = (
-        horizontal // 2 + margin,
-        horizontal - horizontal // 2 + margin,
-        vertical // 2 + margin,
-        vertical - vertical // 2 + margin,
-    )
-    return F.interpolate(F.pad(cut, around, value=1.0)[None], (64, 64), mode="bilinear", antialias=True)[0]
 
 
 def colour_of(picture: Tensor) -> str:

@@ -1,0 +1,63 @@
+"""Several things in one picture: a classifier of single things is shown the picture's parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sds.recognition import Recogniser
+
+SPLITS = (0.3, 0.4, 0.5, 0.6, 0.7)
+"""Where a picture is cut in two, as shares of its side."""
+_SEEN = 0.05
+"""Pixels that differ by more than this from the white background show something."""
+_MARGIN = 0.08
+"""Beside a thing that is alone in its picture, as a share of its longest side."""
+
+
+def halves(picture: Tensor) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
+    """A picture (3, H, W) cut at each of `SPLITS`: into left and right parts, and into upper and lower ones."""
+    wide = [round(split * picture.shape[2]) for split in SPLITS]
+    high = [round(split * picture.shape[1]) for split in SPLITS]
+    return (
+        [(picture[..., :at], picture[..., at:]) for at in wide],
+        [(picture[:, :at], picture[:, at:]) for at in high],
+    )
+
+
+def alone(part: Tensor, side: int) -> Tensor:
+    """What a part (3, H, W) over white shows, in the middle of a square (3, side, side), as things are seen alone."""
+    seen = ((1 - part).abs().amax(0) > _SEEN).nonzero()
+    if not len(seen):
+        return torch.ones(3, side, side)
+    (top, left), (bottom, right) = seen.amin(0).tolist(), seen.amax(0).tolist()
+    cut = part[:, top : bottom + 1, left : right + 1]
+    longest = max(cut.shape[1:])
+    horizontal, vertical = longest - cut.shape[2], longest - cut.shape[1]
+    margin = round(_MARGIN * longest) + 1
+    around = (
+        horizontal // 2 + margin,
+        horizontal - horizontal // 2 + margin,
+        vertical // 2 + margin,
+        vertical - vertical // 2 + margin,
+    )
+    return F.interpolate(F.pad(cut, around, value=1.0)[None], (side, side), mode="bilinear", antialias=True)[0]
+
+
+@torch.no_grad()
+def logits_of_parts(recogniser: Recogniser, picture: Tensor) -> Tensor:
+    """Scores (P, number of nouns) of the whole of a picture (3, H, W) over white, and of all its `halves`."""
+    parts = [picture, *(part for cuts in halves(picture) for pair in cuts for part in pair)]
+    return recogniser.logits(torch.stack([alone(part, recogniser.side) for part in parts]))
+
+
+def found_in_parts(recogniser: Recogniser, picture: Tensor, nouns: Sequence[str]) -> tuple[list[int], list[float]]:
+    """For each noun, where it is seen best: its rank among all nouns there (0 is first), and its probability."""
+    logits = logits_of_parts(recogniser, picture)
+    numbers = [recogniser.nouns.index(noun) for noun in nouns]
+    probabilities = logits.softmax(1)
+    ranks = [int((logits > logits[:, number, None]).sum(1).min()) for number in numbers]
+    return ranks, [float(probabilities[:, number].max()) for number in numbers]
