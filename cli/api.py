@@ -28,6 +28,7 @@ from cli.pictures import sheet, to_bytes
 from cli.scenes.initial_mesh import placement_in
 from cli.scenes.judging import ELEVATION, Judge, asset_statistics, judge_asset, judge_for
 from cli.scenes.loading import load_object
+from cli.scenes.looks import STUDIO
 from cli.scenes.making import Making, Moment
 from cli.scenes.progress import ProgressBar
 from cli.scenes.request import Request
@@ -110,8 +111,12 @@ class GeneratedObject:
         return replace(asset, **labels(self.request)), notes
 
     def pictures(self, count: int = 8, size: int = 192) -> Tensor:
-        """(count, 3, size, size) in [0, 1]: the textured mesh from all round, over white."""
-        return render_asset(self._in_unit_sphere, turntable(count, ELEVATION, size))
+        """(count, 3, size, size) in [0, 1]: the textured mesh from all round, over white, in the light of a studio.
+
+        Where the teacher draws lit pictures only, the texture holds their light already, and no other is added.
+        """
+        unlit = small_teacher_folder(self.request.teacher) is not None
+        return render_asset(self._in_unit_sphere, turntable(count, ELEVATION, size), lit=unlit, lighting=STUDIO)
 
     def metrics(self) -> dict[str, Any]:
         """What `scoresmith evaluate` measures: of the mesh, and recognition and Janus score if that can be."""
