@@ -88,7 +88,7 @@ def render_layers(field: Tensor, eyes: Eyes, size: int) -> Tensor:
     pixel = 2 * travelled * torch.tan(eyes.field_of_view / 2).repeat_interleave(size * size) / size
     # At the truncation nothing is known to be near, however large a pixel is.
     coverage = (0.5 - deepest / pixel).clamp(0, 1) * (deepest < 0.97 * TRUNCATION)
-    coverage = torch.where(_meets_again(field[:1], origins, directions, travelled, coverage), 1.0, coverage)
+    coverage = torch.where(_meets_again(field[:1], origins, directions, travelled, coverage, pixel), 1.0, coverage)
     layers = torch.zeros(len(position), CHANNELS, device=field.device)
     shown = _rows(coverage > 0)
     values, ahead = _read(field, position[shown]), directions[shown]
@@ -176,19 +176,23 @@ def _leaps(distance: Tensor) -> Tensor:
     return free[0, 0] * (2 * HALF_SIDE / _ROOMS)
 
 
-def _meets_again(distance: Tensor, origins: Tensor, directions: Tensor, travelled: Tensor, coverage: Tensor) -> Tensor:
+def _meets_again(
+    distance: Tensor, origins: Tensor, directions: Tensor, travelled: Tensor, coverage: Tensor, pixel: Tensor
+) -> Tensor:
     """Whether rays (R,) that cover a pixel in part meet another surface behind: then no background shows through.
 
-    An arm before a body would have a bright seam, the part of each pixel at its edge that the arm does not cover.
+    An arm before a body would have a bright seam, the part of each pixel at its edge that the arm does not cover. A ray
+    meets the body if it comes out of the arm and goes in again, or if it was never in the arm and goes in; and where the
+    two grow together, if it comes half a pixel deep without having come out.
     """
     partly = (coverage > 0) & (coverage < 1)
     rows = _rows(partly)
     at = travelled[rows] + _DEEPER * _STEP_INSIDE
-    left = torch.zeros(len(rows), dtype=torch.bool, device=partly.device)
-    met = left.clone()
+    left = coverage[rows] < 0.5
+    met = torch.zeros_like(left)
     for _ in range(_STEPS_BEHIND):
         here = _read(distance, origins[rows] + at[:, None] * directions[rows])[:, 0] * TRUNCATION
-        met |= left & (here <= _HIT)
+        met |= (left & (here <= _HIT)) | (here <= -pixel[rows] / 2)
         left |= here > 2 * _HIT
         at = at + (here.abs() * _CAUTION).clamp(min=_STEP_INSIDE)
     again = torch.zeros_like(partly)

@@ -1,7 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from sds.teachers.layers import (
     FIXED,
@@ -56,12 +58,25 @@ def test_thin_sheets_are_met() -> None:
     assert beside > 0.5 * 1.2 * 0.024 * (focal / DEFAULT_DISTANCE) ** 2
 
 
-def test_no_background_shows_between_two_surfaces() -> None:
-    """A small ball before a wall: the pixels at its edge are half ball and half wall, and none of what is behind."""
+@pytest.mark.parametrize("cells", [16, 10, 7])
+def test_no_background_shows_between_two_surfaces(cells: int) -> None:
+    """A small ball before a wall, or half in it: the pixels at its edge show both, and none of what is behind."""
     wall = box((0.8, 0.8, 0.05))
-    before = torch.where(ball(0.3)[0].roll(16, 0)[None] < wall[:1], ball(0.3).roll(16, 1), wall)
+    before = torch.where(ball(0.3)[0].roll(cells, 0)[None] < wall[:1], ball(0.3).roll(cells, 1), wall)
     (layers,) = render_layers(before, Eyes.at(torch.zeros(1), torch.zeros(1)), 64)
     assert float(layers[OPACITY][0, 16:48, 16:48].min()) > 0.99
+
+
+@pytest.mark.parametrize("radius", [0.2, 0.3])
+def test_no_background_shows_where_two_parts_grow_together(radius: float) -> None:
+    """A small ball on the side of a large one: where rays enter it shallowly, they come out of neither."""
+    small, large = ball(radius).roll((11, 11), (1, 3)), ball(0.5)
+    joined = torch.where(small[:1] < large[:1], small, large)
+    (layers,) = render_layers(joined, Eyes.at(torch.zeros(1), torch.zeros(1)), 64)
+    opacity, around = layers[OPACITY][0].numpy(), np.ones((3, 3))
+    inner = ndimage.binary_erosion(ndimage.binary_closing(opacity > 0.95, around), around)
+    assert inner.sum() > 500
+    assert opacity[inner].min() > 0.99
 
 
 def test_specks_in_the_air_are_left_out_and_nothing_else_changes() -> None:
