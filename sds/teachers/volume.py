@@ -182,8 +182,8 @@ def _meets_again(
     """Whether rays (R,) that cover a pixel in part meet another surface behind: then no background shows through.
 
     An arm before a body would have a bright seam, the part of each pixel at its edge that the arm does not cover. A ray
-    meets the body if it comes out of the arm and goes in again, or if it was never in the arm and goes in; and where the
-    two grow together, if it comes half a pixel deep without having come out.
+    meets the body if it comes out of the arm and goes in again, or if it was never in the arm and goes in; and where
+    the two grow together, if it comes half a pixel deep without having come out.
     """
     partly = (coverage > 0) & (coverage < 1)
     rows = _rows(partly)
