@@ -27,8 +27,9 @@ def sheet(prior: ShapePrior, prompts: list[str], lexicon: Lexicon, size: int, nu
     rows = []
     for prompt in prompts:
         print(f"{prompt}: {mind.understand(prompt).sentence()}", flush=True)
-        layers = render_layers(mind.scene(prompt, number, 96), eyes, size)
-        looks = all_looks(layers, [None] * len(_SIDES), eyes.azimuth, eyes.elevation)
+        scene = mind.scene(prompt, number, 96)
+        layers = render_layers(scene.field, eyes, size)
+        looks = all_looks(layers, [scene.paint] * len(_SIDES), eyes.azimuth, eyes.elevation)
         white = torch.ones(len(_SIDES), 3)
         shown = [picture(looks, torch.full((len(_SIDES),), look), white) for look in range(len(LOOKS))]
         rows.append(torch.cat([*torch.cat(shown)], dim=2))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sds.teachers.embedded_words import Lexicon, Understanding
-from sds.teachers.scene import candidates_of, rows_of, scene_field
+from sds.teachers.scene import Scene, candidates_of, imagined_scene, rows_of
 from sds.teachers.shape_prior import ShapePrior
 
 _BYTES_OF_SCENES = 2**28
@@ -19,6 +19,7 @@ _BYTES_OF_THINGS = 3 * 2**29
 _PROMPTS = 4096
 
 Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
 class Mind:
@@ -33,8 +34,10 @@ class Mind:
         self.prior = prior
         self.lexicon = lexicon
         self._understood: dict[str, Understanding] = {}
-        self._things: _Memory[tuple[int, int]] = _Memory(_BYTES_OF_THINGS)
-        self._scenes: _Memory[tuple[str, int, int]] = _Memory(_BYTES_OF_SCENES)
+        self._things: _Memory[tuple[int, int], Tensor] = _Memory(_BYTES_OF_THINGS, _bytes_of)
+        self._scenes: _Memory[tuple[str, int, int], Scene] = _Memory(
+            _BYTES_OF_SCENES, lambda scene: _bytes_of(scene.field)
+        )
 
     def understand(self, prompt: str) -> Understanding:
         """What is made of a prompt."""
@@ -52,12 +55,12 @@ class Mind:
         """The rows of the prior's codes in scene `number` of a prompt."""
         return rows_of(self.prior, self.understand(prompt), number)
 
-    def scene(self, prompt: str, number: int, side: int) -> Tensor:
-        """The field (9, side, side, side) of scene `number` of a prompt, see `sds.teachers.scene.scene_field`."""
+    def scene(self, prompt: str, number: int, side: int) -> Scene:
+        """Scene `number` of a prompt in a field of `side` cells, see `sds.teachers.scene.imagined_scene`."""
         understood = self.understand(prompt)
         return self._scenes.recall(
             (prompt, number, side),
-            lambda: scene_field(self.prior, understood, number, partial(self._thing, side=side)),
+            lambda: imagined_scene(self.prior, understood, number, partial(self._thing, side=side)),
         )
 
     def _thing(self, row: int, side: int) -> Tensor:
@@ -67,21 +70,26 @@ class Mind:
         return self._things.recall((row, side), imagined).float()
 
 
-class _Memory(Generic[Key]):
-    """Tensors by key, of so many bytes at most (but always the latest)."""
+def _bytes_of(tensor: Tensor) -> int:
+    return tensor.nbytes
 
-    def __init__(self, most: int) -> None:
+
+class _Memory(Generic[Key, Value]):
+    """Values by key, of so many bytes at most (but always the latest)."""
+
+    def __init__(self, most: int, size: Callable[[Value], int]) -> None:
         self._most = most
+        self._size = size
         self._bytes = 0
-        self._kept: dict[Key, Tensor] = {}
+        self._kept: dict[Key, Value] = {}
 
-    def recall(self, key: Key, compute: Callable[[], Tensor]) -> Tensor:
+    def recall(self, key: Key, compute: Callable[[], Value]) -> Value:
         """What is kept, or computed now."""
         value = self._kept.pop(key, None)
         if value is None:
             value = compute()
-            self._bytes += value.nbytes
+            self._bytes += self._size(value)
         self._kept[key] = value
         while self._bytes > self._most and len(self._kept) > 1:
-            self._bytes -= self._kept.pop(next(iter(self._kept))).nbytes
+            self._bytes -= self._size(self._kept.pop(next(iter(self._kept))))
         return value

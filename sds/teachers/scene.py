@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sds.teachers.embedded_words import Thing, Understanding
 from sds.teachers.layers import LUMINANCE_SCALE
-from sds.teachers.materials import paint_of
+from sds.teachers.materials import Paint, paint_of
 from sds.teachers.shape_prior import CHANNELS, HALF_SIDE, ShapePrior, cell_centres
 
 OBJECT_RADIUS = 0.9
@@ -91,10 +91,24 @@ def rows_of(prior: ShapePrior, understood: Understanding, number: int) -> list[i
     return chosen or [0]
 
 
-def scene_field(
+@dataclass(frozen=True)
+class Scene:
+    """What is imagined of a prompt.
+
+    Attributes:
+        field: (`CHANNELS`, S, S, S).
+        paint: what the paintable parts are still to be painted with. A thing alone is painted when it is seen, as
+            finely as it is seen; where several are together, each has been painted already.
+    """
+
+    field: Tensor
+    paint: Paint | None = None
+
+
+def imagined_scene(
     prior: ShapePrior, understood: Understanding, number: int, thing_field: Callable[[int], Tensor]
-) -> Tensor:
-    """The field of a scene with everything painted.
+) -> Scene:
+    """The scene of what was understood.
 
     Args:
         prior: knows the things.
@@ -104,22 +118,22 @@ def scene_field(
             placed depends on numbers that are read off them.
 
     Returns:
-        (`CHANNELS`, S, S, S) of as many cells as the things have.
+        A field of as many cells as the things have.
     """
     rows = rows_of(prior, understood, number)
     device = prior.code.weight.device
     fields = [thing_field(row) for row in rows]
     if not understood.things:
-        return fields[0].to(device)
-    plain = len(rows) == 1 and understood.things[0].count == 1 and not _stretch_of(understood.things[0], fields[0])
+        return Scene(fields[0].to(device))
+    first = understood.things[0]
+    if len(rows) == 1 and first.count == 1 and not _stretch_of(first, fields[0]):
+        return Scene(fields[0].to(device), paint_of(first.colour, first.material))
     painted = [painted_field(field, thing) for field, thing in zip(fields, understood.things, strict=True)]
-    if plain:
-        return painted[0].to(device)
     sizes = [float(prior.config["sizes"][row - 1]) for row in rows]
     things = [_standing(field, thing) for field, thing in zip(painted, understood.things, strict=True)]
     things = _relative_sizes(things, sizes, understood.things)
     groups = [_in_a_row(thing, words.count) for thing, words in zip(things, understood.things, strict=True)]
-    return union(fitted(_related(groups, understood.relation)), fields[0].shape[-1]).to(device)
+    return Scene(union(fitted(_related(groups, understood.relation)), fields[0].shape[-1]).to(device))
 
 
 def painted_field(field: Tensor, thing: Thing) -> Tensor:

@@ -169,8 +169,9 @@ class ShapeTeacher:
             seen_by = Eyes(*(value[rows] for value in vars(eyes).values()))
             numbers = [self.number] if self.number is not None else range(min(CANDIDATES, self._mind.possible(prompt)))
             for k, number in enumerate(numbers):
-                layers = render_layers(self._mind.scene(prompt, number, cells), seen_by, side)
-                looks[rows, k] = all_looks(layers, [None] * len(rows), seen_by.azimuth, seen_by.elevation)
+                scene = self._mind.scene(prompt, number, cells)
+                layers = render_layers(scene.field, seen_by, side)
+                looks[rows, k] = all_looks(layers, [scene.paint] * len(rows), seen_by.azimuth, seen_by.elevation)
                 log_weight[rows, k] = -math.log(len(numbers))
         return looks, log_weight
 

@@ -29,7 +29,8 @@ def test_prompts_of_one_thing_share_what_was_imagined_of_it() -> None:
     mind = mind_of(prior)
     red, blue = mind.scene("a red ball", 0, 16), mind.scene("a blue ball", 0, 16)
     assert prior.imagined == 1
-    assert torch.equal(red[0], blue[0])
+    assert torch.equal(red.field, blue.field)
+    assert red.paint != blue.paint
     assert mind.scene("a red ball", 0, 16) is red
     mind.scene("a red ball", 0, 24)
     assert prior.imagined == 2

@@ -10,7 +10,7 @@ from sds.teachers.scene import (
     PROPORTIONS,
     Placed,
     fitted,
-    scene_field,
+    imagined_scene,
     union,
     variants_of,
 )
@@ -34,7 +34,7 @@ def thing_field(row: int) -> Tensor:
 
 
 def of(*things: Thing, relation: str | None = None) -> Tensor:
-    return scene_field(PRIOR, Understanding(things, relation), 0, thing_field)  # type: ignore[arg-type]
+    return imagined_scene(PRIOR, Understanding(things, relation), 0, thing_field).field  # type: ignore[arg-type]
 
 
 def test_a_thing_alone_is_its_own_field() -> None:
@@ -42,13 +42,13 @@ def test_a_thing_alone_is_its_own_field() -> None:
 
 
 def test_nothing_understood_is_anything_at_all() -> None:
-    assert torch.equal(scene_field(PRIOR, Understanding(()), 3, thing_field), ball(0.7, SIDE))  # type: ignore[arg-type]
+    assert torch.equal(imagined_scene(PRIOR, Understanding(()), 3, thing_field).field, ball(0.7, SIDE))  # type: ignore[arg-type]
 
 
 def test_a_finer_name_and_another_number_choose_among_the_variants() -> None:
     assert variants_of(PRIOR, Thing("ball")) == [1, 2]  # type: ignore[arg-type]
     assert variants_of(PRIOR, Thing("ball", fine="small ball")) == [2]  # type: ignore[arg-type]
-    other = scene_field(PRIOR, Understanding((Thing("ball"),)), 1, thing_field)  # type: ignore[arg-type]
+    other = imagined_scene(PRIOR, Understanding((Thing("ball"),)), 1, thing_field).field  # type: ignore[arg-type]
     assert torch.equal(other[0], ball(0.4, SIDE)[0])
 
 
