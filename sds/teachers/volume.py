@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from sds.teachers.layers import CHANNELS, FIXED, NORMAL, OPACITY, OWN, PAINTED, POSITION, camera_rotation
 from sds.teachers.shape_prior import HALF_SIDE, TRUNCATION
+from sds.teachers.tracing_cpu import rays_meeting_again, trace_rays
 
 DEFAULT_DISTANCE = 2.8
 DEFAULT_FIELD_OF_VIEW = math.radians(38.0)
@@ -83,12 +87,13 @@ def render_layers(field: Tensor, eyes: Eyes, size: int) -> Tensor:
     count = len(origin)
     origins = origin[:, None].expand(-1, size * size, -1).reshape(-1, 3)
     directions = direction.reshape(-1, 3)
-    travelled, deepest = _trace(field[:1], origins, directions)
+    travelled, deepest = trace(field[:1], origins, directions)
     position = origins + travelled[:, None] * directions
     pixel = 2 * travelled * torch.tan(eyes.field_of_view / 2).repeat_interleave(size * size) / size
     # At the truncation nothing is known to be near, however large a pixel is.
     coverage = (0.5 - deepest / pixel).clamp(0, 1) * (deepest < 0.97 * TRUNCATION)
-    coverage = torch.where(_meets_again(field[:1], origins, directions, travelled, coverage, pixel), 1.0, coverage)
+    again = meets_again(field[:1], origins, directions, travelled, coverage, pixel)
+    coverage = torch.where(again, 1.0, coverage)
     layers = torch.zeros(len(position), CHANNELS, device=field.device)
     shown = _rows(coverage > 0)
     values, ahead = _read(field, position[shown]), directions[shown]
@@ -125,13 +130,28 @@ def _read(field: Tensor, points: Tensor) -> Tensor:
     return read[0, :, 0, 0].T
 
 
-def _trace(distance: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+def trace(distance: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Follows rays (R, 3) to the surface of a field of distances (1, S, S, S).
 
     Returns:
         How far each ray went (R,), to the surface or to where it passed it most closely; and the smallest distance
         (R,) to the surface on the way, negative where the ray went through.
     """
+    if distance.device.type == "cpu":
+        constants = (HALF_SIDE, TRUNCATION, _HIT, _SHORTEST_STEP, _CAUTION, _STEPS, _DEEPER, _STEP_INSIDE)
+        rays = (_plain(ray) for ray in (origins, directions))
+        found = trace_rays(_plain(distance[0]), _plain(_leaps(distance)), *rays, *constants)
+        travelled, deepest = (torch.from_numpy(value) for value in found)
+        return travelled, deepest
+    return trace_all(distance, origins, directions)
+
+
+def _plain(tensor: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(tensor.detach().numpy(), np.float32)
+
+
+def trace_all(distance: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """`trace` on any device, all rays at once."""
     towards = -(origins * directions).sum(1)
     squared = towards.square() - origins.square().sum(1) + (0.99 * HALF_SIDE) ** 2
     half_chord = squared.clamp(min=0).sqrt()
@@ -169,6 +189,11 @@ def _trace(distance: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tenso
 def _leaps(distance: Tensor) -> Tensor:
     """How far nothing is near, from anywhere in each room (`_ROOMS`, `_ROOMS`, `_ROOMS`) over z, y, x."""
     taken = (F.adaptive_max_pool3d(-distance[None], _ROOMS) > -0.97).to(distance)
+    if distance.device.type == "cpu":
+        away = ndimage.distance_transform_cdt(taken[0, 0].numpy() == 0, metric="chessboard")
+        # As many rooms as are surely free around; where nothing is taken at all, the distance is -1.
+        rooms = np.where(away < 0, _FARTHEST_LEAP, np.clip(away - 1, 0, _FARTHEST_LEAP))
+        return torch.from_numpy(rooms.astype(np.float32)) * (2 * HALF_SIDE / _ROOMS)
     free = torch.zeros_like(taken)
     for _ in range(_FARTHEST_LEAP):
         taken = F.max_pool3d(taken, 3, stride=1, padding=1)
@@ -176,7 +201,7 @@ def _leaps(distance: Tensor) -> Tensor:
     return free[0, 0] * (2 * HALF_SIDE / _ROOMS)
 
 
-def _meets_again(
+def meets_again(
     distance: Tensor, origins: Tensor, directions: Tensor, travelled: Tensor, coverage: Tensor, pixel: Tensor
 ) -> Tensor:
     """Whether rays (R,) that cover a pixel in part meet another surface behind: then no background shows through.
@@ -185,6 +210,17 @@ def _meets_again(
     meets the body if it comes out of the arm and goes in again, or if it was never in the arm and goes in; and where
     the two grow together, if it comes half a pixel deep without having come out.
     """
+    if distance.device.type == "cpu":
+        told = (_plain(value) for value in (distance[0], origins, directions, travelled, coverage, pixel))
+        constants = (HALF_SIDE, TRUNCATION, _HIT, _CAUTION, _STEPS_BEHIND, _DEEPER, _STEP_INSIDE)
+        return torch.from_numpy(rays_meeting_again(*told, *constants))
+    return all_meeting_again(distance, origins, directions, travelled, coverage, pixel)
+
+
+def all_meeting_again(
+    distance: Tensor, origins: Tensor, directions: Tensor, travelled: Tensor, coverage: Tensor, pixel: Tensor
+) -> Tensor:
+    """`meets_again` on any device, all rays at once."""
     partly = (coverage > 0) & (coverage < 1)
     rows = _rows(partly)
     at = travelled[rows] + _DEEPER * _STEP_INSIDE

@@ -19,7 +19,15 @@ from sds.teachers.layers import (
 )
 from sds.teachers.materials import COLOURS, MATERIALS, paint_of
 from sds.teachers.shape_prior import without_crumbs
-from sds.teachers.volume import DEFAULT_DISTANCE, Eyes, render_layers
+from sds.teachers.volume import (
+    DEFAULT_DISTANCE,
+    Eyes,
+    all_meeting_again,
+    meets_again,
+    render_layers,
+    trace,
+    trace_all,
+)
 from tests.sds.imagined import ball, box
 
 
@@ -77,6 +85,25 @@ def test_no_background_shows_where_two_parts_grow_together(radius: float) -> Non
     inner = ndimage.binary_erosion(ndimage.binary_closing(opacity > 0.95, around), around)
     assert inner.sum() > 500
     assert opacity[inner].min() > 0.99
+
+
+def test_rays_are_followed_alike_one_by_one_and_all_at_once() -> None:
+    """The compiled tracer of the CPU beside the one in torch that cards use."""
+    generator = torch.Generator().manual_seed(0)
+    field = torch.minimum(ball(0.5, 32)[:1], box((0.7, 0.1, 0.4), 32)[:1])
+    field = (field + 0.05 * torch.randn(field.shape, generator=generator)).clamp(-1, 1)
+    origin, direction = Eyes.at(torch.tensor([0.3, 2.0]), torch.tensor([0.2, -0.4])).rays(24)
+    origins, directions = origin[:, None].expand(-1, 576, -1).reshape(-1, 3), direction.reshape(-1, 3)
+    one_by_one, at_once = trace(field, origins, directions), trace_all(field, origins, directions)
+    for value, other in zip(one_by_one, at_once, strict=True):
+        assert float(((value - other).abs() < 1e-4).float().mean()) > 0.995  # a step more where rounding decides
+        assert float((value - other).abs().median()) < 1e-6
+    pixel = torch.full((len(origins),), 0.05)
+    coverage = (0.5 - at_once[1] / pixel).clamp(0, 1)
+    told = (field, origins, directions, at_once[0], coverage, pixel)
+    met = meets_again(*told)
+    assert 0.01 < float(met.float().mean()) < 0.9
+    assert float((met == all_meeting_again(*told)).float().mean()) > 0.995
 
 
 def test_specks_in_the_air_are_left_out_and_nothing_else_changes() -> None:
