@@ -83,6 +83,12 @@ def render_layers(field: Tensor, eyes: Eyes, size: int) -> Tensor:
     Returns:
         (B, `sds.teachers.layers.CHANNELS`, size, size), edges blended by how much of a pixel is covered.
     """
+    # Rays in half precision would miss: where somebody trains under autocast, this is left out of it.
+    with torch.autocast(field.device.type, enabled=False):
+        return _layers(field, eyes, size)
+
+
+def _layers(field: Tensor, eyes: Eyes, size: int) -> Tensor:
     origin, direction = eyes.rays(size)
     count = len(origin)
     origins = origin[:, None].expand(-1, size * size, -1).reshape(-1, 3)
