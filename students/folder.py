@@ -34,6 +34,8 @@ NETWORKS = ("unet", "transformer")
 """What the denoising network of a diffusers folder is called."""
 
 CARD = "student.json"
+WORDS = "words"
+"""What a small teacher reads prompts with; no component of diffusers."""
 
 MOST_STEPS, LARGEST_GUIDANCE = 10_000, 1000.0
 """More than these say that a card is damaged: each step holds a picture of noise."""
@@ -106,6 +108,10 @@ def save_student(source: Path, network: ModelMixin, card: StudentCard, out: Path
     for name in teacher.index:
         if teacher.has(name) and name not in (component, "scheduler"):
             shutil.copytree(teacher.path / name, out / name, dirs_exist_ok=True)
+    if (teacher.path / WORDS).is_dir():
+        (out / WORDS).mkdir(exist_ok=True)
+        for path in sorted((teacher.path / WORDS).iterdir()):
+            shutil.copyfile(teacher.file(WORDS, path.name), out / WORDS / path.name)
     network.save_pretrained(out / component, safe_serialization=True)
     scheduler.save_pretrained(out / "scheduler")
     index = {**teacher.index, "scheduler": ["diffusers", type(scheduler).__name__]}

@@ -42,6 +42,14 @@ def view(count: int) -> StoredView:
     return StoredView(torch.full((count,), 0.5), torch.full((count,), 0.25), torch.ones(count, 3))
 
 
+def test_a_student_reads_prompts_with_its_teachers_words(tmp_path: Path):
+    source = embedded_folder(tmp_path / "teacher")
+    plain_lexicon(tiny_prior()).only(["table"]).save(source / "words")
+    teacher = load_embedded_teacher(source)
+    save_student(source, Student(teacher).plain_network(), CARD, tmp_path / "student")
+    assert load_embedded_teacher(tmp_path / "student").lexicon.nouns == ("table",)
+
+
 def test_a_one_step_student_through_diffusers_own_pipeline(tmp_path: Path):
     """DiffusionPipeline with one step and no guidance draws, bit for bit, what the student draws."""
     source = embedded_folder(tmp_path / "teacher")

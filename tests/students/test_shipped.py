@@ -1,13 +1,10 @@
-"""The student that is shipped: whole, small enough, and good for something.
-
-Its teacher is an earlier one, whose classifier and reference lie in its folder.
-"""
+"""The student that is shipped: whole, small enough, and good for something."""
 
 import torch
 
 from cli.trainings.reference import RECOGNISER_FEATURES, recogniser_features
 from sds.recognition import Recogniser
-from sds.teachers.embedded import load_embedded_teacher
+from sds.teachers.embedded import EMBEDDED_FOLDER, load_embedded_teacher
 from sds.teachers.folder import open_teacher_folder
 from students.folder import read_card, sample
 from students.measures.evaluation import compare
@@ -31,8 +28,8 @@ def test_the_folder_is_whole_and_small():
 
 
 def test_it_draws_what_it_is_asked_for():
-    """Every noun that it knows, half from the left over white: the classifier names most of them first of 244."""
-    recogniser = Recogniser.load(SHIPPED_STUDENT)
+    """Every noun that it knows, half from the left over white: the classifier names most of them first of 357."""
+    recogniser = Recogniser.load()
     images = drawn([f"a {noun}" for noun in recogniser.nouns], None)
     first = recogniser.logits(images).argmax(1)
     assert float((first == torch.arange(len(recogniser.nouns))).double().mean()) > 0.78
@@ -45,9 +42,9 @@ def test_noise_decides_what_a_prompt_leaves_open():
 
 
 def test_it_is_near_to_real_renders():
-    reference = load_reference(SHIPPED_STUDENT / REFERENCE).first(256)
+    reference = load_reference(EMBEDDED_FOLDER / REFERENCE).first(256)
     assert reference.network == RECOGNISER_FEATURES
-    features = recogniser_features(Recogniser.load(SHIPPED_STUDENT))
+    features = recogniser_features(Recogniser.load())
     compared = compare(reference.features, features(drawn(list(reference.prompts), reference.view)))
     assert compared.frechet < 0.5
     assert compared.recall > 0.75
