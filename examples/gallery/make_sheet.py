@@ -39,10 +39,10 @@ def from_two_sides(folder: RunFolder) -> Tensor:
 
 
 def caption(folder: RunFolder) -> str:
-    """The prompt, and what else the classifier saw if it did not recognise it."""
+    """The prompt, and what the classifier took it for if that is nothing of the prompt."""
     prompt = folder.read_configuration()["prompt"]
     recognition = json.loads(folder.metrics.read_text()).get("recognition")
-    if recognition is None or recognition["recognised"]:
+    if recognition is None or recognition["looks_most_like"][0] in recognition["noun"].split(" and "):
         return prompt
     return f"{prompt}\n(taken for: {recognition['looks_most_like'][0]})"
 
