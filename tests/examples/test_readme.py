@@ -28,7 +28,7 @@ def test_the_ten_lines_of_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     names: dict[str, Any] = {}
     exec(compile(program.replace("seed=1", "seed=1, steps=2"), "README.md", "exec"), names)
     assert load_mesh(tmp_path / "bear.glb").mesh.is_watertight
-    assert names["mugs"].shape == (4, 3, 32, 32)
+    assert names["mugs"].shape == (4, 3, 64, 64)
 
 
 def commands() -> list[str]:
