@@ -72,7 +72,7 @@ def test_the_bar_shows_each_stage(tiny_teacher: Path, capsys: pytest.CaptureFixt
 
 def test_a_student_draws_what_the_command_draws(tmp_path: Path):
     pictures = sample_student("a blue mug", count=2, seed=5, azimuth=90)
-    assert pictures.shape == (2, 3, 32, 32)
+    assert pictures.shape == (2, 3, 64, 64)
     options = ["--count", "2", "--seed", "5", "--azimuth", "90", "--out", str(tmp_path)]
     assert main(["sample", "a blue mug", *options]) == 0
     for picture, path in zip(pictures, sorted(tmp_path.glob("*.png")), strict=True):
