@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +43,7 @@ from representations.assets.finishing import RESOLUTION, prepared
 from representations.assets.pictures import render_asset
 from representations.assets.writing import Convention, write_asset
 from representations.cameras import turntable
+from representations.geometry.mesh import Mesh
 from representations.solid import Solid
 from sds.denoiser import NeuralTeacher
 
@@ -105,6 +107,7 @@ class GeneratedObject:
         if quads:  # from the surface with all its details, which a new texture then shows
             detailed = delivered(finished(self.solid, resolution=0), self.request, self.judge)
             asset, notes = prepared(detailed, faces, RESOLUTION if texture is None else texture, watertight, quads=True)
+            asset = replace(asset, mesh=on_base_of(asset.mesh, detailed.mesh))
         else:
             usual = delivered(finished(self.solid, faces, texture), self.request, self.judge)
             asset, notes = prepared(usual, watertight=watertight)
@@ -202,6 +205,12 @@ def open_run(folder: str | PathLike[str], device: str = "cpu") -> GeneratedObjec
     """
     loaded = load_object(RunFolder(Path(folder)), choose_device(device))
     return GeneratedObject(loaded.request, loaded.solid, loaded.teacher, judge_for(loaded.request))
+
+
+def on_base_of(mesh: Mesh, other: Mesh) -> Mesh:
+    """The mesh as low as another one: what is built anew rounds off the edges that an object stands on."""
+    lift = np.array([0.0, other.vertices[:, 1].min() - mesh.vertices[:, 1].min(), 0.0])
+    return replace(mesh, vertices=mesh.vertices + lift)
 
 
 def texture_for(path: Path, texture: int | None) -> int | None:

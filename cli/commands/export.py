@@ -32,7 +32,8 @@ EXAMPLES = """examples:
   scoresmith export outputs/armchair --format stl --watertight --out armchair.stl
   scoresmith export outputs/armchair --texture 2048 --faces 20000 --out armchair.glb
   scoresmith export scan.ply --format glb --faces 8000 --texture 2048        a normal map keeps the details
-  scoresmith export chair.glb --format obj --units cm --up z"""
+  scoresmith export chair.glb --format obj --units cm --up z
+  scoresmith export outputs/armchair --format glb --lods 3                    mesh_LOD1.glb ... for game engines"""
 
 SMALLEST_TEXTURE, LARGEST_TEXTURE = 16, 8192
 SLOW_TEXTURE = 2048
@@ -58,6 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quads",
         action="store_true",
         help="build the surface of even quadrilaterals, easy to edit; needs `pip install pynanoinstantmeshes`",
+    )
+    parser.add_argument(
+        "--lods",
+        type=numbers.whole(1, 8),
+        default=0,
+        metavar="N",
+        help="beside the file, up to N coarser ones for game engines, each with half the faces and texels of the one "
+        "before it: chair_LOD1.glb ...",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="default: mesh.<format> in a run, else beside the mesh"
@@ -89,11 +98,26 @@ def run(options: argparse.Namespace) -> int:
         notes.append("its front is inside all over, as that of a room: left as it is")
     for note in notes:
         LOG.info("note: %s", note)
+    levels = levels_of(asset, path, options.lods)
     written = write_asset(asset, path, convention, may_face_inwards=of_others)
+    for file, level in levels.items():
+        written += write_asset(level, file, convention, may_face_inwards=of_others)
     for file in written:
         print(file)
     tell(options, {"files": written, "notes": notes, "watertight": asset.mesh.is_watertight})
     return 0
+
+
+def levels_of(asset: Asset, path: Path, count: int) -> dict[Path, Asset]:
+    """The coarser ones of an asset, by the files beside its own; says so if there are fewer than ``count``."""
+    from representations.assets.finishing import coarser_levels
+
+    levels = coarser_levels(asset, count)
+    for level in levels:
+        LOG.info("note: a level of detail has %d faces", len(level.mesh.faces))
+    if len(levels) < count:
+        LOG.warning("%d of %d levels of detail: the mesh cannot be simplified any further", len(levels), count)
+    return {path.with_stem(f"{path.stem}_LOD{number}"): level for number, level in enumerate(levels, 1)}
 
 
 def checked_target(options: argparse.Namespace) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from cli.errors import UserError
+from cli.scenes.retexturing import keep_shape
 from representations.assets.asset import Asset
 from representations.assets.baking import colours_of, has_colours
 from representations.assets.reading import load_mesh
@@ -89,7 +90,7 @@ def require_inside(asset: Asset, path: Path) -> None:
 def begin_with_asset(field: MeshField, asset: Asset) -> None:
     """Give a mesh field a shape; and the asset's own colours, if they are to be refined along with it."""
     if isinstance(field.shape, FixedShape):
-        field.shape.begin_with_mesh(solid_of(asset))
+        keep_shape(field.shape, asset)
         return
     assert isinstance(field.shape, DistanceGrid)
     field.shape.begin_with(torch.from_numpy(signed_distances(solid_of(asset), field.shape.nodes)))

@@ -26,6 +26,7 @@ from cli.scenes.judging import (
 from cli.scenes.looks import SHADING, STUDIO
 from cli.scenes.reflection import reflecting
 from cli.scenes.request import Request
+from cli.scenes.retexturing import repainted
 from cli.scenes.run_folder import RunFolder, write_json, write_text
 from cli.scenes.scene import Scene
 from cli.scenes.sizes import UNKNOWN, longest_side
@@ -44,6 +45,8 @@ from representations.images.pixels import FlatImage
 from representations.images.svg import svg_of
 from representations.images.vector import VectorImage
 from representations.solid import Solid
+from representations.surfaces.fixed_shape import FixedShape
+from representations.surfaces.mesh_field import MeshField
 from sds.checkpoint import written_whole
 from sds.denoiser import Teacher, views_together
 from sds.guidance import Guidance, PromptConditions
@@ -168,7 +171,7 @@ def finished(solid: Solid, faces: int | None = None, resolution: int | None = No
     """A solid as an asset, where the solid is: around the origin, within the unit sphere.
 
     Args:
-        solid: what a run has made.
+        solid: what a run has made. A mesh of the user's with new colours keeps its faces and texture coordinates.
         faces: triangles, about; None: enough for a texture to show the rest, or all if there is no texture.
         resolution: texels along one side of the texture; 0 for colours at the vertices instead; None chooses.
 
@@ -180,6 +183,10 @@ def finished(solid: Solid, faces: int | None = None, resolution: int | None = No
     surface = solid.surface()
     device = next(solid.parameters()).device if isinstance(solid, torch.nn.Module) else torch.device("cpu")
     try:
+        if isinstance(solid, MeshField) and isinstance(solid.shape, FixedShape) and faces is None:
+            kept = repainted(solid, resolution or TEXTURE_SIZE)
+            if kept is not None:
+                return kept
         return textured(Asset(surface), faces or FACES, resolution or TEXTURE_SIZE, colours_of_solid(solid, device))
     except (UnwrappingUnavailableError, MeshError) as error:
         if resolution is not None:

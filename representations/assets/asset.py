@@ -116,6 +116,8 @@ class Asset:
             None stands for the mesh's own.
         more_materials: beside the first one.
         material_of: (F,) which of `materials` each face has; None: the first.
+        polygon_of: (F,) the number of the polygon that each triangle is a part of, where a file or a program made
+            polygons; triangles of one follow each other. None: all are triangles.
         more_uv: further texture coordinates, which some maps use (`Sampling.uv_set`).
         name: of the object, as programs list it; "" stands for that of its file.
         about: where it comes from, such as a prompt and a seed; kept by formats that have a place for it (GLB, OBJ).
@@ -128,6 +130,7 @@ class Asset:
     corner_colours: Floats | None = None
     more_materials: tuple[Material, ...] = ()
     material_of: Integers | None = None
+    polygon_of: Integers | None = None
     more_uv: tuple[Floats, ...] = ()
     name: str = ""
     about: Mapping[str, str | int] = field(default_factory=dict)

@@ -109,6 +109,31 @@ def baked(
     )
 
 
+def painted(asset: Asset, resolution: int, colour_at: ColourAt) -> Asset:
+    """The asset with one picture of colours in place of its materials, in its own texture coordinates.
+
+    Vertices, faces, normals and texture coordinates stay as they are.
+
+    Args:
+        asset: whose `uv` give each face a place of its own, see `representations.assets.unwrapping.can_be_painted`.
+        resolution: texels along one side of the picture.
+        colour_at: asked for colours on the surface.
+    """
+    assert asset.uv is not None
+    texels = texels_of(asset.uv, resolution)
+    positions = texels.interpolated(asset.mesh.faces, asset.mesh.vertices)
+    colours = colour_at(positions, normals_at(asset, Places(texels.face, texels.barycentric)))
+    return replace(
+        asset,
+        mesh=Mesh(asset.mesh.vertices, asset.mesh.faces),
+        material=Material(base_colour=_painted(np.clip(colours, 0, 1), texels, resolution)),
+        corner_colours=None,
+        more_materials=(),
+        material_of=None,
+        more_uv=(),
+    )
+
+
 def _surface_painted(detailed: Asset, places: Places, texels: Texels, resolution: int) -> Material:
     """The detailed asset's first material, with maps for what differs from place to place instead of numbers."""
     first, materials = detailed.material, detailed.materials

@@ -80,6 +80,8 @@ def prepared(
 ) -> tuple[Asset, list[str]]:
     """Somebody's asset, mended and as it was asked for; and what was done to it, in words.
 
+    Where it is built of quadrilaterals, `Asset.polygon_of` says which triangles are one.
+
     Args:
         asset: of any quality.
         faces: triangles, about; None keeps them.
@@ -94,13 +96,54 @@ def prepared(
         representations.assets.quad_remeshing.RemeshingUnavailableError: if quadrilaterals need a package that is not.
     """
     asset, notes = repaired(asset)
-    mesh = asset.mesh
+    mesh, shaping = _shaped(asset.mesh, faces, watertight, quads)
+    polygon_of = asset.polygon_of
+    if mesh is not asset.mesh:
+        polygon_of = np.arange(len(mesh.faces)) // 2 if quads else None
+    dressed, painting = _dressed(mesh, asset, resolution, quads)
+    return replace(dressed, polygon_of=polygon_of), notes + shaping + painting
+
+
+def coarser_levels(asset: Asset, count: int) -> list[Asset]:
+    """The asset for the eye from farther and farther away: each with half the faces of the one before it.
+
+    Maps are painted anew, with half the texels along each side, and show the asset itself.
+
+    Args:
+        asset: a sound one, see `prepared`.
+        count: of levels, at most; fewer where the mesh cannot be simplified any more.
+
+    Raises as `prepared`.
+    """
+    sides = [max(image.shape[:2]) for material in asset.materials for image in material.maps.values()]
+    side = min(max(sides), LARGEST_AGAIN) if sides and asset.uv is not None else 0
+    levels: list[Asset] = []
+    for level in range(1, count + 1):
+        faces = max(len(asset.mesh.faces) >> level, FEWEST_FACES)
+        before = len(levels[-1].mesh.faces) if levels else len(asset.mesh.faces)
+        coarse, _ = prepared(asset, faces, max(side >> level, SMALLEST_LEVEL) if side else None)
+        if len(coarse.mesh.faces) > 0.8 * before:
+            break
+        levels.append(replace(coarse, name=asset.name, about=asset.about))
+    return levels
+
+
+FEWEST_FACES = 12
+"""Of a level: a box."""
+
+SMALLEST_LEVEL = 64
+"""Texels along one side of a level's texture."""
+
+
+def _shaped(mesh: Mesh, faces: int | None, watertight: bool, quads: bool) -> tuple[Mesh, list[str]]:
+    """The mesh closed, of quadrilaterals or of so many faces, as `prepared` is asked for; and what was done."""
+    notes = []
     if watertight and not mesh.is_watertight:
         mesh, how = closed(mesh)
         notes.append(f"made watertight: {how}")
     if quads:
         mesh = quad_remeshed(mesh, faces or min(FACES, len(mesh.faces)))
-        notes.append(f"built anew of {len(mesh.faces) // 2:,} quadrilaterals, each cut into two triangles")
+        notes.append(f"built anew of {len(mesh.faces) // 2:,} quadrilaterals")
     elif faces is not None and faces < len(mesh.faces):
         before = len(mesh.faces)
         mesh = coarser(mesh, faces)
@@ -108,6 +151,12 @@ def prepared(
     if watertight and mesh.volume < 0:
         mesh = replace(mesh, faces=mesh.faces[:, ::-1])
         notes.append("turned inside out, so that it encloses something")
+    return mesh, notes
+
+
+def _dressed(mesh: Mesh, asset: Asset, resolution: int | None, quads: bool) -> tuple[Asset, list[str]]:
+    """A mesh of the asset's shape with its looks, as `prepared` is asked for; and what was done."""
+    notes: list[str] = []
     if resolution is None and mesh is not asset.mesh:
         sides = [max(image.shape[:2]) for material in asset.materials for image in material.maps.values()]
         resolution = min(max(sides), LARGEST_AGAIN) if sides and asset.uv is not None else 0 if quads else None

@@ -26,6 +26,7 @@ class Piece:
         normals: (F, 3, 3) unit normals of the faces' corners, or None.
         colours: (F, 3, 3 or 4) sRGB in [0, 1], and opacity, of the faces' corners, or None.
         material: its images and numbers.
+        polygon_of: (F,) which polygon of the file each triangle is a part of, or None.
     """
 
     positions: Floats
@@ -34,6 +35,7 @@ class Piece:
     normals: Floats | None = None
     colours: Floats | None = None
     material: Material = field(default_factory=Material)
+    polygon_of: Integers | None = None
 
 
 def joined(pieces: list[Piece]) -> tuple[Asset, list[str]]:
@@ -60,6 +62,7 @@ def joined(pieces: list[Piece]) -> tuple[Asset, list[str]]:
         corner_colours=corner_colours,
         more_materials=tuple(materials[1:]),
         material_of=material_of if len(materials) > 1 else None,
+        polygon_of=_polygons(pieces),
         more_uv=tuple(sets[1:]),
     )
     merged = len(positions) - len(mesh.vertices)
@@ -97,6 +100,15 @@ def _key(material: Material) -> object:
         *(id(getattr(material, name)) for name in MAPS),
         tuple(sorted(material.samplings.items(), key=repr)),
     )
+
+
+def _polygons(pieces: list[Piece]) -> Integers | None:
+    """(F,) the file's polygons; None if they are not known, or all are triangles."""
+    parts = [piece.polygon_of for piece in pieces if piece.polygon_of is not None]
+    if len(parts) < len(pieces):
+        return None
+    numbers = np.concatenate(parts)
+    return numbers if len(np.unique(numbers)) < len(numbers) else None
 
 
 def _uv_sets(pieces: list[Piece]) -> list[Floats]:

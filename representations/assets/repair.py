@@ -45,6 +45,7 @@ def with_faces(asset: Asset, keep: Flags) -> Asset:
         normals=None if asset.normals is None else asset.normals[keep],
         corner_colours=None if asset.corner_colours is None else asset.corner_colours[keep],
         material_of=None if asset.material_of is None else asset.material_of[keep],
+        polygon_of=None if asset.polygon_of is None else asset.polygon_of[keep],
         more_uv=tuple(uv[keep] for uv in asset.more_uv),
     )
 

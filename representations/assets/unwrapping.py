@@ -71,6 +71,18 @@ ALLOWED_OVERLAP = 1e-4
 """Share of the texture that may belong to several faces: slivers of a texel's width at folded corners of charts."""
 
 
+def can_be_painted(uv: Floats, resolution: int) -> bool:
+    """Whether each face has a place of its own within the unit square.
+
+    Args:
+        uv: (F, 3, 2) of each face's corners.
+        resolution: texels along one side of the texture.
+    """
+    if not is_inside_unit_square(uv) or (signed_uv_areas(uv) == 0).any():
+        return False
+    return overlapping_texels(uv, resolution) <= ALLOWED_OVERLAP * resolution**2
+
+
 def overlapping_texels(uv: Floats, resolution: int) -> int:
     """How many texels' centres lie strictly inside more than one face.
 

@@ -173,9 +173,19 @@ def losses(asset: Asset, path: Path | str, convention: Convention | None = None)
         ".stl": stl_losses,
         ".usdz": usdz_losses,
     }
+    cut = (
+        ["quadrilaterals and other polygons are cut into triangles"]
+        if _has_polygons(asset) and suffix != ".obj"
+        else []
+    )
     if suffix not in told:
-        return []
-    return told[suffix](_in_convention(asset, convention or convention_of(suffix)))
+        return cut
+    return told[suffix](_in_convention(asset, convention or convention_of(suffix))) + cut
+
+
+def _has_polygons(asset: Asset) -> bool:
+    """Whether it was made of more than triangles."""
+    return asset.polygon_of is not None and len(np.unique(asset.polygon_of)) < len(asset.mesh.faces)
 
 
 _ENCODERS: dict[str, Encoder] = {".glb": _glb, ".obj": _obj, ".ply": _ply, ".stl": _stl, ".usdz": _usdz}

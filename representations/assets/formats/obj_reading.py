@@ -74,7 +74,9 @@ def read_obj(content: bytes, resolve: Resolve, most_faces: int) -> tuple[list[Pi
             if not textured and look.material.maps and not with_uv.all():
                 library.note("textures are left out where faces have no texture coordinates")
             if (with_uv == textured).any():
-                pieces.append(_piece(v, vt, vn, colours, here[with_uv == textured], look, textured))
+                which = with_uv == textured
+                piece = _piece(v, vt, vn, colours, here[which], look, textured)
+                pieces.append(replace(piece, polygon_of=face_of[rows][which]))
     return pieces, list(found.notes) + library.notes
 
 

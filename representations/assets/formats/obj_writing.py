@@ -10,6 +10,7 @@ import numpy as np
 from representations.assets.asset import Asset, Image, MapName, Material
 from representations.assets.colour_space import linear_to_srgb
 from representations.assets.formats.digits import pattern_for
+from representations.assets.formats.polygons import outlines
 from representations.assets.textures import png_bytes
 from representations.geometry.mesh import Floats, Integers
 
@@ -47,20 +48,19 @@ def obj_files(asset: Asset, stem: str, note: str = "") -> dict[str, bytes]:
         )
     normals, normal_of = _numbered(asset.normals, asset.mesh.normals, asset.mesh.faces)
     _write_rows(text, "vn %.6g %.6g %.6g\n", normals)
-    columns = [corner_of + 1, normal_of + 1]
-    pattern = "f %d//%d %d//%d %d//%d\n"
+    columns, corner = [corner_of + 1, normal_of + 1], " %d//%d"
     if asset.uv is not None:
         uv, uv_of = np.unique(asset.uv.reshape(-1, 2), axis=0, return_inverse=True)
         _write_rows(text, "vt {0} {0}\n".format(pattern_for(uv)), uv)
         columns.insert(1, uv_of.reshape(-1, 3) + 1)
-        pattern = "f %d/%d/%d %d/%d/%d %d/%d/%d\n"
-    faces = np.stack(columns, axis=-1).reshape(len(asset.mesh.faces), -1)
+        corner = " %d/%d/%d"
+    corners = np.stack(columns, axis=-1)
     for material in range(len(asset.materials)):
         chosen = asset.faces_of(material)
         if chosen.any():
             if with_materials:
                 text.write(f"usemtl {names[material]}\n")
-            _write_rows(text, pattern, faces[chosen])
+            _write_faces(text, corner, corners[chosen], None if asset.polygon_of is None else asset.polygon_of[chosen])
     return files | {".obj": text.getvalue().encode()}
 
 
@@ -199,6 +199,16 @@ def _numbered(of_corners: Floats | None, of_vertices: Floats, faces: Integers) -
         return of_vertices, faces
     normals, number = np.unique(np.round(of_corners.reshape(-1, 3), 6), axis=0, return_inverse=True)
     return normals, number.reshape(-1, 3)
+
+
+def _write_faces(text: io.StringIO, corner: str, corners: Integers, polygon_of: Integers | None) -> None:
+    """Lines of faces whose corners (F, 3, K) are written as ``corner`` says; triangles of one polygon are one line."""
+    if polygon_of is None:
+        _write_rows(text, f"f{corner * 3}\n", corners.reshape(len(corners), -1))
+        return
+    flat = corners.reshape(-1, corners.shape[-1]).tolist()
+    for polygon in outlines(corners, polygon_of):
+        text.write("f" + "".join(corner % tuple(flat[place]) for place in polygon) + "\n")
 
 
 def _write_rows(text: io.StringIO, pattern: str, rows: np.ndarray) -> None:

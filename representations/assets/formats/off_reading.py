@@ -75,7 +75,8 @@ def _read(content: bytes, most_faces: int) -> tuple[list[Piece], list[str]]:
     used, local = np.unique(corners[triangles], return_inverse=True)
     corner_normals = None if normals is None else normals[corners[triangles]]
     notes = ["texture coordinates of OFF are not kept"] if found[1] else []
-    return [Piece(positions[used], local.reshape(-1, 3), (), corner_normals, colours)], notes
+    piece = Piece(positions[used], local.reshape(-1, 3), (), corner_normals, colours, polygon_of=polygon)
+    return [piece], notes
 
 
 def _colours(rows: list[list[str]]) -> Floats | None:

@@ -63,6 +63,7 @@ def read_ply(content: bytes, resolve: Callable[[str], bytes], most_faces: int) -
                 None if normals is None else normals[corners[here]],
                 None if colours is None else colours[here],
                 material,
+                polygon[numbers == number],
             )
         )
     return pieces, notes

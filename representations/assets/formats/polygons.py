@@ -1,6 +1,8 @@
-"""Faces of any number of corners, cut into triangles."""
+"""Faces of any number of corners, cut into triangles and put together again."""
 
 from __future__ import annotations
+
+import itertools
 
 import mapbox_earcut
 import numpy as np
@@ -51,6 +53,46 @@ def triangulated(positions: Floats, corners: Integers, sizes: Integers, most_fac
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")
     return np.concatenate(triangles)[order], owner[order]
+
+
+def outlines(corners: Integers, polygon_of: Integers) -> list[list[int]]:
+    """The polygons that `triangulated` has cut, or the triangles themselves where these do not make one.
+
+    Args:
+        corners: (F, 3, K) numbers that say what each corner is; the same corner of two triangles has the same.
+        polygon_of: (F,) the polygon of each triangle; those of one follow each other.
+
+    Returns:
+        Of each polygon the places in the F * 3 corners, counter-clockwise as its triangles.
+    """
+    _, number = np.unique(corners.reshape(-1, corners.shape[-1]), axis=0, return_inverse=True)
+    triangles = number.reshape(-1, 3).tolist()
+    starts = np.flatnonzero(np.diff(polygon_of, prepend=-1, append=-1)).tolist()
+    found = []
+    for start, end in itertools.pairwise(starts):
+        loop = _outline(triangles[start:end])
+        places = {corner: 3 * (start + face) + at for face, three in enumerate(triangles[start:end])
+                  for at, corner in enumerate(three)}  # fmt: skip
+        found += (
+            [[places[corner] for corner in loop]]
+            if loop
+            else [[3 * face, 3 * face + 1, 3 * face + 2] for face in range(start, end)]
+        )
+    return found
+
+
+def _outline(triangles: list[list[int]]) -> list[int]:
+    """The corners round some triangles that are one polygon without holes, else nothing."""
+    edges = {(three[at], three[(at + 1) % 3]) for three in triangles for at in range(3)}
+    following = {a: b for a, b in edges if (b, a) not in edges}
+    loop = [triangles[0][0]]
+    while following and len(loop) <= len(following):
+        ahead = following.get(loop[-1])
+        if ahead is None or ahead == loop[0]:
+            break
+        loop.append(ahead)
+    is_whole = len(edges) == 3 * len(triangles) and len(loop) == len(following) == len(triangles) + 2
+    return loop if is_whole and following.get(loop[-1]) == loop[0] else []
 
 
 def _convex(points: Floats) -> np.ndarray:

@@ -71,6 +71,30 @@ def test_simplified_and_painted(chair: Path, tmp_path: Path, capsys: pytest.Capt
     assert asset.mesh.vertices[:, 1].min() == pytest.approx(0)
 
 
+def test_levels_of_detail_lie_beside_the_file(chair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "small.glb"
+    assert main(["export", str(chair), "--texture", "128", "--lods", "2", "--out", str(out)]) == 0
+    files = [out, tmp_path / "small_LOD1.glb", tmp_path / "small_LOD2.glb"]
+    assert capsys.readouterr().out.split() == [str(file) for file in files]
+    levels = [load_mesh(file) for file in files]
+    faces = [len(level.mesh.faces) for level in levels]
+    assert faces[0] == 1280
+    assert 0.4 < faces[1] / faces[0] < 0.55
+    assert 0.4 < faces[2] / faces[1] < 0.55
+    assert [level.material.base_colour.shape[0] for level in levels] == [128, 64, 64]
+    for level in levels[1:]:
+        assert level.mesh.volume == pytest.approx(levels[0].mesh.volume, rel=0.1)
+        means = [one.material.base_colour.mean(axis=(0, 1)) for one in (level, levels[0])]
+        np.testing.assert_allclose(*means, atol=12)
+
+
+def test_there_are_no_more_levels_than_a_mesh_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = write_asset(Asset(box((1, 1, 1))), tmp_path / "box.glb")[0]
+    assert main(["export", str(out), "--format", "obj", "--lods", "3"]) == 0
+    assert "0 of 3 levels of detail" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*LOD*"))
+
+
 def test_holes_are_closed_or_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     bowl = ball(3).with_faces(ball(3).vertices[ball(3).faces][:, :, 1].mean(axis=1) < 0.3)
     source = write_asset(Asset(bowl), tmp_path / "bowl.ply")[0]

@@ -62,8 +62,11 @@ class Browser:
         """The value that a script returns."""
         return self._call("POST", f"{self.session}/execute/sync", {"script": script, "args": []})
 
-    def wait_for(self, script: str, seconds: float = 120) -> None:
-        """Wait until a script returns something true. Raises TimeoutError if it does not in time."""
+    def wait_for(self, script: str, seconds: float = 600) -> None:
+        """Wait until a script returns something true. Raises TimeoutError if it does not in time.
+
+        Software draws the page here: on a machine that has much else to do, its scripts wait minutes for their turn.
+        """
         end = time.monotonic() + seconds
         while not self.run(f"return {script}"):
             if time.monotonic() > end:
