@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Named = dict[str, Tensor]
@@ -25,6 +26,8 @@ ENDS = {
     "time_embedding.linear_2": "time_embed.2",
     "class_embedding.linear_1": "camera_embed.0",
     "class_embedding.linear_2": "camera_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
 }
@@ -86,10 +89,50 @@ def vae(weights: Mapping[str, Tensor], levels: int) -> Named:
     return {f"first_stage_model.{name(key)}": value(key, found) for key, found in weights.items()}
 
 
-def clip(weights: Mapping[str, Tensor]) -> Named:
+def clip(weights: Mapping[str, Tensor], head: str = "cond_stage_model.") -> Named:
     """A CLIP text encoder."""
     bare = {key.removeprefix("text_model."): value for key, value in weights.items()}
-    return {f"cond_stage_model.transformer.text_model.{key}": value.contiguous() for key, value in bare.items()}
+    return {f"{head}transformer.text_model.{key}": value.contiguous() for key, value in bare.items()}
+
+
+OPEN_CLIP = {
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "embeddings.token_embedding": "token_embedding",
+    "final_layer_norm": "ln_final",
+    "encoder.layers": "transformer.resblocks",
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "fc1": "c_fc",
+    "fc2": "c_proj",
+    "self_attn": "attn",
+}
+
+
+def open_clip(weights: Mapping[str, Tensor], head: str) -> Named:
+    """A CLIP text encoder with a projection as OpenCLIP has it: queries, keys and values in one matrix."""
+    found: dict[str, Tensor] = {}
+    for key, value in weights.items():
+        name = key.removeprefix("text_model.")
+        for new, old in OPEN_CLIP.items():
+            name = name.replace(new, old)
+        if name == "text_projection.weight":
+            found["text_projection"] = value.T.contiguous()
+        elif part := re.fullmatch(r"(.*attn\.)q_proj\.(weight|bias)", name):
+            others = [weights[key.replace("q_proj", f"{which}_proj")] for which in "qkv"]
+            found[f"{part[1]}in_proj_{part[2]}"] = torch.cat(others)
+        elif "k_proj" not in name and "v_proj" not in name:
+            found[name] = value.contiguous()
+    return {head + name: value for name, value in found.items()}
+
+
+def stable_diffusion_xl(pipeline: Any) -> Named:
+    """All weights of a pipeline of `tests.sds.tiny_pipelines.stable_diffusion_xl`."""
+    return {
+        **unet(pipeline.unet.state_dict(), 1, 2),
+        **vae(pipeline.vae.state_dict(), 2),
+        **clip(pipeline.text_encoder.state_dict(), "conditioner.embedders.0."),
+        **open_clip(pipeline.text_encoder_2.state_dict(), "conditioner.embedders.1.model."),
+    }
 
 
 def stable_diffusion(pipeline: Any) -> Named:

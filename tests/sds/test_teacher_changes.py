@@ -69,6 +69,20 @@ def test_a_single_file_predicts_and_decodes_what_its_folder_does(pipeline: Any, 
     torch.testing.assert_close(single.encode(image), whole.encode(image), rtol=1e-5, atol=1e-5)
 
 
+def test_a_single_file_of_sdxl_has_both_of_its_encoders(tmp_path: Path) -> None:
+    pipeline = tiny.stable_diffusion_xl(tmp_path / "work", second_width=12)
+    pipeline.save_pretrained(tmp_path / "teacher")
+    save_file(original_layout.stable_diffusion_xl(pipeline), tmp_path / "model.safetensors")
+    config = without_weights(tmp_path / "teacher", tmp_path / "described")
+    whole, single = load(tmp_path / "teacher"), load(tmp_path / "model.safetensors", config=str(config))
+    told, said = (teacher.condition(["a red chair"], None).tensors for teacher in (whole, single))
+    assert told.keys() == said.keys()
+    for name in told:
+        torch.testing.assert_close(said[name], told[name], rtol=1e-5, atol=1e-5)
+    assert told["text"].shape[-1] == 20
+    torch.testing.assert_close(prediction(single), prediction(whole), rtol=1e-5, atol=1e-5)
+
+
 def test_the_autoencoder_may_come_from_the_describing_folder(pipeline: Any, folder: Path, tmp_path: Path) -> None:
     weights = original_layout.stable_diffusion(pipeline)
     save_file({key: value for key, value in weights.items() if "first_stage" not in key}, tmp_path / "m.safetensors")

@@ -69,11 +69,11 @@ def t5_tokenizer() -> T5TokenizerFast:
     return T5TokenizerFast(vocab=vocabulary, extra_ids=0, model_max_length=TOKENS)
 
 
-def clip_encoder(tokenizer: CLIPTokenizer, seed: int, projection: bool = False) -> Any:
+def clip_encoder(tokenizer: CLIPTokenizer, seed: int, projection: bool = False, width: int = 8) -> Any:
     torch.manual_seed(seed)
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=8,
+        hidden_size=width,
         intermediate_size=16,
         projection_dim=6,
         num_hidden_layers=2,
@@ -167,10 +167,10 @@ def stable_diffusion(work: Path, prediction_type: str = "epsilon", **unet: Any) 
     )
 
 
-def stable_diffusion_xl(work: Path) -> StableDiffusionXLPipeline:
+def stable_diffusion_xl(work: Path, second_width: int = 8) -> StableDiffusionXLPipeline:
     tokenizer = clip_tokenizer(work / "tokenizer")
     unet = text_unet(
-        cross_attention_dim=16,
+        cross_attention_dim=8 + second_width,
         addition_embed_type="text_time",
         addition_time_embed_dim=4,
         projection_class_embeddings_input_dim=6 * 4 + 6,
@@ -178,7 +178,7 @@ def stable_diffusion_xl(work: Path) -> StableDiffusionXLPipeline:
     return StableDiffusionXLPipeline(
         vae=autoencoder(),
         text_encoder=clip_encoder(tokenizer, 1),
-        text_encoder_2=clip_encoder(tokenizer, 2, projection=True),
+        text_encoder_2=clip_encoder(tokenizer, 2, projection=True, width=second_width),
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
         unet=unet,
