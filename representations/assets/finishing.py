@@ -101,7 +101,9 @@ def prepared(
     if mesh is not asset.mesh:
         polygon_of = np.arange(len(mesh.faces)) // 2 if quads else None
     dressed, painting = _dressed(mesh, asset, resolution, quads)
-    return replace(dressed, polygon_of=polygon_of), notes + shaping + painting
+    if dressed.polygon_of is not polygon_of:
+        dressed = replace(dressed, polygon_of=polygon_of)
+    return dressed, notes + shaping + painting
 
 
 def coarser_levels(asset: Asset, count: int) -> list[Asset]:
