@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from sds.teachers.options import TeacherOptions
 
@@ -52,8 +53,8 @@ def add_teacher_options(parser: argparse.ArgumentParser, may_wait: bool = True) 
     )
 
 
-def teacher_options_of(options: argparse.Namespace) -> TeacherOptions:
-    """What the user chose of `add_teacher_options`."""
+def teacher_options_of(options: Any) -> TeacherOptions:
+    """What was chosen of `add_teacher_options`, in whatever holds it under the names of the command line."""
     return TeacherOptions(
         config=options.teacher_config,
         loras=tuple(options.teacher_lora),

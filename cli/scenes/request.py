@@ -12,6 +12,7 @@ from cli.scenes.initial_mesh import Placement
 from cli.scenes.recipes.choosing import field_recipe, gaussian_recipe, mesh_recipe
 from cli.scenes.recipes.recipe import Recipe, TeacherKind
 from cli.scenes.stages import COARSE_TO_FINE, FLAT, STAGES
+from cli.teacher_options import teacher_options_of
 from cli.teachers import EMBEDDED, small_teacher_folder
 from sds.baselines import METHODS
 from sds.guidance import Guidance
@@ -168,14 +169,7 @@ class Request:
     @property
     def teacher_options(self) -> TeacherOptions:
         """What is changed about a big teacher, and how it computes."""
-        return TeacherOptions(
-            config=self.teacher_config,
-            loras=tuple(self.teacher_lora),
-            words=tuple(self.teacher_word),
-            tiny_autoencoder=self.tiny_autoencoder,
-            compiled=self.compile,
-            offload=self.offload,
-        )
+        return teacher_options_of(self)
 
     def recipe(self, stage: str) -> Recipe:
         """The preset's recipe of a stage with what the user changed."""
