@@ -98,5 +98,9 @@ class Recogniser(ModelMixin, ConfigMixin):
         """
         if noun not in self.nouns:
             raise ValueError(f"the classifier does not know {noun!r}")
-        logits = self.logits(images)
-        return (logits > logits[:, self.nouns.index(noun), None]).sum(1)
+        return rank_in(self.logits(images), self.nouns.index(noun))
+
+
+def rank_in(logits: Tensor, number: int) -> Tensor:
+    """How many nouns have a higher score than the noun of this number: (B,) int64 for scores (B, number of nouns)."""
+    return (logits > logits[:, number, None]).sum(1)

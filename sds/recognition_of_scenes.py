@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sds.recognition import Recogniser
+from sds.recognition import Recogniser, rank_in
 
 SPLITS = (0.3, 0.4, 0.5, 0.6, 0.7)
 """Where a picture is cut in two, as shares of its side."""
@@ -59,5 +59,5 @@ def found_in_parts(recogniser: Recogniser, picture: Tensor, nouns: Sequence[str]
     logits = logits_of_parts(recogniser, picture)
     numbers = [recogniser.nouns.index(noun) for noun in nouns]
     probabilities = logits.softmax(1)
-    ranks = [int((logits > logits[:, number, None]).sum(1).min()) for number in numbers]
+    ranks = [int(rank_in(logits, number).min()) for number in numbers]
     return ranks, [float(probabilities[:, number].max()) for number in numbers]

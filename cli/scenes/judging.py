@@ -18,7 +18,7 @@ from representations.assets.pictures import render_asset
 from representations.cameras import Cameras, turntable
 from sds.denoiser import NeuralTeacher
 from sds.engine import Step, image_of
-from sds.recognition import Recogniser
+from sds.recognition import Recogniser, rank_in
 from sds.recognition_of_scenes import found_in_parts
 from sds.teachers.embedded_words import Lexicon
 from sds.teachers.layers import LOOKS, Look
@@ -65,8 +65,9 @@ class Judge:
         image, and the numbers are those of the thing that is seen worst.
         """
         images = images.cpu()
-        total = self.recogniser.logits(images).softmax(1).mean(0)
-        rank, probabilities = self._found(images)
+        logits = self.recogniser.logits(images)
+        total = logits.softmax(1).mean(0)
+        rank, probabilities = self._found(images, logits)
         return {
             "noun": " and ".join((self.noun, *self.others)),
             "recognised": bool(rank[0] == 0) and float((rank == 0).float().mean()) > 0.5,
@@ -77,11 +78,11 @@ class Judge:
             "looks_most_like": [self.recogniser.nouns[int(i)] for i in total.topk(3).indices],
         }
 
-    def _found(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The rank of what is meant in each image (B,), and its probability (B,)."""
+    def _found(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The rank of what is meant in each image (B,), and its probability (B,), given the scores of the images."""
         if not self.others:
             noun = self.recogniser.nouns.index(self.noun)
-            return self.recogniser.rank(images, self.noun), self.recogniser.logits(images).softmax(1)[:, noun]
+            return rank_in(logits, noun), logits.softmax(1)[:, noun]
         each = [found_in_parts(self.recogniser, image, (self.noun, *self.others)) for image in images]
         worst_rank = torch.tensor([max(ranks) for ranks, _ in each])
         return worst_rank, torch.tensor([min(probabilities) for _, probabilities in each])
