@@ -61,6 +61,8 @@ const gallery = (() => {
     const next = chosen.slice(shown, shown + AT_ONCE);
     cards.append(...next.map(card));
     shown += next.length;
+    watcher.unobserve(end); // it tells of changes alone: to be asked again whether the end is near, now that it moved
+    watcher.observe(end);
   }
 
   function sentence() {
@@ -98,12 +100,8 @@ const gallery = (() => {
   }
 
   const watcher = new IntersectionObserver((seen) => {
-    if (!seen.some((one) => one.isIntersecting) || shown >= chosen.length) return;
-    showMore();
-    watcher.unobserve(end); // to be asked again if the end is still near
-    watcher.observe(end);
+    if (seen.at(-1).isIntersecting && shown < chosen.length) showMore();
   }, { rootMargin: "800px" });
-  watcher.observe(end);
   root.addEventListener("input", choose);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
