@@ -101,7 +101,7 @@ def require_words(options: argparse.Namespace) -> None:
 
 def for_one_machine(options: argparse.Namespace) -> list[str]:
     """The options among those given that name files of this machine, or need it itself."""
-    given = {"--live": options.live, "--workers": options.workers > 1, "--tries": options.tries > 1}
+    given = {"--live": options.live, "--workers": options.workers > 1, "--tries": (options.tries or 1) > 1}
     given |= {"--resume": options.resume, "--init": options.init, "--image": options.image, "--scene": options.scene}
     given |= {"--from": options.begun_from, "--dry-run": options.dry_run}
     return [name for name, value in given.items() if value not in (None, False)]
@@ -211,8 +211,9 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
 
     requests = requests_of(options)
     folders = folders_of(requests, options.out)
-    jobs = [Job(request, folder.path, options.tries) for request, folder in zip(requests, folders, strict=True)]
-    if options.tries > 1 and options.workers > 1:
+    tries = options.tries or usual_tries(options)
+    jobs = [Job(request, folder.path, tries) for request, folder in zip(requests, folders, strict=True)]
+    if tries > 1 and options.workers > 1:
         raise UserError("--tries judges one object after the other; leave --workers out")
     if options.live and options.workers > 1:
         raise UserError("--live shows one object at a time; leave --workers out")
@@ -222,6 +223,12 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
         else:
             is_begun(job)
     return jobs
+
+
+def usual_tries(options: argparse.Namespace) -> int:
+    """How many seeds may be tried where nobody said: one more where it costs a minute and no seed was asked for."""
+    is_free = options.seed is None and not options.steps and options.teacher == "embedded"
+    return 2 if is_free and options.workers == 1 and not options.live else 1
 
 
 def make_all(options: argparse.Namespace, jobs: list[Job]) -> list[Outcome]:

@@ -23,9 +23,9 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tries",
         type=numbers.whole(1, 100),
-        default=1,
         metavar="N",
-        help="if the object is not recognised, try the next seed, N seeds at most, and keep the best (default: 1)",
+        help="if the object is not recognised, try the next seed, N seeds at most, and keep the best (default: 2 where "
+        "the teacher is the embedded one and neither --seed nor --steps was given; else 1)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and whose settings it is")
     parser.add_argument("--live", action="store_true", help="show the object in a browser as it forms")
@@ -149,9 +149,7 @@ def add_run_options(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--steps", type=numbers.steps, default=0, metavar="N", help="steps of each stage (default: the preset's)"
     )
-    how.add_argument(
-        "--seed", type=numbers.seed, default=0, metavar="N", help="another seed is another object (default: 0)"
-    )
+    how.add_argument("--seed", type=numbers.seed, metavar="N", help="another seed is another object (default: 0)")
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
 
 

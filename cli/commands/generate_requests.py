@@ -62,7 +62,7 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
         "shapes": options.shapes,
         "particles": options.particles,
         "critic_rate": options.critic_rate,
-        "seed": options.seed,
+        "seed": options.seed or 0,
     }
     return [Request(prompt=prompt, **(wishes | kept)) for prompt in prompts]
 

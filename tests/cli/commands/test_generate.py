@@ -262,3 +262,23 @@ def test_the_weightings_by_name_are_those_of_the_library():
     generate.add_arguments(parser)
     (action,) = [action for action in parser._actions if action.dest == "weighting"]
     assert set(action.choices) == set(WEIGHTINGS)
+
+
+@pytest.mark.parametrize(
+    ("words", "tries"),
+    [
+        ([], 2),
+        (["--tries", "3", "--seed", "1"], 3),
+        (["--seed", "0"], 1),  # who names a seed gets that one
+        (["--steps", "9"], 1),
+        (["--teacher", "a/folder"], 1),
+        (["--live"], 1),
+        (["--workers", "2"], 1),
+    ],
+)
+def test_another_seed_is_tried_by_itself_where_it_costs_little(words: list[str], tries: int, tmp_path: Path):
+    parser = argparse.ArgumentParser()
+    generate.add_arguments(parser)
+    (job,) = generate.jobs_of(parser.parse_args(["a mug", "--out", str(tmp_path / "out"), *words]))
+    assert job.tries == tries
+    assert job.request.seed == (1 if "1" in words else 0)
