@@ -27,8 +27,11 @@ class Try:
 
     @property
     def good_enough(self) -> bool:
-        """Whether it is recognised, or there is nobody to say so."""
-        return not self.recognition or bool(self.recognition["recognised"])
+        """Whether it is recognised in most views, the front or not, or there is nobody to say so.
+
+        The front of some things says little: that of a mug is a handle that points at the camera.
+        """
+        return not self.recognition or float(self.recognition["views_recognised"]) > 0.5
 
     @property
     def rank(self) -> tuple[bool, float, float]:
@@ -44,6 +47,8 @@ def verdict_line(recognition: dict[str, Any]) -> str:
     share = f"{100 * float(recognition['views_recognised']):.0f} % of the views"
     if recognition["recognised"]:
         return f"looks like {article}{noun}: {share}"
+    if float(recognition["views_recognised"]) > 0.5:
+        return f"looks like {article}{noun}: {share}, but not from the front"
     others = [name for name in recognition["looks_most_like"] if name != noun]
     return f"does not look enough like {article}{noun}: {share}; it is rather taken for: {', '.join(others[:2])}"
 

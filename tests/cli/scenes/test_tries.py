@@ -9,7 +9,7 @@ from cli.errors import UserError
 from cli.scenes.batch import Job
 from cli.scenes.request import Request
 from cli.scenes.run_folder import read_json, write_json
-from cli.scenes.tries import best_of, verdict_line
+from cli.scenes.tries import Try, best_of, verdict_line
 
 
 def recognition(share: float, front: bool = True) -> dict[str, object]:
@@ -75,6 +75,12 @@ def test_each_try_and_what_is_kept_is_said(tmp_path: Path, caplog: pytest.LogCap
     ]
 
 
+def test_what_is_not_recognised_from_the_front_alone_is_kept(tmp_path: Path) -> None:
+    told = recognition(0.625, front=False)
+    assert not told["recognised"]
+    assert Try(Job(Request("an armchair"), tmp_path), told).good_enough
+
+
 def test_a_first_try_that_fails_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no surface"):
         best_of(Job(Request("an armchair"), tmp_path / "out", 2), Maker({0: UserError("no surface")}))
@@ -82,6 +88,9 @@ def test_a_first_try_that_fails_is_an_error(tmp_path: Path) -> None:
 
 def test_verdicts_in_one_line() -> None:
     assert verdict_line(recognition(0.875)) == "looks like an armchair: 88 % of the views"
-    assert verdict_line(recognition(0.875, front=False)).startswith("does not look enough like an armchair: 88 %")
+    assert verdict_line(recognition(0.625, front=False)) == (
+        "looks like an armchair: 62 % of the views, but not from the front"
+    )
+    assert verdict_line(recognition(0.5)).startswith("does not look enough like an armchair: 50 %")
     assert verdict_line(recognition(0.875) | {"noun": "boots"}).startswith("looks like boots")
     assert verdict_line(recognition(0.875) | {"noun": "horse"}).startswith("looks like a horse")
