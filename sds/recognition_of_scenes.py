@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sds.recognition import Recogniser, rank_in
 
-SPLITS = (0.3, 0.4, 0.5, 0.6, 0.7)
-"""Where a picture is cut in two, as shares of its side."""
+SPLITS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+"""Where a picture is cut in two, as shares of the width and the height of what it shows."""
 _SEEN = 0.05
 """Pixels that differ by more than this from the white background show something."""
 _MARGIN = 0.08
@@ -19,22 +19,31 @@ _MARGIN = 0.08
 
 
 def halves(picture: Tensor) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
-    """A picture (3, H, W) cut at each of `SPLITS`: into left and right parts, and into upper and lower ones."""
-    wide = [round(split * picture.shape[2]) for split in SPLITS]
-    high = [round(split * picture.shape[1]) for split in SPLITS]
+    """A picture (3, H, W) over white, cut at each of `SPLITS`: into left and right parts, into upper and lower ones."""
+    top, left, bottom, right = _box(picture)
+    wide = [round(left + split * (right - left)) for split in SPLITS]
+    high = [round(top + split * (bottom - top)) for split in SPLITS]
     return (
         [(picture[..., :at], picture[..., at:]) for at in wide],
         [(picture[:, :at], picture[:, at:]) for at in high],
     )
 
 
+def _box(picture: Tensor) -> tuple[int, int, int, int]:
+    """The first and last row and column (top, left, bottom, right; the last two excluded) that show something."""
+    seen = ((1 - picture).abs().amax(0) > _SEEN).nonzero()
+    if not len(seen):
+        return 0, 0, picture.shape[1], picture.shape[2]
+    (top, left), (bottom, right) = seen.amin(0).tolist(), seen.amax(0).tolist()
+    return top, left, bottom + 1, right + 1
+
+
 def alone(part: Tensor, side: int) -> Tensor:
     """What a part (3, H, W) over white shows, in the middle of a square (3, side, side), as things are seen alone."""
-    seen = ((1 - part).abs().amax(0) > _SEEN).nonzero()
-    if not len(seen):
+    if not part.numel() or not bool(((1 - part).abs() > _SEEN).any()):
         return torch.ones(3, side, side)
-    (top, left), (bottom, right) = seen.amin(0).tolist(), seen.amax(0).tolist()
-    cut = part[:, top : bottom + 1, left : right + 1]
+    top, left, bottom, right = _box(part)
+    cut = part[:, top:bottom, left:right]
     longest = max(cut.shape[1:])
     horizontal, vertical = longest - cut.shape[2], longest - cut.shape[1]
     margin = round(_MARGIN * longest) + 1

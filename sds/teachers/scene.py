@@ -29,7 +29,7 @@ _SIZE = {"small": 0.6, "big": 1.6}
 _LONG = 1.5
 PROPORTIONS = (*_STRETCH, "long", *_SIZE)
 """The sizes and shapes that a scene can be made in."""
-_LEAST_RELATIVE_SIZE = 0.3
+_LEAST_RELATIVE_SIZE = 0.42
 """A mug beside a wardrobe is drawn this large, or it could not be seen."""
 _GAP = 0.06
 

@@ -40,6 +40,9 @@ CANDIDATES = 6
 
 _ONE_FIELD_SIDE = 96
 _MANY_FIELDS_SIDE = 48
+_MANY_SCENES_SIDE = 72
+"""Cells along the side of a field: of the one scene that is meant, of each of several things, of each of several scenes
+of things together, which are smaller there."""
 _IMPOSSIBLE = -1e4
 """The log probability of a candidate that is not there: finite, so that conditions can be interpolated."""
 
@@ -160,7 +163,6 @@ class ShapeTeacher:
     def _candidates(self, prompts: Sequence[str], eyes: Eyes) -> tuple[Tensor, Tensor]:
         """Every look of the candidates (B, K, 10, S, S), and their log probabilities (B, K)."""
         side = self.shape[-1]
-        cells = _MANY_FIELDS_SIDE if self.number is None else _ONE_FIELD_SIDE
         count = 1 if self.number is not None else CANDIDATES
         looks = torch.zeros(len(prompts), count, 10, side, side, device=self.device)
         log_weight = torch.full((len(prompts), count), _IMPOSSIBLE, device=self.device)
@@ -168,12 +170,19 @@ class ShapeTeacher:
             rows = torch.tensor([i for i, other in enumerate(prompts) if other == prompt], device=self.device)
             seen_by = Eyes(*(value[rows] for value in vars(eyes).values()))
             numbers = [self.number] if self.number is not None else range(min(CANDIDATES, self._mind.possible(prompt)))
+            cells = self._cells(prompt)
             for k, number in enumerate(numbers):
                 scene = self._mind.scene(prompt, number, cells)
                 layers = render_layers(scene.field, seen_by, side)
                 looks[rows, k] = all_looks(layers, [scene.paint] * len(rows), seen_by.azimuth, seen_by.elevation)
                 log_weight[rows, k] = -math.log(len(numbers))
         return looks, log_weight
+
+    def _cells(self, prompt: str) -> int:
+        if self.number is not None:
+            return _ONE_FIELD_SIDE
+        things = self.understand(prompt).things
+        return _MANY_SCENES_SIDE if sum(thing.count for thing in things) > 1 else _MANY_FIELDS_SIDE
 
     def _tokens(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The codes of the things (B, `TOKENS`, C), those of the first candidate, and which there are (B, `TOKENS`)."""
