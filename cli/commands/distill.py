@@ -212,7 +212,9 @@ def add_training(how: argparse._ArgumentGroup) -> None:
 def add_computing(how: argparse._ArgumentGroup) -> None:
     """The options of where it is computed, and with how much memory."""
     how.add_argument(
-        "--bfloat16", action="store_true", help="compute networks in half precision, about 1.4 times faster"
+        "--bfloat16",
+        action="store_true",
+        help="compute networks in half precision: faster on cards, and on processors that have it; slower elsewhere",
     )
     how.add_argument(
         "--micro-batch",

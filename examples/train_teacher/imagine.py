@@ -15,7 +15,7 @@ from build_fields import object_file
 from look_data import spread_views
 from objects import read_held_out_models, read_objects, trained_on
 from tqdm import tqdm
-from training import averaged
+from training import averaged, computes_in_bfloat16
 
 from sds.teachers.shape_prior import ShapePrior
 from sds.teachers.volume import Eyes, render_layers
@@ -31,7 +31,7 @@ def imagined_file(run: Path, key: str) -> Path:
 @torch.no_grad()
 def imagined_views(prior: ShapePrior, row: int, cameras: np.ndarray, size: int) -> np.ndarray:
     """The layers (V, C, size, size) uint8 that the prior's code of this row shows to cameras (V, 2)."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=computes_in_bfloat16()):
         field = prior.field(prior.code.weight[row], FIELD_SIDE)
     eyes = Eyes.at(*torch.from_numpy(cameras).unbind(1))
     layers = render_layers(field.float(), eyes, size)

@@ -14,7 +14,7 @@ from look_data import LookDataset, Pictures
 from numpy.typing import NDArray
 from objects import read_held_out_models, read_objects, trained_on
 from torch import Tensor
-from training import Report, Trainer, averaged, begin_with
+from training import Report, Trainer, averaged, begin_with, computes_in_bfloat16
 
 from sds.denoiser import Condition
 from sds.schedule import cosine_schedule
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--warm-start", type=Path, help="a trained unet folder to begin with")
-    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=computes_in_bfloat16())
     train(parser.parse_args())
 
 

@@ -15,7 +15,7 @@ from look_data import LookDataset, random_backgrounds
 from numpy.typing import NDArray
 from objects import Variant, read_objects
 from torch import Tensor
-from training import Report, Trainer, averaged, begin_with
+from training import Report, Trainer, averaged, begin_with, computes_in_bfloat16
 
 from sds.recognition import Recogniser
 from sds.teachers.layers import LOOKS, Light, Look, all_looks, picture
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument(
         "--checkpoint", type=Path, help="where to keep the state; beside the teacher's folder if not said"
     )
-    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=computes_in_bfloat16())
     parser.add_argument("--measured", type=int, default=5120, help="renders to measure on")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=2)

@@ -14,7 +14,7 @@ from field_samples import POINT_SCALE, TRUNCATED
 from numpy.typing import NDArray
 from objects import read_held_out_models, read_objects, trained_on, weights_of
 from torch import Tensor
-from training import Report, Trainer, begin_with
+from training import Report, Trainer, begin_with, computes_in_bfloat16
 
 from sds.teachers.shape_prior import TRUNCATION, ShapePrior
 
@@ -126,7 +126,7 @@ def main() -> None:
         "--warm-start", type=Path, help="a trained shape_prior folder; of other models, its codes are not"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=computes_in_bfloat16())
     train(parser.parse_args())
 
 

@@ -20,6 +20,12 @@ _SECONDS_BETWEEN_CHECKPOINTS = 120
 Network = TypeVar("Network", bound=ModelMixin)
 
 
+def computes_in_bfloat16() -> bool:
+    """Whether the processor itself does; elsewhere bfloat16 is many times slower than float32."""
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
 class Average:
     """Exponential moving average of a module's parameters.
 

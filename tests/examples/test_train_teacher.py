@@ -27,11 +27,15 @@ from objects import read_objects  # noqa: E402
 from pairs import Pair, colour_of, related_pairs  # noqa: E402
 from render import ViewAngles, sample_views  # noqa: E402
 from render_looks import LookRenderer  # noqa: E402
+from sort_variants import order_of  # noqa: E402
 from training import Average, Trainer, cosine_rate, load_checkpoint, save_checkpoint  # noqa: E402
 
+from sds.recognition import Recogniser  # noqa: E402
 from sds.teachers.layers import LOOKS, OPACITY, Look  # noqa: E402
 from sds.teachers.materials import MATERIALS, Paint  # noqa: E402
+from sds.teachers.shape_pipeline import ShapePipeline  # noqa: E402
 from sds.teachers.shape_prior import ShapePrior  # noqa: E402
+from sds.teachers.shape_teacher import load_shape_teacher  # noqa: E402
 
 
 def entry(path: Path, size: tuple[float, float, float] | None = None) -> CatalogueEntry:
@@ -179,6 +183,11 @@ def test_pairs_are_of_known_things_and_say_how_they_stand() -> None:
     assert Pair("vase", "sofa", on=False).prompt == "a vase beside a sofa"
 
 
+def test_each_noun_keeps_its_places_and_its_clearest_comes_first() -> None:
+    order = order_of(["ball", "box", "ball", "cup", "ball"], [0.2, 0.5, 0.9, 0.1, 0.4])
+    assert order == [2, 1, 4, 3, 0]
+
+
 def test_backgrounds_are_white_gray_or_coloured() -> None:
     colours = random_backgrounds(2000, np.random.default_rng(0))
     white = (colours == 1).all(1)
@@ -258,6 +267,11 @@ def test_training_stops_resumes_and_publishes(data: Path, tmp_path: Path) -> Non
     run("train_recogniser.py", "--data", data, "--out", teacher, "--steps", 2, "--batch", 4, "--measured", 32)
     held_out = tmp_path / "held_out.csv"
     held_out.write_text("colour,noun\nblue,ball\n")
+    codes = load_shape_teacher(teacher).shape_prior.code.weight.clone()
+    assert "1 nouns with several variants" in run("sort_variants.py", "--teacher", teacher)
+    sorted_codes = load_shape_teacher(teacher).shape_prior.code.weight
+    assert torch.equal(sorted_codes[[0, 3]], codes[[0, 3]])
+    assert torch.equal(sorted_codes[1:3].sort(0).values, codes[1:3].sort(0).values)
     measured = ("--held-out", held_out, "--measured", 32, "--steps", 2, "--most", 2)
     run("evaluate.py", "--data", data, "--teacher", teacher, "--sheets", tmp_path, *measured)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -265,10 +279,6 @@ def test_training_stops_resumes_and_publishes(data: Path, tmp_path: Path) -> Non
     assert 0 <= metrics["coloured prompts held out of training"]["colour"] <= 1
     assert metrics["error of x0 at t = 0.5"]["models seen"] > 0
     assert Image.open(tmp_path / "nouns.jpg").size == (8 * (4 * 16 + 8), 16 + 12)
-    from sds.recognition import Recogniser
-    from sds.teachers.shape_pipeline import ShapePipeline
-    from sds.teachers.shape_teacher import load_shape_teacher
-
     loaded = load_shape_teacher(teacher)
     assert loaded.shape == (3, 16, 16)
     assert loaded.understand("a red ball, a dragon").sentence().endswith("not known and left out: dragon")

@@ -21,7 +21,7 @@ def latent_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def distilled(teacher: Path, out: Path, *more: str) -> int:
-    small = ["--steps", "4", "--pairs", "64", "--batch-size", "2", "--path-steps", "8", "--prompt", "a cat"]
+    small = ["--steps", "4", "--pairs", "64", "--batch-size", "2", "--path-steps", "4", "--prompt", "a cat"]
     return main(["distill", "--teacher", str(teacher), "--out", str(out), *small, *more])
 
 

@@ -12,7 +12,8 @@ from tests.students.training.test_processes import torchrun
 
 
 def arguments(teacher: Path, out: Path, *more: str) -> list[str]:
-    small = ["--steps", "3", "--pairs", "64", "--batch-size", "4", "--prompt", "a cat", "--method", "dmd2"]
+    small = ["--steps", "3", "--pairs", "64", "--path-steps", "2", "--batch-size", "4", "--critic-steps", "1"]
+    small += ["--prompt", "a cat", "--method", "dmd2"]
     return ["distill", "--teacher", str(teacher), "--out", str(out), *small, *more]
 
 
