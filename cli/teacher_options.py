@@ -18,8 +18,8 @@ def add_teacher_options(parser: argparse.ArgumentParser, may_wait: bool = True) 
         "--teacher-config",
         default="",
         metavar="NAME",
-        help="what describes a teacher in one .safetensors file: a diffusers folder of its kind, whose weights are not "
-        "needed, or ORG/NAME on the hub, of which small files are fetched",
+        help="what describes a teacher in one .safetensors file: a diffusers folder of its kind, or ORG/NAME on the "
+        "hub; weights are needed, and fetched, only of parts that the file has none of",
     )
     big.add_argument(
         "--teacher-lora",

@@ -26,7 +26,7 @@ from sds.teachers.folder import TeacherFolder, blaming
 from sds.teachers.learned_words import read_word
 from sds.teachers.lora_files import LoraFile, Named, add_lora, read_lora
 from sds.teachers.options import TeacherOptions
-from sds.teachers.single_file import holds_autoencoder, is_single_file
+from sds.teachers.single_file import holds, is_single_file
 from sds.teachers.weights import load_network, public_values
 
 NETWORKS = ("unet", "transformer")
@@ -72,7 +72,7 @@ def write_other_parts(name: str | Path, options: TeacherOptions, dtype: torch.dt
             encoder = site.encoder(suffix)
             encoder.network.save_pretrained(out / part, safe_serialization=True)
             encoder.tokenizer.save_pretrained(out / f"tokenizer{suffix}")
-        elif part == "vae" and folder.checkpoint is not None and holds_autoencoder(folder.checkpoint):
+        elif part == "vae" and folder.checkpoint is not None and holds(folder.checkpoint, part, ""):
             load_network(folder, "vae", AUTOENCODERS, dtype).save_pretrained(out / "vae", safe_serialization=True)
         elif not (folder.path / part).is_dir():
             index[part] = [None, None]  # what only describes a file may lack parts that no teacher uses

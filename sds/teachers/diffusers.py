@@ -171,7 +171,7 @@ def find_teacher(
 ) -> TeacherFolder:
     """The folder of a teacher, or what describes a file of weights. Raises TeacherFolderError if there is none."""
     if is_single_file(name):
-        return open_single_file(Path(name), options.config, allow_download)
+        return open_single_file(Path(name), options.config, allow_download, half_is_enough)
     return find_teacher_folder(name, allow_download, half_is_enough)
 
 

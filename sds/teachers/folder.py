@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 from safetensors import safe_open
 
+from sds.teachers.file_kinds import ANY, kind_of
+
 Allowed = TypeVar("Allowed")
 
 CODE_KEYS = ("auto_map", "custom_pipeline", "custom_pipelines", "custom_code", "trust_remote_code")
@@ -193,23 +195,21 @@ def open_teacher_folder(path: str | Path) -> TeacherFolder:
 
 def advice(path: Path) -> str:
     """How a single file becomes a folder, if it can; read from its name and its header alone."""
-    pipeline = "StableDiffusionPipeline"
     if path.suffix == ".safetensors":
-        with blaming(path, "is broken or cut short; get it again"), safe_open(path, "pt") as file:
-            names = list(file.keys())
-        if not any(name.startswith("model.diffusion_model.") for name in names):
-            return "; this one holds no whole model: a LoRA, an embedding, or a part"
-        if any(name.startswith("conditioner.") for name in names):
-            pipeline = "StableDiffusionXLPipeline"
-    elif path.suffix not in (".ckpt", ".pt", ".bin"):
-        return ""
-    else:
-        pipeline += " (it is a pickle, which can run any code: only if you trust its author)"
-    name, _, warning = pipeline.partition(" ")
-    return (
-        f'; convert it once: python -c "from diffusers import {name} as P; '
-        f"P.from_single_file('{path}').save_pretrained('CONVERTED')\"{' ' + warning if warning else ''}"
-    )
+        kind = kind_of(names_in(path))
+        return (
+            f"; {kind.conversion(path)}" if kind else "; this one holds no whole model: a LoRA, an embedding, or a part"
+        )
+    if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
+        danger = "it is a pickle, which can run any code: only if you trust its author"
+        return f"; {ANY.conversion(path)} ({danger})"
+    return ""
+
+
+def names_in(path: Path) -> list[str]:
+    """The names of a safetensors file's tensors. Raises TeacherFolderError if it is none."""
+    with blaming(path, "is broken or cut short; get it again"), safe_open(path, "pt") as file:
+        return list(file.keys())
 
 
 def link_boundary(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,16 @@ REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """How a repository is named."""
 
 
+def nothing_at_all(_component: str, _class_name: str) -> bool:
+    """No weights are here."""
+    return False
+
+
 def find_teacher_folder(
-    name: str | Path, allow_download: bool = False, half_is_enough: bool = False, weights: bool = True
+    name: str | Path,
+    allow_download: bool = False,
+    half_is_enough: bool = False,
+    holding: Callable[[str, str], bool] = nothing_at_all,
 ) -> TeacherFolder:
     """Opens a local folder, or else a copy of a hub repository in the local cache, or else downloads one.
 
@@ -28,7 +36,7 @@ def find_teacher_folder(
         name: a path, which always wins, or a repository's name, "owner/name".
         allow_download: whether the network may be used if neither is there.
         half_is_enough: whether half-precision copies of the weights are downloaded where there are such.
-        weights: whether weights are downloaded at all.
+        holding: says of a component and its class whether its weights are already here, and are not downloaded.
 
     Raises:
         TeacherFolderError: if nothing is found, nothing may be downloaded, or what is there is broken or unsafe.
@@ -40,7 +48,7 @@ def find_teacher_folder(
     if not REPOSITORY.fullmatch(repository):
         raise TeacherFolderError(f"there is no folder {name}")
     if allow_download:
-        return open_teacher_folder(downloaded(repository, half_is_enough, weights))
+        return open_teacher_folder(downloaded(repository, half_is_enough, holding))
     try:
         cached = snapshot_download(repository, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -69,8 +77,12 @@ def find_component(name: str | Path, allow_download: bool = False) -> Path:
         return Path(snapshot_download(str(name), allow_patterns=wanted, local_files_only=not allow_download))
 
 
-def downloaded(repository: str, half_is_enough: bool = False, weights: bool = True) -> Path:
+def downloaded(
+    repository: str, half_is_enough: bool = False, holding: Callable[[str, str], bool] = nothing_at_all
+) -> Path:
     """The folder of a hub repository in the local cache; fetches what is missing, configurations and weights only.
+
+    See `find_teacher_folder` for the arguments.
 
     Raises:
         TeacherFolderError: if the repository, or a needed file of it, cannot be had.
@@ -78,8 +90,8 @@ def downloaded(repository: str, half_is_enough: bool = False, weights: bool = Tr
     with blaming(repository, "cannot be fetched from the hub"):
         index = checked_json(Path(hf_hub_download(repository, "model_index.json")))
         wanted = needed_files(index, HfApi().list_repo_files(repository), half_is_enough)
-        if not weights:
-            wanted = [file for file in wanted if not file.endswith(".safetensors")]
+        held = {name for name, entry in index.items() if is_class(entry) and holding(name, entry[1])}
+        wanted = [file for file in wanted if file.split("/")[0] not in held or not file.endswith(".safetensors")]
         return Path(snapshot_download(repository, allow_patterns=wanted))
 
 
@@ -89,7 +101,7 @@ def needed_files(index: Mapping[str, Any], files: Iterable[str], half_is_enough:
     Of each component there is one copy of the weights: the half-precision one (`.fp16.`, `.bf16.`) if it is all there
     is, or enough; training averages (`non_ema`) never.
     """
-    components = {name for name, entry in index.items() if isinstance(entry, list) and entry != [None, None]}
+    components = {name for name, entry in index.items() if is_class(entry)}
     wanted = ["model_index.json"]
     unused = UNUSED - ({"image_encoder"} if components & {"clip_camera_projection", "cc_projection"} else set())
     for component in sorted(components - unused):
@@ -102,6 +114,11 @@ def needed_files(index: Mapping[str, Any], files: Iterable[str], half_is_enough:
         chosen = halves[0] if halves and (half_is_enough or not full) else full
         wanted += [file for file in data if file not in weights or file in chosen]
     return wanted
+
+
+def is_class(entry: Any) -> bool:
+    """Whether an entry of an index names a library and a class: not None, what it is for what is left out."""
+    return isinstance(entry, list) and len(entry) == 2 and all(isinstance(name, str) for name in entry)
 
 
 UNUSED = {"safety_checker", "feature_extractor", "watermarker", "image_encoder"}

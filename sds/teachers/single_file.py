@@ -1,7 +1,8 @@
 """A teacher in one `.safetensors` file, as its first publisher laid it out, read by diffusers' own `from_single_file`.
 
 Such a file holds weights and nothing else: the configurations, the tokenizer and the noise levels come from a folder in
-the diffusers layout for the same kind of model, whose own weights are not needed. The readers are shown the file's
+the diffusers layout for the same kind of model, whose own weights are needed only for what the file has none of (Flux's
+text encoders and autoencoder). The readers are shown the file's
 tensors and a copy of one checked configuration, and no path that leads anywhere else.
 """
 
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,72 +28,114 @@ from diffusers.loaders.single_file_utils import (
     is_t5_in_single_file,
 )
 from diffusers.utils import logging as diffusers_logging
-from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel, T5EncoderModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedModel, T5EncoderModel
 
-from sds.teachers.folder import TeacherFolder, TeacherFolderError, advice, blaming
+from sds.teachers.file_kinds import PREFIX, kind_of, scale_beside_weights
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, advice, blaming, names_in
 from sds.teachers.hub import find_teacher_folder
 
-NETWORKS = ("model.diffusion_model.", "double_blocks.", "joint_blocks.")
-"""How the names of the denoising network's weights begin in files that can be a teacher."""
+NETWORKS = ("unet", "transformer")
+
+CLIP = {one.__name__: one for one in (CLIPTextModel, CLIPTextModelWithProjection)}
 
 AUTOENCODERS = ("first_stage_model.", "vae.")
+
+NO_TEACHERS = {
+    **dict.fromkeys(("inpainting", "inpainting_v2", "xl_inpaint", "flux-fill"), "an inpainting network"),
+    **dict.fromkeys(("instruct-pix2pix", "flux-depth", "upscale"), "told a picture beside the words"),
+    "xl_refiner": "SDXL's refiner, which knows only the last steps",
+}
+"""What diffusers takes files for that have no score of pictures from words, and what they are."""
+
+LIKE_ZERO123 = "instruct-pix2pix"
+"""What diffusers takes files of Zero123 for, which has as many channels; what describes them tells."""
+
+TEACHERS = (
+    *("v1", "v2", "xl_base", "sd3", "sd35_medium", "sd35_large", "flux-dev", "flux-schnell"),
+    *("auraflow", "lumina2", "z-image-turbo", "sana"),
+)
+"""What diffusers takes files for that can be teachers; "v1" stands for whatever it does not know."""
 
 
 def is_single_file(name: str | Path) -> bool:
     """Whether a name is that of a safetensors file with a whole denoising network."""
     path = Path(name).expanduser()
-    if not path.is_file() or path.suffix != ".safetensors":
-        return False
-    with blaming(path, "is broken or cut short; get it again"), safe_open(path, "pt") as file:
-        return any(key.startswith(NETWORKS) for key in file.keys())  # noqa: SIM118  (it is no mapping)
+    return path.is_file() and path.suffix == ".safetensors" and kind_of(names_in(path)) is not None
 
 
-def open_single_file(path: Path, described_by: str, allow_download: bool) -> TeacherFolder:
+def open_single_file(
+    path: Path, described_by: str, allow_download: bool, half_is_enough: bool = False
+) -> TeacherFolder:
     """A teacher's folder whose weights lie in a single file.
 
     Args:
         path: of the file, see `is_single_file`.
         described_by: a folder in the diffusers layout, or a repository of the hub; "" looks for the usual one among the
             repositories that this machine has.
-        allow_download: whether the small files of a repository that is not here may be fetched. Without a name that the
-            user gave nothing is.
+        allow_download: whether a repository that is not here may be fetched, but for the weights that the file has.
+            Without a name that the user gave nothing is.
+        half_is_enough: of what is fetched.
 
     Raises:
-        TeacherFolderError: if nothing describes the file.
+        TeacherFolderError: if nothing describes the file, or it is known to be no teacher.
     """
     path = path.expanduser()
-    usual = "" if described_by else usual_repository(path)
+    kind = kind_of(names_in(path))
+    if scale := scale_beside_weights(names_in(path)):
+        raise TeacherFolderError(f"{path} is quantized ('{scale}'), which is not supported; use the original weights")
+    if kind is not None and kind.script:
+        raise TeacherFolderError(f"{path} is for {kind.pipeline}, whose files are not read; {kind.conversion(path)}")
+    usual = usual_repository(path, bool(described_by))
     try:
-        folder = find_teacher_folder(described_by or usual, allow_download and bool(described_by), weights=False)
+        folder = find_teacher_folder(
+            described_by or usual, allow_download and bool(described_by), half_is_enough, partial(holds, path)
+        )
     except TeacherFolderError as error:
         if described_by:
             raise
         fetched = f", or --teacher-config {usual} to fetch them from the hub" if usual else ""
+        alone = kind is not None and kind.network
+        enough = "with its text encoders and autoencoder" if alone else "small files are enough"
         raise TeacherFolderError(
-            f"{path} holds weights alone; say what describes it, small files are enough: --teacher-config FOLDER of "
+            f"{path} holds weights alone; say what describes it, {enough}: --teacher-config FOLDER of "
             f"diffusers' layout{fetched}{advice(path)}"
         ) from error
     return replace(folder, checkpoint=path)
 
 
-def usual_repository(path: Path) -> str:
-    """The repository on the hub that describes such files, by names and shapes of their weights; "" if unknown."""
+def usual_repository(path: Path, described: bool = False) -> str:
+    """The repository on the hub that describes such files, by names and shapes of their weights; "" if unknown.
+
+    ``described`` is whether the user says what describes the file.
+
+    Raises:
+        TeacherFolderError: if diffusers knows it as something that is no teacher.
+    """
     tensors = read_single_file(path)
     try:
-        return str(
-            DIFFUSERS_DEFAULT_PIPELINE_PATHS[infer_diffusers_model_type(tensors)]["pretrained_model_name_or_path"]
-        )
-    except (KeyError, IndexError, AttributeError):  # it looks at the shapes of weights that a stranger has named
+        found = str(infer_diffusers_model_type(tensors))
+        usual = str(DIFFUSERS_DEFAULT_PIPELINE_PATHS[found]["pretrained_model_name_or_path"])
+    except (LookupError, AttributeError, UnboundLocalError, ValueError):  # it looks at shapes that a stranger chose
         return ""
+    if found not in TEACHERS and not (described and found == LIKE_ZERO123):
+        what = NO_TEACHERS.get(found, f"a model of the kind {found}")
+        raise TeacherFolderError(f"{path} is {what}, which cannot be a teacher")
+    return usual
 
 
 def read_single_file(path: Path) -> dict[str, Tensor]:
     """All tensors of the file; they stay on the disk until they are used."""
     with blaming(path, "is broken or cut short; get it again"):
         return load_file(path)
+
+
+def weights_of_network(checkpoint: Path, network_class: type[ModelMixin]) -> dict[str, Tensor]:
+    """The file's tensors as the reader of a class expects them: transformers' alone, and without a prefix."""
+    tensors = read_single_file(checkpoint)
+    inside = {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
+    return inside if inside and "Transformer" in network_class.__name__ else tensors
 
 
 def network_from(
@@ -101,9 +145,15 @@ def network_from(
 
     Raises TeacherFolderError if the file does not hold what ``config`` describes.
     """
-    with described(config) as place, blaming(checkpoint, f"makes no {network_class.__name__} as its folder says"):
+    name = network_class.__name__
+    if not hasattr(network_class, "from_single_file"):
+        raise TeacherFolderError(
+            f"{checkpoint}: no {name} is read from one file; name a folder of diffusers' layout{advice(checkpoint)}"
+        )
+    with described(config) as place, blaming(checkpoint, f"makes no {name} as its folder says"):
+        weights = weights_of_network(checkpoint, network_class)
         network = network_class.from_single_file(
-            read_single_file(checkpoint), config=place, subfolder=PART, local_files_only=True, torch_dtype=dtype
+            weights, config=place, subfolder=PART, local_files_only=True, torch_dtype=dtype
         )
     return complete(network, checkpoint)
 
@@ -123,20 +173,20 @@ def encoder_from(
     with described(config) as place, blaming(checkpoint, f"makes no {encoder_class.__name__} as its folder says"):
         tensors = read_single_file(checkpoint)
         encoder = read(encoder_class, tensors, subfolder=PART, config=place, torch_dtype=dtype, local_files_only=True)
+        encoder.tie_weights()  # of T5's words some files have one name, and some both
     return complete(encoder, checkpoint)
 
 
-def holds_autoencoder(checkpoint: Path) -> bool:
-    """Whether the file has an autoencoder; if not, the folder must."""
-    return any(key.startswith(AUTOENCODERS) for key in read_single_file(checkpoint))
-
-
-def holds_encoder(checkpoint: Path, encoder_class: type[PreTrainedModel]) -> bool:
-    """Whether the file has a text encoder of a class; if not, the folder must."""
+def holds(checkpoint: Path, component: str, class_name: str) -> bool:
+    """Whether the file has the weights of a component that `model_index.json` names; if not, the folder must."""
     tensors = read_single_file(checkpoint)
-    if issubclass(encoder_class, T5EncoderModel):
+    if component == "vae":
+        return any(key.startswith(AUTOENCODERS) for key in tensors)
+    if class_name == T5EncoderModel.__name__:
         return is_t5_in_single_file(tensors)
-    return is_clip_model_in_single_file(encoder_class, tensors)
+    if class_name in CLIP:
+        return is_clip_model_in_single_file(CLIP[class_name], tensors)
+    return component in NETWORKS
 
 
 def complete(network: Any, checkpoint: Path) -> Any:

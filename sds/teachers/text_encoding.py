@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
-from sds.teachers.single_file import encoder_from, holds_encoder
+from sds.teachers.single_file import encoder_from, holds
 from sds.teachers.text_kinds import ENCODERS, TOKENIZERS, EncoderKind
 from sds.teachers.weights import TRANSFORMERS_WEIGHTS, frozen, kept_in_float32, read_weights
 
@@ -110,7 +110,7 @@ def load_text_encoder(
     kind = folder.choose(name, ENCODERS)
     config = folder.read_json(name, "config.json")
     known = {field: config[field] for field in kind.fields if field in config}
-    if folder.checkpoint is not None and holds_encoder(folder.checkpoint, kind.model_class):
+    if folder.checkpoint is not None and holds(folder.checkpoint, name, kind.model_class.__name__):
         with quiet_transformers():
             network = encoder_from(folder.checkpoint, kind.model_class, known, dtype)
     else:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sds.precision import HALVES
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
-from sds.teachers.single_file import holds_autoencoder, network_from
+from sds.teachers.single_file import holds, network_from
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -59,7 +59,7 @@ def load_network(
     """
     network_class = folder.choose(component, allowed)
     config = folder.read_json(component, "config.json")
-    if folder.checkpoint is not None and (component != "vae" or holds_autoencoder(folder.checkpoint)):
+    if folder.checkpoint is not None and holds(folder.checkpoint, component, network_class.__name__):
         return frozen(network_from(folder.checkpoint, network_class, public_values(config), dtype))
     weights = read_weights(folder, component, DIFFUSERS_WEIGHTS, dtype, kept_in_float32(network_class, dtype))
     place = folder.path / component

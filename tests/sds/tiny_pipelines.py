@@ -69,13 +69,15 @@ def t5_tokenizer() -> T5TokenizerFast:
     return T5TokenizerFast(vocab=vocabulary, extra_ids=0, model_max_length=TOKENS)
 
 
-def clip_encoder(tokenizer: CLIPTokenizer, seed: int, projection: bool = False, width: int = 8) -> Any:
+def clip_encoder(
+    tokenizer: CLIPTokenizer, seed: int, projection: bool = False, width: int = 8, projected: int = 6
+) -> Any:
     torch.manual_seed(seed)
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=16,
-        projection_dim=6,
+        projection_dim=projected,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=TOKENS,
