@@ -118,38 +118,49 @@ def pairs_of_same_nouns(held_out: list[tuple[str, str]], generator: np.random.Ge
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All measurements; those for which the data set has nothing to show are left out."""
+    """All measurements; those for which there is no data set, or it has nothing to show, are left out."""
     recogniser = Recogniser.load(arguments.teacher)
     sampler = Sampler(arguments.teacher, arguments.steps, arguments.seed)
-    objects, kinds = read_objects(arguments.data)
-    trained = trained_on(objects, read_held_out_models(_HERE / "held_out_models.csv"))
-    data = LookDataset(arguments.data, trained, _VIEWS, held_out=True)
-    nouns = sorted({variant.noun for variant in trained})
-    nouns = nouns[:: max(1, len(nouns) // arguments.nouns)]
+    result = of_prompts(sampler, recogniser, arguments)
+    return result if arguments.data is None else result | beside_models(sampler, recogniser, arguments)
+
+
+def of_prompts(sampler: Sampler, recogniser: Recogniser, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the recogniser makes of samples of nouns, of coloured things and of two things."""
+    known = sorted(set(sampler.teacher.shape_prior.config["variants"]))
+    nouns = known[:: max(1, len(known) // arguments.nouns)]
     pictures = from_all_sides(sampler, nouns)
     write_labelled(arguments.sheets / "nouns.jpg", nouns, pictures, 8)
-    result: dict[str, Any] = {
-        "real renders of unseen views (ceiling)": ceiling(recogniser, data, kinds, sampler.size, arguments.measured),
-        **by_noun(recogniser, nouns, pictures),
-        "error of x0 at t = 0.5": {"models seen": surprise(sampler, data, arguments.most)},
-        "nearness": nearness(sampler, recogniser, data, arguments.most),
-    }
-    if unseen := [item for item in objects if item not in trained]:
-        other = LookDataset(arguments.data, unseen, _VIEWS, held_out=True)
-        result["error of x0 at t = 0.5"] |= {"models held out": surprise(sampler, other, arguments.most)}
-    if camera := camera_obeyed(sampler, data, arguments.most):
-        result["camera"] = camera
-    known = {variant.noun for variant in trained}
+    result: dict[str, Any] = by_noun(recogniser, nouns, pictures)
     if held_out := sorted(pair for pair in read_held_out(arguments.held_out) if pair[1] in known)[: arguments.most]:
         shown = pairs_of_same_nouns(held_out, np.random.default_rng(arguments.seed))
         result["coloured prompts held out of training"] = coloured(sampler, recogniser, held_out)
         result["coloured prompts of the same nouns seen in training"] = coloured(sampler, recogniser, shown)
         prompts = [f"{colour} {noun}" for colour, noun in held_out]
         write_labelled(arguments.sheets / "held_out_pairs.jpg", prompts, from_all_sides(sampler, prompts), 8)
-    if chosen := related_pairs(sorted(known)):
+    if chosen := related_pairs(known):
         result["two things"] = two_things(sampler, recogniser, chosen)
         prompts = [pair.prompt for pair in chosen]
         write_labelled(arguments.sheets / "two_things.jpg", prompts, from_all_sides(sampler, prompts), 4)
+    return result
+
+
+def beside_models(sampler: Sampler, recogniser: Recogniser, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What samples are beside renders of the models that taught the teacher, and of those that were held out."""
+    objects, kinds = read_objects(arguments.data)
+    trained = trained_on(objects, read_held_out_models(_HERE / "held_out_models.csv"))
+    data = LookDataset(arguments.data, trained, _VIEWS, held_out=True)
+    errors = {"models seen": surprise(sampler, data, arguments.most)}
+    if unseen := [item for item in objects if item not in trained]:
+        other = LookDataset(arguments.data, unseen, _VIEWS, held_out=True)
+        errors["models held out"] = surprise(sampler, other, arguments.most)
+    result: dict[str, Any] = {
+        "real renders of unseen views (ceiling)": ceiling(recogniser, data, kinds, sampler.size, arguments.measured),
+        "error of x0 at t = 0.5": errors,
+        "nearness": nearness(sampler, recogniser, data, arguments.most),
+    }
+    if camera := camera_obeyed(sampler, data, arguments.most):
+        result["camera"] = camera
     return result
 
 
@@ -174,7 +185,7 @@ def surprise(sampler: Sampler, data: LookDataset, most: int) -> float:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="what build_fields.py wrote")
+    parser.add_argument("--data", type=Path, help="what build_fields.py wrote; without it, only what needs no models")
     parser.add_argument("--teacher", type=Path, required=True, help="the teacher's folder")
     parser.add_argument("--sheets", type=Path, required=True, help="where metrics.json and the sheets go")
     parser.add_argument("--held-out", type=Path, default=_HERE / "held_out.csv")
