@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from sds.schedule import NoiseSchedule, Prediction, x0_from
 from sds.teachers.architectures import ARCHITECTURES, BEAR_FLOAT16, denoisers
 from sds.teachers.codec_loading import load_codec, load_tiny_codec
 from sds.teachers.connection import Connection, Site
-from sds.teachers.execution import compile_network, wait_in_memory
+from sds.teachers.execution import compile_network, compiling, wait_in_memory
 from sds.teachers.folder import (
     TeacherFolder,
     TeacherFolderError,
@@ -56,6 +57,7 @@ class DiffusersTeacher(FolderTeacher):
 
     Attributes:
         network: the frozen network.
+        compiled: whether torch compiles it.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class DiffusersTeacher(FolderTeacher):
         prediction: Prediction,
         codec: ImageCodec,
         connection: Connection,
+        compiled: bool = False,
     ) -> None:
         super().__init__(schedule, prediction, codec, connection)
         self.network = network
+        self.compiled = compiled
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
@@ -86,12 +90,13 @@ class DiffusersTeacher(FolderTeacher):
         # What is not the teacher's own network learns, or has learned, with weights of more digits.
         own = network is self.network
         context = running_strangers_network() if own else computing_in(dtype, x_t.device)
+        compiles = compiling() if own and self.compiled else nullcontext()
         told = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in condition.tensors.items()
         }
         timestep = self.schedule.timestep(t).to(x_t.device, torch.float32)
-        with context:
+        with compiles, context:
             output = self.call(network, x_t.to(dtype), timestep, told)
         # A network that learned its variance too returns it in a second half of the channels.
         output = output[:, : self.shape[0]].to(x_t.dtype)
@@ -163,7 +168,7 @@ def load_diffusers_teacher(
     require_all_fit(words, site.widths)
     if options.compiled:
         compile_network(network, device)
-    return DiffusersTeacher(network, schedule, prediction, codec, connection)
+    return DiffusersTeacher(network, schedule, prediction, codec, connection, options.compiled)
 
 
 def find_teacher(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from diffusers import ModelMixin
 from torch import Tensor, nn
@@ -21,9 +24,31 @@ def compile_network(network: nn.Module, device: torch.device) -> None:
     try:
         torch.compile(_trial)(torch.ones(8, device=device))
     except Exception as error:  # compilers raise what they like
-        reason = " ".join(str(error).split())[:200]
-        raise TeacherFolderError(f"torch cannot compile on this machine, leave --compile out ({reason})") from error
+        raise TeacherFolderError(
+            f"torch cannot compile on this machine, leave --compile out ({first_line(error)})"
+        ) from error
     network.compile()
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Turns what torch's compiler raises at a network's first call, or at a new shape, into a `TeacherFolderError`.
+
+    A machine that can compile the trial may still fail at the network: without room on the disk or in a card.
+    """
+    from torch._dynamo.exc import TorchDynamoException
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        raise TeacherFolderError(
+            f"torch cannot compile the teacher's network, leave --compile out ({first_line(error)})"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says before its details: compilers add logs and whole commands."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
 def wait_in_memory(network: ModelMixin, device: torch.device) -> None:

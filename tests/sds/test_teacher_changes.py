@@ -1,6 +1,7 @@
 """Weights in single files, and what is laid over a teacher's weights: LoRA, learned words."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
+from torch._dynamo.exc import TorchDynamoException
 
+from sds.lora import full_copy
 from sds.teachers import hub
 from sds.teachers.diffusers import DiffusersTeacher, load_diffusers_teacher
+from sds.teachers.execution import compile_network
 from sds.teachers.folder import TeacherFolderError
 from sds.teachers.lora_files import add_lora, read_lora
 from sds.teachers.options import TeacherOptions
@@ -370,11 +374,26 @@ def test_a_compiler_is_tried_before_it_is_relied_on(folder: Path, monkeypatch: p
     compiled: list[str] = []
     monkeypatch.setattr(torch, "compile", lambda function: function)
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
-    load(folder, compiled=True)
+    teacher = load(folder, compiled=True)
     assert compiled == ["UNet2DConditionModel"]
 
-    def fail(function: Any) -> Any:
-        raise RuntimeError("no\ncompiler")
+    def fail(*_: Any, **__: Any) -> Any:
+        raise TorchDynamoException("no space\nand many lines of what was tried")
 
+    monkeypatch.setattr(teacher.network, "forward", fail)
+    with pytest.raises(TeacherFolderError, match=r"the teacher's network, leave --compile out \(no space\)$"):
+        prediction(teacher)
     monkeypatch.setattr(torch, "compile", fail)
-    refused(folder, r"leave --compile out \(no compiler\)", compiled=True)
+    refused(folder, r"on this machine, leave --compile out \(no space\)", compiled=True)
+
+
+def test_what_is_compiled_keeps_its_values_and_names_and_is_copied_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    network, x = torch.nn.Linear(3, 2), torch.ones(1, 3)
+    expected, names = network(x), list(network.state_dict())
+    compile_network(network, torch.device("cpu"))
+    torch.testing.assert_close(network(x), expected)
+    assert network._compiled_call_impl is not None
+    copy = full_copy(network)
+    assert (list(network.state_dict()), list(copy.state_dict())) == (names, names)
+    assert copy._compiled_call_impl is None  # what learns from it is not compiled again at every step
