@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,11 @@ def find_teacher_folder(
     half_is_enough: bool = False,
     holding: Callable[[str, str], bool] = nothing_at_all,
 ) -> TeacherFolder:
-    """Opens a local folder, or else a copy of a hub repository in the local cache, or else downloads one.
+    """Opens a local folder, or else a repository of the hub: as it is there, or else its copy in the local cache.
 
     Args:
         name: a path, which always wins, or a repository's name, "owner/name".
-        allow_download: whether the network may be used if neither is there.
+        allow_download: whether the network may be used; without it, or where it fails, the cached copy is taken.
         half_is_enough: whether half-precision copies of the weights are downloaded where there are such.
         holding: says of a component and its class whether its weights are already here, and are not downloaded.
 
@@ -47,16 +48,28 @@ def find_teacher_folder(
     repository = str(name)
     if not REPOSITORY.fullmatch(repository):
         raise TeacherFolderError(f"there is no folder {name}")
-    if allow_download:
-        return open_teacher_folder(downloaded(repository, half_is_enough, holding))
+    if not allow_download:
+        return open_teacher_folder(cached(repository))
     try:
-        cached = snapshot_download(repository, local_files_only=True)
+        found = downloaded(repository, half_is_enough, holding)
+    except TeacherFolderError as error:
+        try:
+            found = cached(repository)
+        except TeacherFolderError:
+            raise error from None
+        warnings.warn(f"{error}; the copy on this machine is taken", stacklevel=2)
+    return open_teacher_folder(found)
+
+
+def cached(repository: str) -> Path:
+    """The copy of a repository in the hub's cache on this machine. Raises TeacherFolderError if there is none."""
+    try:
+        return Path(snapshot_download(repository, local_files_only=True))
     except (OSError, ValueError) as error:
         raise TeacherFolderError(
-            f"there is no folder {name} and no copy of the repository {repository} on this machine; "
+            f"there is no folder {repository} and no copy of the repository {repository} on this machine; "
             "check the path, or allow the download (allow_download=True)"
         ) from error
-    return open_teacher_folder(cached)
 
 
 def find_component(name: str | Path, allow_download: bool = False) -> Path:

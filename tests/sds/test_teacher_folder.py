@@ -406,6 +406,16 @@ def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         find_teacher_folder("nobody/nothing", allow_download=True)
 
 
+def test_without_a_network_the_copy_in_the_cache_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Path:
+        raise TeacherFolderError("me/sd: cannot be fetched from the hub (no route)")
+
+    monkeypatch.setattr(hub, "downloaded", fail)
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, local_files_only: str(folder))
+    with pytest.warns(UserWarning, match=r"\(no route\); the copy on this machine is taken"):
+        assert load_diffusers_teacher("me/sd", allow_download=True).shape == (4, 8, 8)
+
+
 def test_a_local_folder_wins_over_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "downloaded", lambda name: pytest.fail("a download was tried"))
     monkeypatch.chdir(folder.parent.parent)
