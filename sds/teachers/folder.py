@@ -177,9 +177,9 @@ def open_teacher_folder(path: str | Path) -> TeacherFolder:
     if not path.is_dir():
         raise TeacherFolderError(f"there is no folder {path}")
     if not (path / "model_index.json").exists():
-        adapter = next((name for name in ADAPTERS if (path / name).exists()), None)
-        what = f" (its {adapter} is a LoRA or an embedding, a change to a teacher and none itself)" if adapter else ""
-        raise TeacherFolderError(f"{path} has no model_index.json; a teacher is a folder in the diffusers layout{what}")
+        raise TeacherFolderError(
+            f"{path} has no model_index.json; a teacher is a folder in the diffusers layout{instead_of_parts(path)}"
+        )
     folder = TeacherFolder(path, link_boundary(path), {})
     index = folder.read_json("model_index.json")
     for component, entry in index.items():
@@ -193,6 +193,23 @@ def open_teacher_folder(path: str | Path) -> TeacherFolder:
     return TeacherFolder(path, folder.boundary, index)
 
 
+def instead_of_parts(path: Path) -> str:
+    """What a folder without an index holds, and what can be made of it."""
+    adapter = next((name for name in ADAPTERS if (path / name).exists()), None)
+    if adapter:
+        return f" (its {adapter} is a LoRA or an embedding, a change to a teacher and none itself)"
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    whole = [file for file in files if file.suffix == ".safetensors" and kind_of(names_in(file))]
+    if whole:
+        return f"; name its file {whole[0]} itself"
+    pickled = [file for file in files if file.suffix in PICKLED_WHOLE]
+    return f"; it has {pickled[0].name}{advice(pickled[0])}" if pickled else ""
+
+
+PICKLED_WHOLE = (".ckpt", ".pt", ".pth", ".bin")
+"""How files end that may hold a whole model and are pickles."""
+
+
 def advice(path: Path) -> str:
     """How a single file becomes a folder, if it can; read from its name and its header alone."""
     if path.suffix == ".safetensors":
@@ -200,7 +217,7 @@ def advice(path: Path) -> str:
         return (
             f"; {kind.conversion(path)}" if kind else "; this one holds no whole model: a LoRA, an embedding, or a part"
         )
-    if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
+    if path.suffix in PICKLED_WHOLE:
         danger = "it is a pickle, which can run any code: only if you trust its author"
         return f"; {ANY.conversion(path)} ({danger})"
     return ""

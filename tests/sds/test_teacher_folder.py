@@ -493,6 +493,14 @@ def test_a_single_pickle_is_never_opened_and_the_danger_is_said(tmp_path: Path) 
     assert not (tmp_path / "mark").exists()
 
 
+def test_a_folder_of_one_file_says_what_to_do_with_it(tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt").write_bytes(pickle.dumps(Trap(tmp_path / "mark")))
+    refused(tmp_path, r"it has model\.ckpt; convert it once: python -c .*only if you trust its author")
+    assert not (tmp_path / "mark").exists()
+    save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(1)}, tmp_path / "a.safetensors")
+    refused(tmp_path, r"name its file .*a\.safetensors itself$")
+
+
 def test_a_folder_of_a_lora_is_called_one(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "pytorch_lora_weights.safetensors")
     refused(tmp_path, "is a LoRA")
