@@ -13,6 +13,7 @@ import math
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
@@ -57,7 +58,17 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 def output_as_asked(options: argparse.Namespace) -> Iterator[None]:
     """Set up the log; with ``--json`` nothing but `tell` reaches standard output."""
     level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
-    before = LOG.level
+    before, in_full = LOG.level, warnings.formatwarning
+
+    def in_one_line(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+        """Without the line of the program, which says nothing to who uses it; deprecations are for others to read."""
+        return (
+            f"scoresmith: warning: {message}\n"
+            if category is UserWarning
+            else in_full(message, category, *place, **line)
+        )
+
+    warnings.formatwarning = in_one_line
     LOG.setLevel(level)
     LOG.addHandler(HANDLER)  # once, however often it is called
     options.standard_output = sys.stdout
@@ -68,6 +79,7 @@ def output_as_asked(options: argparse.Namespace) -> Iterator[None]:
         else:
             yield
     finally:
+        warnings.formatwarning = in_full
         LOG.setLevel(before)
         LOG.removeHandler(HANDLER)
 

@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ def test_a_script_reads_one_document_and_nothing_else(capsys: pytest.CaptureFixt
     told = capsys.readouterr()
     assert json.loads(told.out) == {"size": None, "path": "a/b", "sizes": [1, 2.5], "name": "Stühle"}
     assert told.err.splitlines() == ["a path that people want to see", "scoresmith: warning: something is odd: 100%"]
+
+
+def test_warnings_are_lines_without_that_of_the_program():
+    def said(category: type[Warning]) -> str:
+        return warnings.formatwarning("a student by its name", category, "somewhere.py", 3, "some()")
+
+    in_full = said(UserWarning)
+    with output_as_asked(options()):
+        assert said(UserWarning) == "scoresmith: warning: a student by its name\n"
+        assert said(DeprecationWarning).startswith("somewhere.py:3:")
+    assert said(UserWarning) == in_full
 
 
 def test_people_read_lines(capsys: pytest.CaptureFixture[str]):
