@@ -14,6 +14,7 @@ from cli.scenes import generation, loading, results
 from cli.scenes.scene import Scene
 from representations.fields import packed
 from representations.fields.encodings import hash_levels
+from sds.teachers import shape_teacher
 from sds.teachers.diffusers import load_diffusers_teacher
 from tests.card.conftest import EVERYTHING, REAL
 from tests.card.rules import Counts
@@ -194,6 +195,7 @@ def test_hash_grids_have_the_rows_that_tiny_cuda_nn_gives_them() -> None:
 def test_the_shipped_teacher_makes_a_mesh_on_the_card(card: Counts, tmp_path: Path, monkeypatch) -> None:
     """What anybody with an NVIDIA card does first: `make demo` takes the card by itself."""
     shrink(monkeypatch)
+    monkeypatch.setattr(shape_teacher, "_ONE_FIELD_SIDE", 32)
     waits: list[int] = []
     step = Scene.step
 

@@ -10,6 +10,7 @@ from sds.guidance import Guidance
 from sds.prompts import PromptSet, condition_for
 from sds.sampling import sample
 from sds.score import score_gradient
+from sds.teachers import shape_teacher
 from sds.teachers.embedded import load_embedded_teacher
 from sds.teachers.shape_teacher import ShapeTeacher
 from sds.view_agreement import view_agreement
@@ -36,9 +37,10 @@ def shipped(device: str) -> ShapeTeacher:
     ("load", "prompt"), [(shipped, "a red chair"), (tiny_shape_teacher, "a red table beside a ball")]
 )
 def test_the_embedded_teacher_works_on_the_card_as_on_the_cpu(
-    card: Counts, load: Callable[[str], ShapeTeacher], prompt: str
+    card: Counts, load: Callable[[str], ShapeTeacher], prompt: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever teacher is shipped: pictures of the host meet it, and its times stay on the host."""
+    monkeypatch.setattr(shape_teacher, "_ONE_FIELD_SIDE", 32)  # a pretended card is slow
     pictures = []
     for device in ("cpu", "cuda"):
         teacher = load(device).with_one_object(prompt)
