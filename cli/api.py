@@ -194,8 +194,7 @@ def text_to_3d(
     making, look = Making(request, teacher_for(request, place), place), on_step or ProgressBar()
     for moment in making:
         look(moment)
-    scene = making.scene
-    return GeneratedObject(request, scene.shown, lambda: scene.teacher, making.judge)
+    return GeneratedObject(request, making.scene.shown, lambda: making.scene.teacher, making.judge)
 
 
 def open_run(folder: str | PathLike[str], device: str = "cpu") -> GeneratedObject:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 class UserError(ValueError):
@@ -67,3 +71,11 @@ def one_line(error: BaseException, command: str = "") -> str:
             f"teacher or --device cpu{advice} ({text[:120]})"
         )
     return text
+
+
+def unless_damaged(read: Callable[[], Result], nothing: Result) -> Result:
+    """What ``read`` finds, or ``nothing`` where the file is damaged or none of ours: the page shows the others."""
+    try:
+        return read()
+    except UserError:
+        return nothing

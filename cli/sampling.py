@@ -21,10 +21,10 @@ from sds.samplers import SAMPLERS, sample_with
 from sds.sampling import Guided
 from sds.teachers.options import AS_IT_IS, TeacherOptions
 from students import shipped
-from students.flow_map import Student
 from students.folder import StudentCard, read_card, sample
 from students.inputs import load_student
 from students.prompts import StoredView
+from students.student import Student
 from students.teachers import can_be_guided
 
 

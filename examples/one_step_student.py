@@ -17,10 +17,10 @@ from sds.ramps import Ramp
 from sds.sampling import sample
 from sds.teachers.embedded import load_embedded_teacher
 from sds.teachers.shape_teacher import ShapeTeacher
-from students.flow_map import Student
 from students.generator import FewStepGenerator, LatentDraw
 from students.methods.distribution_matching import MatchingSettings, diff_instruct
 from students.prompts import Prompts, StoredView
+from students.student import Student
 
 COUNT = 8
 

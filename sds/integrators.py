@@ -32,13 +32,13 @@ def integrated(
     condition: Condition,
     rng: torch.Generator | None = None,
 ) -> Tensor:
-    """A `sds.samplers.Rule`: from level to level by a scheduler of diffusers that works in sigma / alpha.
+    """A `sds.sampling_rules.Rule`: from level to level by a scheduler of diffusers that works in sigma / alpha.
 
     Like the rules there it ends with what the denoiser sees at the last level.
 
     Args:
         new_scheduler: makes the scheduler, which predicts v.
-        denoiser, x, levels, condition, rng: see `sds.samplers.Rule`.
+        denoiser, x, levels, condition, rng: see `sds.sampling_rules.Rule`.
     """
     times = torch.tensor(levels, dtype=torch.float64)
     size, (alpha, sigma) = _length(denoiser.schedule, times), _variance_preserving(denoiser.schedule, times)

@@ -94,9 +94,7 @@ def score_gradient(
     """
     if not callable(method):
         raise TypeError(f"a method is a function such as `sds.baselines.sds`; by its name it is METHODS[{method!r}]")
-    for condition in (conditions.conditional, conditions.unconditional):
-        if len(condition) != len(x):
-            raise ValueError(f"there are {len(x)} images, but what is told is about {len(condition)}")
+    _require_one_batch(x, conditions)
     x = x.detach()
     x_t = teacher.schedule.add_noise(x, noise, t)
     baseline = _checked(method(t, progress), t)
@@ -113,13 +111,23 @@ def score_gradient(
         if previous is None:
             raise ValueError("this method compares two moments of a path: take the noise of sds.noising.DDIMInversion")
         predictions["previous"] = previous
-    compared = sum(
-        (scale(_share(share, t), x) * predictions[name] for name, share in vars(baseline).items() if _any(share)),
-        start=torch.zeros_like(x),
-    )
-    gradient = scale(weighting(teacher.schedule, t, x, guided), x) * (compared - guided)
+    gradient = scale(weighting(teacher.schedule, t, x, guided), x) * (_mixture(baseline, predictions, t) - guided)
     _require_finite(gradient, x, t)
     return ScoreGradient(gradient, guided)
+
+
+def _require_one_batch(x: Tensor, conditions: PromptConditions) -> None:
+    for condition in (conditions.conditional, conditions.unconditional):
+        if len(condition) != len(x):
+            raise ValueError(f"there are {len(x)} images, but what is told is about {len(condition)}")
+
+
+def _mixture(baseline: Baseline, predictions: Mapping[str, Tensor], t: Tensor) -> Tensor:
+    """The sum of the predictions that have a share in the baseline, each times its share."""
+    x = predictions["image"]
+    shares = {name: share for name, share in vars(baseline).items() if _any(share)}
+    parts = (scale(_share(share, t), x) * predictions[name] for name, share in shares.items())
+    return sum(parts, start=torch.zeros_like(x))
 
 
 def surrogate_loss(x: Tensor, gradient: Tensor) -> Tensor:

@@ -3,13 +3,16 @@
 What a student is:
 
 ==========================  =========================================================================================
-`flow_map`                  x0 whose DDIM step from x_t leads to x_s; averages of weights; two ways to sample
+`flow_map`                  x0 whose DDIM step from x_t leads to x_s; ways to sample
+`student`, `average`        a trainable copy of a teacher's network; the average of its weights
 `generator`                 a student as a generator of `sds.engine`, as a scene in 3D is one
 `folder`, `inputs`          a finished student on the disk, and what it is told beside the time
 `corrections`               a student of low rank as the file that diffusers takes
 `shipped`                   the student that travels with the package
 `prompts`                   what it is asked for
-`teachers`                  teachers made of teachers: guided, on straight paths, replaced by a student, in shares
+`teachers`                  teachers made of teachers: in shares, differentiable, replaced by a student
+`guided_teacher`            a teacher whose paths are guided
+`answerable`                teachers on other noise levels: straight paths, below pure noise
 ==========================  =========================================================================================
 
 And what makes one:

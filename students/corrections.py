@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from sds.checkpoint import written_whole
 from sds.lora import corrections
-from students.flow_map import Student
+from students.student import Student
 
 CORRECTIONS = "pytorch_lora_weights.safetensors"
 """What diffusers calls such a file, so that naming the folder is enough."""

@@ -25,10 +25,11 @@ from sds.denoiser import Condition, Denoiser
 from sds.schedule import Prediction
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
 from sds.teachers.schedules import load_schedule
-from students.flow_map import GUIDANCE_SCALE, DenoiserAsFlowMap, Student, sample_again, sample_along, sample_path
+from students.answerable import answerable_time
+from students.flow_map import DenoiserAsFlowMap, sample_again, sample_along, sample_path
 from students.methods.denoising_diffusion_gan import sample_steps
 from students.sampling import sample_renewing
-from students.teachers import answerable_time
+from students.student import GUIDANCE_SCALE, Student
 
 NETWORKS = ("unet", "transformer")
 """What the denoising network of a diffusers folder is called."""
@@ -90,7 +91,7 @@ def save_student(source: Path, network: ModelMixin, card: StudentCard, out: Path
 
     Args:
         source: the teacher's folder, whose other components are copied. Of a teacher that predicts noise the student's
-            times are those of `students.teachers.answerable`, as they are in an `Order`.
+            times are those of `students.answerable.answerable`, as they are in an `Order`.
         network: the student's, in the architecture of the teacher's.
         card: see `StudentCard`.
         out: an existing student's folder is replaced, file by file.
@@ -123,7 +124,7 @@ def save_student(source: Path, network: ModelMixin, card: StudentCard, out: Path
 def student_scheduler(teacher: TeacherFolder) -> SchedulerMixin:
     """The scheduler of a teacher's students: its noise levels and prediction type, and steps that begin at pure noise.
 
-    Of a teacher that predicts noise only the levels that students learn (`students.teachers.answerable`), so that one
+    Of a teacher that predicts noise only the levels that students learn (`students.answerable.answerable`), so that one
     step begins at the highest of them. Raises TeacherFolderError if the teacher has no scheduler that can be used.
     """
     schedule, prediction = load_schedule(teacher)

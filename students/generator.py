@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from sds.denoiser import Condition
 from sds.guidance import PromptConditions
 from sds.precision import learning_type
-from students.flow_map import Student, sample_again
+from students.flow_map import sample_again
 from students.prompts import Prompts
+from students.student import Student
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from sds.checkpoint import written_whole
 from sds.denoiser import NeuralTeacher
 from sds.number_embedding import last_layer_of_time
 from sds.sharding import whole
-from students.flow_map import Student
 from students.folder import StudentFolderError
+from students.student import Student
 from students.temporal_fourier import ENDS, PathStates, unet_widths
 
 INPUTS = "student_inputs.safetensors"

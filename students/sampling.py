@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from sds.denoiser import Condition
-from sds.schedule import NoiseSchedule, scale
+from sds.schedule import NoiseSchedule, scale, time_at
 from students.flow_map import FlowMap, flow
-from students.teachers import time_at
 
 
 def sample_renewing(

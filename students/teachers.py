@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,13 +10,9 @@ from torch import Tensor, nn
 
 from sds.copies import Copies, copies_of
 from sds.denoiser import Condition, NeuralTeacher, Teacher, View
-from sds.guidance import Guidance
 from sds.processes import in_shares
-from sds.schedule import NoiseSchedule, Prediction, flow_schedule, scale, time_at, time_at_angle
-from students.flow_map import GUIDANCE_SCALE, FlowMap
-
-NULL = "null "
-"""Before the names of the null prompt's tensors in a condition of `GuidedTeacher`."""
+from sds.schedule import NoiseSchedule, Prediction
+from students.flow_map import FlowMap
 
 
 def can_be_guided(teacher: Teacher) -> bool:
@@ -143,97 +138,6 @@ class Differentiable(AroundTeacher):
         return in_shares(partial(self.neural.denoise, self.network), x_t, t, condition)
 
 
-class OnStraightPaths(AroundNeuralTeacher):
-    """A neural teacher with the noise levels of a flow, x = (1 - s) x0 + s noise, whatever its own are.
-
-    Dividing x_t by alpha + sigma makes any path straight in that sense, with s = sigma / (alpha + sigma); the clean
-    image that belongs to it stays the same, and so do DDIM steps. A teacher that was never shown pure noise is asked
-    for its last level beyond it.
-    """
-
-    def __init__(self, teacher: NeuralTeacher) -> None:
-        super().__init__(teacher)
-        self._schedule = flow_schedule()
-
-    @property
-    def schedule(self) -> NoiseSchedule:
-        """Straight paths."""
-        return self._schedule
-
-    def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """See `sds.denoiser.NeuralTeacher`."""
-        return self.neural.denoise(network, *self._in_its_own_levels(x_t, t), condition)
-
-    @torch.no_grad()
-    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """See `sds.denoiser.Denoiser`."""
-        return self.teacher(*self._in_its_own_levels(x_t, t), condition)
-
-    def _in_its_own_levels(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        own = self.neural.schedule
-        time = time_at_angle(own, torch.atan2(t, 1 - t))
-        alpha, sigma = own(time)
-        return x_t * scale(alpha + sigma, x_t), time
-
-
-class BelowPureNoise(AroundNeuralTeacher):
-    """A neural teacher whose t = 1 is a lower noise level than its own: what is above is never asked.
-
-    Args:
-        teacher: asked at t * top.
-        top: its time at the new t = 1, in (0, 1].
-    """
-
-    def __init__(self, teacher: NeuralTeacher, top: float) -> None:
-        super().__init__(teacher)
-        self.top = top
-        own = teacher.schedule
-        self._schedule = NoiseSchedule(lambda t: own.coefficients(t * top), lambda t: own.told(t * top))
-
-    @property
-    def schedule(self) -> NoiseSchedule:
-        """The lower part of the teacher's."""
-        return self._schedule
-
-    def denoise(self, network: nn.Module, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """See `sds.denoiser.NeuralTeacher`."""
-        return self.neural.denoise(network, x_t, t * self.top, condition)
-
-    @torch.no_grad()
-    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """See `sds.denoiser.Denoiser`."""
-        return self.teacher(x_t, t * self.top, condition)
-
-
-def answerable(teacher: NeuralTeacher) -> NeuralTeacher:
-    """``teacher``, or the part of it that a student can learn from.
-
-    A network that predicts noise says x0 = (x_t - sigma eps) / alpha: its errors, and those of every student and critic
-    that begins as its copy, are multiplied by sigma / alpha, and a loss of images by the square of that. Above
-    `MOST_AMPLIFIED` what it says about an image is its error and nothing else, so that t = 1 becomes that level; a
-    student of pure noise begins there. All else that a teacher may predict is bounded at every level.
-    """
-    prediction = getattr(teacher, "prediction", None)
-    top = answerable_time(teacher.schedule, prediction)
-    return teacher if top == 1.0 else BelowPureNoise(teacher, top)
-
-
-def answerable_time(schedule: NoiseSchedule, prediction: Prediction | None) -> float:
-    """The largest t at which a network of this prediction type can be asked for an image; 1 for all but noise.
-
-    It is a step of the network's own, so that a table of its noise levels can end with it.
-    """
-    if prediction is not Prediction.EPSILON:
-        return 1.0
-    first = float(time_at(schedule, torch.tensor([MOST_AMPLIFIED], dtype=torch.float64)))
-    last_step = float(schedule.timestep(torch.ones(1, dtype=torch.float64)))
-    return min(1.0, math.ceil(first * last_step - 1e-6) / last_step)  # up: what was cut there is not cut again
-
-
-MOST_AMPLIFIED = 10.0
-"""The largest sigma / alpha at which a prediction of noise is turned into an image in a training."""
-
-
 class InOwnSpace(AroundTeacher):
     """A teacher for generators that draw x itself: there is no border between image and x to cross."""
 
@@ -244,63 +148,6 @@ class InOwnSpace(AroundTeacher):
     def decode(self, x: Tensor) -> Tensor:
         """``x`` as it is."""
         return x
-
-
-class GuidedTeacher(AroundTeacher):
-    """A teacher whose every prediction is guided, so that whole paths can be: null + scale (conditional - null).
-
-    Its conditions carry the null prompt's tensors and the scale beside the prompt's own, which a student reads as ever.
-
-    Args:
-        teacher: what is guided.
-        guidance_scale: of conditions that are made; `with_guidance` changes it for each image.
-        negative: told in place of the null prompt.
-        guidance: all else about guidance; its own scale is not used.
-    """
-
-    def __init__(
-        self, teacher: Teacher, guidance_scale: float, negative: str = "", guidance: Guidance | None = None
-    ) -> None:
-        super().__init__(teacher)
-        self.guidance_scale, self.negative = guidance_scale, negative
-        self.guidance = guidance or Guidance(guidance_scale)
-
-    def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
-        """What prompt, null prompt and guidance say, in one condition.
-
-        A teacher without a null prompt is told the prompt in its place: no guidance changes what it says.
-        """
-        told = self.teacher.condition(prompts, view).tensors
-        null = told
-        if self.negative or can_be_guided(self.teacher):
-            null = self.teacher.condition([self.negative] * len(prompts), view).tensors
-        device = next(iter(told.values())).device
-        scales = torch.full((len(prompts),), self.guidance_scale, device=device)
-        return Condition({**told, **{NULL + name: tensor for name, tensor in null.items()}, GUIDANCE_SCALE: scales})
-
-    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """The guided prediction, by one call of the teacher. Raises ValueError for a condition of another teacher."""
-        if bool((self._scales(condition) == 1).all()):
-            return self.teacher(x_t, t, condition)
-        return self.guided_and_null(x_t, t, condition)[0]
-
-    def guided_and_null(self, x_t: Tensor, t: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
-        """The guided x0 prediction and that for the null prompt, see `sds.solvers.GuidedDenoiser`."""
-        scales = self._scales(condition)
-        null = {name.removeprefix(NULL): value for name, value in condition.tensors.items() if name.startswith(NULL)}
-        both = Condition.concatenate([Condition({name: condition.tensors[name] for name in null}), Condition(null)])
-        conditional, unconditional = self.teacher(torch.cat([x_t, x_t]), torch.cat([t, t]), both).chunk(2)
-        return self.guidance(conditional, unconditional, t, scales), unconditional
-
-    def _scales(self, condition: Condition) -> Tensor:
-        if GUIDANCE_SCALE not in condition.tensors or not any(name.startswith(NULL) for name in condition.tensors):
-            raise ValueError("a guided teacher needs a condition of its own: it must carry the null prompt too")
-        return condition.tensors[GUIDANCE_SCALE]
-
-
-def with_guidance(condition: Condition, scales: Tensor) -> Condition:
-    """A condition of `GuidedTeacher` with other guidance scales, shape (batch,)."""
-    return Condition({**condition.tensors, GUIDANCE_SCALE: scales.to(condition.tensors[GUIDANCE_SCALE])})
 
 
 class StudentAsTeacher(AroundTeacher):

@@ -92,3 +92,9 @@ class StudentRecord(TypedDict, total=False):
     request: Required[Plain]
     threads: Threads
     versions: Required[dict[str, Words]]
+
+
+def stages_of(configuration: RunRecord) -> dict[str, dict[str, Any]]:
+    """The recipe of each stage of a run, by name."""
+    recipe = configuration.get("recipe", {})
+    return {name: stage for name, stage in recipe.items() if isinstance(stage, dict)}

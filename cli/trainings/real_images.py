@@ -17,9 +17,9 @@ from cli.errors import UserError
 from cli.pictures import decoded
 from cli.trainings.shelves import ENDINGS, Shelf, open_shelf
 from sds.denoiser import NeuralTeacher
+from students.guided_teacher import GuidedTeacher
 from students.methods.adversarial import FEWEST_REAL_IMAGES
 from students.prompts import StoredView
-from students.teachers import GuidedTeacher
 from students.training.real_images import Pictures, RealImages
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")

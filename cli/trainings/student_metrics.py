@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from cli.teachers import load_teacher
-from cli.trainings.distillation import default_prompts, vocabulary_of
+from cli.trainings.orders import default_prompts, vocabulary_of
 from cli.trainings.real_images import load_real_images
 from cli.trainings.reference import CLASSIFIER, Features, features_called, of_pictures, shipped_reference
 from cli.trainings.student_folder import StudentFolder
 from sds.denoiser import Condition, NeuralTeacher, View
 from sds.solvers import even_times, solve
 from students.folder import read_card, sample
+from students.guided_teacher import GuidedTeacher
 from students.inputs import load_student
 from students.measures.evaluation import compare, distinctness, kernel_spread, nearest_neighbours
 from students.measures.reference import Reference
 from students.prompts import StoredView
-from students.teachers import GuidedTeacher
 
 TEACHER_STEPS = 50
 """Of DDIM: what a student is measured against."""

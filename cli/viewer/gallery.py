@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cli.errors import UserError
+from cli.errors import UserError, unless_damaged
 from cli.files import is_ordinary
 from cli.pictures import MARGIN, read_picture
 from cli.scenes.records import MetricsRecord
 from cli.scenes.run_folder import RunFolder
-from cli.viewer.run_page import looks_of, size_in_words, unless_damaged
+from cli.viewer.run_page import size_in_words
+from cli.viewer.run_views import looks_of
 
 DEEPEST_RUN = 4
 """Folders between a gallery and its runs, at most: enough for a folder of batches of batches."""

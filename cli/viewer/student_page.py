@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from cli.errors import UserError
+from cli.errors import UserError, unless_damaged
 from cli.files import is_ordinary, read_ordinary, read_record
 from cli.pictures import LARGEST_PICTURE
 from cli.scenes.curves import LARGEST_VALUE
@@ -16,7 +16,6 @@ from cli.trainings.student_folder import StudentFolder
 from cli.viewer.charts import Curve, chart
 from cli.viewer.markup import Markup, element, joined
 from cli.viewer.page import Page, data_address, folded, page_footer, page_header, section
-from cli.viewer.run_page import unless_damaged
 
 MOST_SIGNALS = 64
 """Numbers of a line of the log that are drawn."""

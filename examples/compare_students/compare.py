@@ -30,9 +30,10 @@ from cli.pictures import write_sheet
 from sds.denoiser import Condition, NeuralTeacher
 from sds.teachers.diffusers import load_diffusers_teacher
 from students.folder import StudentCard, StudentFolderError, sample
+from students.guided_teacher import GuidedTeacher
 from students.recipes.catalogue import RECIPES, usual_steps
 from students.recipes.order import Order, StudentRun
-from students.teachers import AroundNeuralTeacher, GuidedTeacher
+from students.teachers import AroundNeuralTeacher
 from students.training.batches import Images
 
 STEPS, BATCH_SIZE, PATH_STEPS, PAIRS = 300, 32, 16, 1024

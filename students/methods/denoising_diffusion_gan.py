@@ -24,10 +24,11 @@ from sds.schedule import NoiseSchedule, scale
 from sds.solvers import ancestral_step
 from students.features.discriminators import NetworkFeatures
 from students.features.distances import squared
-from students.flow_map import FlowMap, with_latent
+from students.flow_map import FlowMap
 from students.methods.adversarial import Adversary
 from students.methods.levels import Levels, neighbours
 from students.methods.targets import Learning, velocity_weight
+from students.student import with_latent
 from students.training.batches import Batch, ImageSource
 
 START, END = "step_start", "step_end"

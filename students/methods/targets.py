@@ -32,8 +32,8 @@ from sds.ramps import Ramp, TimeRange
 from sds.schedule import NoiseSchedule
 from sds.solvers import Solver, ddim, ddim_step, ddim_target, even_times, solve
 from students.flow_map import FlowMap
+from students.guided_teacher import with_guidance
 from students.levels import Times
-from students.teachers import with_guidance
 from students.training.batches import Batch
 
 

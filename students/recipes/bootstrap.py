@@ -7,8 +7,10 @@ from collections.abc import Callable
 from sds.denoiser import Teacher
 from sds.ramps import Ramp, TimeRange
 from sds.solvers import ddim
+from students.answerable import OnStraightPaths
 from students.features.distances import pseudo_huber
 from students.features.sources import learning_features
+from students.guided_teacher import GuidedTeacher
 from students.methods.adversarial import HINGE, DenoisedAdversary
 from students.methods.bootstrap import (
     boot,
@@ -40,7 +42,6 @@ from students.recipes.order import (
 )
 from students.recipes.paths import guidance_range
 from students.recipes.rates import CONTINUOUS, chain_average, growing_average, growing_levels
-from students.teachers import GuidedTeacher, OnStraightPaths
 from students.training.balance import Balanced, last_weights
 from students.training.batches import noise_batches
 from students.training.loop import Regression, Stage

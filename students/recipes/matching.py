@@ -6,6 +6,7 @@ from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation
 from students.features.sources import discriminator_on, learning_features, teacher_features
 from students.generator import FewStepGenerator
+from students.guided_teacher import GuidedTeacher
 from students.methods.adversarial import HINGE, DenoisedAdversary
 from students.methods.adversarial_distillation import AddSettings, PixelDistillation, add
 from students.methods.distribution_matching import MatchingSettings, diff_instruct, dmd, dmd2
@@ -17,7 +18,7 @@ from students.recipes.adversarial import adversary_for
 from students.recipes.material import images, obtained_pairs
 from students.recipes.order import Order, StudentRun, distance_for, from_within, matching, regression, seeded_student
 from students.recipes.rates import ADVERSARIAL, MATCHING
-from students.teachers import Differentiable, GuidedTeacher
+from students.teachers import Differentiable
 from students.training.batches import noise_batches
 from students.training.loop import LearningTerm, Stage
 

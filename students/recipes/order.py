@@ -16,18 +16,19 @@ from sds.denoiser import NeuralTeacher
 from sds.engine import ScoreDistillation
 from sds.guidance import Guidance
 from sds.ramps import Ramp
+from students.answerable import answerable
 from students.features.discriminators import Features
 from students.features.distances import Distance, squared
 from students.features.sources import FeatureSource
-from students.flow_map import Student
 from students.folder import StudentCard
 from students.generator import FewStepGenerator
+from students.guided_teacher import GuidedTeacher
 from students.measures.health import regression_signals, score_signals
 from students.methods.distribution_matching import MatchingSettings
 from students.methods.levels import time_of
 from students.prompts import Asked, Prompts, ViewSource
 from students.recipes.rates import LORA_FASTER, MATCHING, REGRESSION, scaled_rate
-from students.teachers import GuidedTeacher, answerable
+from students.student import Student
 from students.training.batches import ImageSource
 from students.training.loop import Distillation, DistillationSettings, StageBuilder
 from students.training.smoothed import Smoothed
@@ -38,7 +39,7 @@ class Order:
     """What a user wants.
 
     Attributes:
-        teacher: who is distilled; of one that predicts noise, the part that `students.teachers.answerable` keeps.
+        teacher: who is distilled; of one that predicts noise, the part that `students.answerable.answerable` keeps.
         texts: the prompts that the student shall know.
         views: from where, for teachers that know views.
         method: a key of `students.recipes.catalogue.RECIPES`.

@@ -23,9 +23,10 @@ from sds.checkpoint import require_form, restore_optimizer
 from sds.denoiser import Teacher
 from sds.precision import Descent
 from sds.ramps import Ramp
+from students.average import AverageStudent
 from students.features.distances import Distance, squared
-from students.flow_map import AverageStudent, Student
 from students.methods.targets import Learning, Objective
+from students.student import Student
 from students.teachers import StudentAsTeacher
 from students.training.batches import Batch, BatchSource
 

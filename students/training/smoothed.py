@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sds.engine import ScoreDistillation
-from students.flow_map import AverageStudent, Student
+from students.average import AverageStudent
+from students.student import Student
 
 
 class Smoothed:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from sds.denoiser import Condition
-from students.flow_map import LATENT
 from students.methods.adversarial import LEAST_SQUARES, NON_SATURATING, AdversarialLoss, Adversary, DenoisedAdversary
 from students.methods.denoising_diffusion_gan import sample_steps
 from students.methods.targets import Learning, StepTimes, denoising
+from students.student import LATENT
 from students.training.batches import Batch, Images
 from students.training.loop import Regression
 from tests.closed_forms.tables import MEAN, SPREAD, gaussian

@@ -15,7 +15,8 @@ from sds.ramps import Ramp, TimeRange
 from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, scale, tabulated_schedule
 from sds.solvers import ddim, even_times, heun, solve
 from sds.teachers.mixture import MixtureTeacher
-from students.flow_map import GUIDANCE_SCALE, flow
+from students.flow_map import flow
+from students.guided_teacher import GuidedTeacher
 from students.methods.bootstrap import (
     boot,
     consistency,
@@ -40,7 +41,7 @@ from students.methods.targets import (
     velocity_weight,
     whole_path,
 )
-from students.teachers import GuidedTeacher
+from students.student import GUIDANCE_SCALE
 from students.training.batches import Batch
 from tests.closed_forms.tables import MEAN, SPREAD, TableStudent, batch, gaussian, sweep
 

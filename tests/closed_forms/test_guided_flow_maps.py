@@ -8,11 +8,12 @@ from sds.denoiser import Condition
 from sds.schedule import NoiseSchedule, cosine_schedule, flow_schedule, tabulated_schedule, time_at
 from sds.solvers import ddim, ddim_step, even_times, solve
 from sds.teachers.mixture import MixtureTeacher
-from students.flow_map import GUIDANCE_SCALE
+from students.answerable import OnStraightPaths
+from students.guided_teacher import GuidedTeacher
 from students.methods.bootstrap import consistency
 from students.methods.levels import even_levels
 from students.methods.targets import Learning, at_random_guidance, progressive
-from students.teachers import GuidedTeacher, OnStraightPaths
+from students.student import GUIDANCE_SCALE
 from students.training.batches import Batch
 from tests.students.toys import two_modes
 

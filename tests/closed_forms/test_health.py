@@ -7,10 +7,10 @@ import torch
 
 from sds.guidance import PromptConditions
 from sds.teachers.mixture import MixtureTeacher
-from students.flow_map import Student
 from students.generator import FewStepGenerator
 from students.measures.health import GoneToNoiseError, NoiseWatch, critic_lag, is_noise, score_signals
 from students.methods.distribution_matching import MatchingSettings, diff_instruct
+from students.student import Student
 from tests.students.toys import null_prompt, two_modes
 
 COUNT = 200_000

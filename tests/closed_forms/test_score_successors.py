@@ -21,7 +21,7 @@ from sds.schedule import cosine_schedule
 from sds.score import score_gradient
 from sds.solvers import cfg_plus_plus, ddim, ddim_step
 from sds.weightings import constant_weight
-from students.teachers import GuidedTeacher
+from students.guided_teacher import GuidedTeacher
 from tests.closed_forms.test_score_gradients import MU, MU0, MUN, S, gaussians
 
 X, T, BEGIN = 1.7, 0.6, 0.01

@@ -5,7 +5,9 @@ import torch
 
 from sds.denoiser import Condition
 from sds.solvers import ddim_target
-from students.flow_map import GUIDANCE_SCALE, AverageStudent, Student, flow, sample_again, sample_along
+from students.average import AverageStudent
+from students.flow_map import flow, sample_again, sample_along
+from students.student import GUIDANCE_SCALE, Student
 from tests.closed_forms.quantiles import Quantiles
 from tests.sds.toys import ToyTeacher
 from tests.students.toys import normals, two_modes

@@ -13,11 +13,13 @@ from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.embedded import load_embedded_teacher
 from sds.teachers.shape_pipeline import ShapePipeline
 from sds.teachers.shape_teacher import ShapeTeacher, plain_lexicon
-from students.flow_map import GUIDANCE_SCALE, Student, flow, with_latent
+from students.answerable import answerable
+from students.flow_map import flow
 from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
+from students.guided_teacher import with_guidance
 from students.inputs import BIAS, INPUTS, inputs_of, load_student, save_inputs
 from students.prompts import StoredView
-from students.teachers import answerable, with_guidance
+from students.student import GUIDANCE_SCALE, Student, with_latent
 from tests.sds.tiny_pipelines import deepfloyd_if
 from tests.sds.tiny_shapes import save_talking_teacher, talking_teacher, talking_unet, tiny_prior
 from tests.students.toys import normals

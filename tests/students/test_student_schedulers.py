@@ -10,10 +10,11 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from sds.schedule import Prediction
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.schedules import FAINTEST_IMAGE, SCHEDULERS
-from students.flow_map import Student, flow
+from students.answerable import MOST_AMPLIFIED, answerable
+from students.flow_map import flow
 from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
 from students.prompts import Prompts
-from students.teachers import MOST_AMPLIFIED, answerable
+from students.student import Student
 from tests.students.toys import normals
 
 CARD = StudentCard("one-pass", [1.0], same_path=True, guidance_scale=1.0)

@@ -6,8 +6,10 @@ import math
 import pytest
 import torch
 
-from students.flow_map import AverageStudent, Student, flow, sample_path
+from students.average import AverageStudent
+from students.flow_map import flow, sample_path
 from students.methods.targets import whole_path
+from students.student import Student
 from students.temporal_fourier import PathStates, TemporalFourier, unet_widths
 from students.training.batches import pair_batches
 from students.training.loop import Distillation, DistillationSettings, Regression, Stage

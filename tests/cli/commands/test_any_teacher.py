@@ -12,7 +12,8 @@ from cli.main import main
 from sds.samplers import SAMPLERS
 from sds.teachers.diffusers import load_diffusers_teacher
 from students.folder import read_card
-from students.teachers import GuidedTeacher, can_be_guided
+from students.guided_teacher import GuidedTeacher
+from students.teachers import can_be_guided
 
 
 def teacher_folder(path: Path, classes: int | None, labels: dict[str, str] | None = None) -> Path:

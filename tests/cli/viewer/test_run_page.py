@@ -13,7 +13,7 @@ import torch
 from cli.pictures import write_sheet
 from cli.scenes.run_folder import RunFolder, write_json
 from cli.trainings.student_folder import StudentFolder
-from cli.viewer import run_page
+from cli.viewer import run_page, run_views
 from cli.viewer.page import html_of
 from cli.viewer.student_page import read_signals, student_page
 from cli.viewer.words import DASH, TIMES, duration, flattened, lengths_in_words, side_in_words, with_article
@@ -62,7 +62,7 @@ def test_every_look_of_a_preview_is_shown(tmp_path: Path):
     write_json(folder.configuration, configuration)
     write_sheet(folder.preview, [torch.full((8, 3, 16, 16), shade / 8) for shade in range(6)])
     document = report_of(folder)
-    assert [words in text_of(document) for words in run_page.LOOKS] == [True] * 3
+    assert [words in text_of(document) for words in run_views.LOOKS] == [True] * 3
     assert document.count('alt="The object, ') == document.count('alt="What the teacher would draw, ') == 3 * 8
     assert document.count("<meter") == 8
 

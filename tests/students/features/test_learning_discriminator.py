@@ -9,9 +9,9 @@ from torch import Tensor
 from sds.denoiser import Condition
 from sds.ramps import Ramp, TimeRange
 from sds.teachers.embedded import load_embedded_teacher
+from students.average import AverageStudent
 from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures, NetworkFeatures
 from students.features.sources import learning_features
-from students.flow_map import AverageStudent, Student
 from students.methods.adversarial import (
     NON_SATURATING,
     TREMBLE,
@@ -21,6 +21,7 @@ from students.methods.adversarial import (
     fitting_noise,
 )
 from students.methods.targets import Learning, denoising
+from students.student import Student
 from students.training.batches import Batch, Images
 from tests.sds.toys import ToyTeacher
 from tests.students.toys import normals

@@ -12,10 +12,10 @@ from sds.denoiser import Condition
 from sds.guidance import Guidance, PromptConditions
 from sds.ramps import Ramp, TimeRange
 from students.features.discriminators import Discriminator, NetworkFeatures
-from students.flow_map import Student
 from students.generator import FewStepGenerator, LatentDraw
 from students.methods.adversarial import HINGE, LEAST_SQUARES, NON_SATURATING, AdversarialLoss, Adversary
 from students.methods.adversarial_distillation import AddSettings, add
+from students.student import Student
 from students.training.batches import Images
 from tests.sds.toys import ToyTeacher
 from tests.students.toys import normals, null_prompt, ring, ring_shares

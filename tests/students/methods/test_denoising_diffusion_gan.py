@@ -8,9 +8,9 @@ from torch import Tensor
 
 from sds.denoiser import Condition
 from students.features.discriminators import Discriminator
-from students.flow_map import LATENT, Student, with_latent
 from students.methods.adversarial import NON_SATURATING, Adversary
 from students.methods.denoising_diffusion_gan import END, START, DenoisingDiffusionGan, Steps, sample_steps
+from students.student import LATENT, Student, with_latent
 from students.training.batches import Images
 from students.training.loop import Distillation, DistillationSettings, Stage
 from tests.students.toys import normals, two_modes

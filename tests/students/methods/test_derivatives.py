@@ -8,9 +8,9 @@ from diffusers import UNet2DModel
 from torch import Tensor
 
 from sds.schedule import cosine_schedule
-from students.flow_map import Student
 from students.methods.continuous_consistency import along_path
 from students.methods.derivatives import difference, with_derivative
+from students.student import Student
 from tests.sds.tiny_shapes import talking_teacher
 from tests.students.toys import normals, two_modes
 

@@ -13,11 +13,11 @@ from sds.engine import ScoreDistillation
 from sds.ramps import Ramp, TimeRange
 from students.features.discriminators import Discriminator, NetworkFeatures
 from students.features.distances import absolute
-from students.flow_map import Student
 from students.generator import FewStepGenerator
 from students.methods.adversarial import Adversary
 from students.methods.distribution_matching import MatchingSettings, PairedRegression, diff_instruct, dmd, dmd2
 from students.prompts import Prompts
+from students.student import Student
 from students.training.batches import Images
 from students.training.pairs import make_pairs
 from tests.sds.toys import ToyTeacher

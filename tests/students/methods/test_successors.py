@@ -11,10 +11,12 @@ from sds.critic import Critic, CriticSettings
 from sds.denoiser import Condition
 from sds.ramps import Ramp, TimeRange
 from sds.solvers import ddim, even_times, solve
+from students.answerable import OnStraightPaths
 from students.features.discriminators import Discriminator
 from students.features.distances import pseudo_huber
-from students.flow_map import GUIDANCE_SCALE, Student, flow, sample_again
+from students.flow_map import flow, sample_again
 from students.generator import FewStepGenerator
+from students.guided_teacher import GuidedTeacher, with_guidance
 from students.methods.bootstrap import consistency
 from students.methods.continuous_consistency import continuous_consistency
 from students.methods.distribution_matching import MatchingSettings
@@ -23,7 +25,8 @@ from students.methods.levels import even_levels
 from students.methods.mean_flow import MeanFlowTimes, mean_flow, teacher_velocity
 from students.methods.score_identity import ScoreIdentity
 from students.methods.targets import Learning, at_random_guidance
-from students.teachers import Differentiable, GuidedTeacher, OnStraightPaths, with_guidance
+from students.student import GUIDANCE_SCALE, Student
+from students.teachers import Differentiable
 from students.training.batches import Images, noise_batches
 from students.training.loop import Distillation, DistillationSettings, Regression, Stage
 from tests.closed_forms.quantiles import Quantiles

@@ -3,11 +3,12 @@
 import torch
 
 from sds.denoiser import Condition
+from students.average import AverageStudent
 from students.features.discriminators import LearningDiscriminator, LearningFeatures
-from students.flow_map import AverageStudent, Student
 from students.methods.adversarial import NON_SATURATING, Adversary
 from students.methods.targets import Learning, velocity_weight
 from students.methods.ufogen import JUDGED_AT, UFOGen, at_level
+from students.student import Student
 from students.training.batches import Batch, Images
 from tests.sds.toys import ToyTeacher
 from tests.students.toys import normals

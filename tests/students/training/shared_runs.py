@@ -20,15 +20,16 @@ from sds.processes import in_shares, is_first_process, process_count, rows_at_on
 from sds.ramps import Ramp, TimeRange
 from sds.sharding import gathered
 from students.features.discriminators import Discriminator, LearningDiscriminator, LearningFeatures, NetworkFeatures
-from students.flow_map import Student
 from students.generator import FewStepGenerator
+from students.guided_teacher import GuidedTeacher
 from students.methods.adversarial import Adversary, DenoisedAdversary
 from students.methods.bootstrap import consistency, trajectory_consistency
 from students.methods.distribution_matching import MatchingSettings, dmd2
 from students.methods.levels import even_levels
 from students.methods.targets import Objective, denoising, progressive
 from students.prompts import Prompts
-from students.teachers import GuidedTeacher, TeacherInShares, WithCopies
+from students.student import Student
+from students.teachers import TeacherInShares, WithCopies
 from students.training.balance import Balanced, last_weights
 from students.training.batches import Images
 from students.training.loop import Distillation, DistillationSettings, Regression, Stage

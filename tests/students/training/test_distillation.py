@@ -12,13 +12,14 @@ from sds.schedule import flow_schedule
 from sds.score import NonFiniteGradientError
 from students.features.discriminators import Discriminator
 from students.features.distances import pseudo_huber
-from students.flow_map import Student, flow
+from students.flow_map import flow
 from students.methods.adversarial import LEAST_SQUARES, Adversary, DenoisedAdversary
 from students.methods.bootstrap import boot, consistency, consistency_training, shortcut, tract, trajectory_consistency
 from students.methods.levels import even_levels
 from students.methods.mean_flow import MeanFlowTimes, mean_flow, teacher_velocity
 from students.methods.targets import denoising, halved, one_pass, progressive, whole_path
 from students.prompts import Prompts
+from students.student import Student
 from students.training.batches import Images, noise_batches, pair_batches
 from students.training.loop import Distillation, DistillationSettings, Regression, Stage, StageBuilder
 from students.training.pairs import make_pairs

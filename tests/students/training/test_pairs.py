@@ -7,8 +7,8 @@ import torch
 
 from sds.solvers import heun
 from sds.teachers.mixture import MixtureTeacher
+from students.guided_teacher import GuidedTeacher
 from students.prompts import Prompts, StoredView
-from students.teachers import GuidedTeacher
 from students.training.pairs import PairsError, load_pairs, make_pairs
 from tests.closed_forms.quantiles import Quantiles
 from tests.sds.toys import ToyTeacher, views
