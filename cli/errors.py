@@ -18,13 +18,31 @@ def expected() -> tuple[type[BaseException], ...]:
 
     A function, because most of these live beside things that take seconds to load and that many commands do not need.
     """
-    from torch import OutOfMemoryError
+    return (*_of_files(), *_of_meshes(), *_of_networks())
 
+
+def is_expected(error: BaseException) -> bool:
+    """Whether ``error`` is one of `expected`; what needs diffusers is loaded last, so that others are told at once."""
+    return any(isinstance(error, kinds()) for kinds in (_of_files, _of_meshes, _of_networks))
+
+
+def _of_files() -> tuple[type[BaseException], ...]:
+    return (UserError, OSError)
+
+
+def _of_meshes() -> tuple[type[BaseException], ...]:
     from representations.assets.formats.usd_writing import UsdUnavailableError
     from representations.assets.quad_remeshing import RemeshingUnavailableError
     from representations.assets.unwrapping import UnwrappingUnavailableError
     from representations.geometry.isosurface import EmptySurfaceError
     from representations.geometry.mesh import MeshError
+
+    return (EmptySurfaceError, MeshError, RemeshingUnavailableError, UnwrappingUnavailableError, UsdUnavailableError)
+
+
+def _of_networks() -> tuple[type[BaseException], ...]:
+    from torch import OutOfMemoryError
+
     from sds.checkpoint import CheckpointError
     from sds.score import NonFiniteGradientError
     from sds.teachers.conditioning import PromptError
@@ -35,18 +53,11 @@ def expected() -> tuple[type[BaseException], ...]:
     from students.measures.reference import ReferenceFileError
 
     return (
-        UserError,
         TeacherFolderError,
         RemoteTeacherError,
         PromptError,
         CheckpointError,
         NonFiniteGradientError,
-        EmptySurfaceError,
-        MeshError,
-        RemeshingUnavailableError,
-        UnwrappingUnavailableError,
-        UsdUnavailableError,
-        OSError,
         OutOfMemoryError,
         StudentFolderError,
         GoneToNoiseError,

@@ -84,9 +84,9 @@ def carried_out(options: argparse.Namespace) -> int:
         LOG.error("stopped")
         return 130
     except Exception as error:
-        from cli.errors import expected, one_line
+        from cli.errors import is_expected, one_line
 
-        if not isinstance(error, expected()):
+        if not is_expected(error):
             raise
         line = one_line(error, options.command)
         LOG.error("%s", line)

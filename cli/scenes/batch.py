@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.errors import UserError, expected, one_line
+from cli.errors import UserError, is_expected, one_line
 from cli.files import is_ordinary
 from cli.scenes.run_folder import RunFolder, write_text
 
@@ -110,7 +110,7 @@ def make_one_after_the_other(
         try:
             make_one(job)
         except Exception as raised:
-            if not isinstance(raised, expected()):
+            if not is_expected(raised):
                 raise
             error = one_line(raised, "generate")
             told(f"{job.path}: {error}")

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from cli.errors import expected, one_line
+from cli.errors import is_expected, one_line
 from cli.output import bar
 from cli.scenes.batch import TRIES, Job, Outcome
 from sds.teachers.options import AS_IT_IS, TeacherOptions
@@ -229,7 +229,7 @@ def make_what_comes(
                     before(job, teacher)
                 make(job, teacher, device, workplace.overwrite, watcher)
             except Exception as raised:
-                kind = "" if isinstance(raised, expected()) else f"{type(raised).__name__}: "
+                kind = "" if is_expected(raised) else f"{type(raised).__name__}: "
                 error = f"{kind}{one_line(raised, 'generate')}"
             pipe.send(error)
 

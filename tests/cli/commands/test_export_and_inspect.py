@@ -157,3 +157,14 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert main([str(words.get(word, word)) for word in options]) == 2
     assert message in error_line(capsys)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_wrong_with_a_file_is_told_without_loading_networks(tmp_path: Path, monkeypatch, capsys):
+    def loaded() -> None:
+        raise AssertionError("diffusers would be loaded")
+
+    monkeypatch.setattr("cli.errors._of_networks", loaded)
+    (tmp_path / "words.obj").write_text("no mesh")
+    for command in ("inspect", "export"):
+        assert main([command, str(tmp_path / "words.obj")]) == 2
+        assert "no triangles" in error_line(capsys)
