@@ -30,6 +30,9 @@ MOST_BYTES = 2**30
 MOST_FACES = 2_000_000
 """Meshes with more triangles are refused: each takes about 750 bytes while it is read and checked."""
 
+FARTHEST = 1e18
+"""Files with larger coordinates are refused: their areas are infinite to programs that count in 32 bits."""
+
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 """What can be read."""
 
@@ -88,10 +91,19 @@ def read_mesh_file(path: Path | str) -> MeshFile:
     if not pieces:
         raise MeshFileError(f"{path} holds no triangles.")
     asset, merged = joined(pieces)
+    _require_near(path, asset.mesh.vertices)
     if form == "STL":
         asset = _from_printing(asset)
         merged.append("taken for millimetres with +Z up, as printing programs do")
     return MeshFile(asset, [_in_one_line(note) for note in notes] + merged, len(content))
+
+
+def _require_near(path: Path, vertices: Floats) -> None:
+    farthest = float(np.abs(vertices[np.isfinite(vertices)]).max(initial=0))
+    if farthest > FARTHEST:
+        raise MeshFileError(
+            f"{path} has a coordinate of {farthest:.0e}; at most {FARTHEST:.0e} is read. Scale it down."
+        )
 
 
 def _in_one_line(note: str) -> str:

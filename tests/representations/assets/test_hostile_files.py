@@ -102,6 +102,17 @@ def test_what_json_has_not(tmp_path: Path, word: str):
         load_mesh(written(tmp_path, "odd.gltf", text))
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e17, 1e19, 1e300])
+def test_sizes_beyond_all_measure(tmp_path: Path, scale: float):
+    """Small ones are judged as they are; too large ones are refused before anything of theirs is infinite."""
+    path = written(tmp_path, "odd.gltf", json.dumps(gltf({"nodes": [{"mesh": 0, "scale": [scale] * 3}]})))
+    if scale > reading.FARTHEST:
+        with pytest.raises(MeshFileError, match="coordinate"):
+            read_mesh_file(path)
+    else:
+        assert inspect_asset(read_mesh_file(path).asset)
+
+
 def test_what_is_no_ordinary_file(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.glb")
     (tmp_path / "zero.glb").symlink_to("/dev/zero")
