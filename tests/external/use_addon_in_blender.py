@@ -35,6 +35,7 @@ bpy.context.scene.cursor.location = (1, 2, 0)
 begun = bpy.ops.scoresmith.generate()
 busy = bpy.ops.scoresmith.generate.poll()
 seen = follow(module)
+assert module.Running.last == "Finished", module.Running.last
 made = bpy.data.objects["a red ball"]
 made_facts = {
     "begun": sorted(begun),
@@ -53,6 +54,7 @@ modifier = cube.modifiers.new("more", "SUBSURF")
 modifier.subdivision_type, modifier.levels = "SIMPLE", 3
 retextured = bpy.ops.scoresmith.retexture()
 follow(module)
+assert module.Running.last == "Finished", module.Running.last
 new = bpy.data.objects["Cube retextured"]
 corners = [new.matrix_world @ vertex.co for vertex in new.data.vertices]
 print(
