@@ -5,8 +5,8 @@
 Every .obj, .glb, .gltf, .ply, .stl and .off file below the folders is read and written as GLB. The polygons, or else
 the areas by direction and the middles, must be those that assimp (OBJ, of which it cuts concave polygons as we do; `pip
 install assimp-py`) or trimesh (all else, and what was written) finds; the materials must survive, and OBJ files keep
-their textures. Faces that were turned round, which is said, are counted apart. What differs is printed; the last line
-counts.
+their textures. Faces that were turned round and textures that are not beside their file, both of which are said, are
+counted apart. What differs is printed; the last line counts.
 
 Files to try: the Debian package sweethome3d-furniture (its .sh3f files are archives with OBJ files), the npm package
 @webxr-input-profiles/assets (GLB).
@@ -28,11 +28,13 @@ from representations.assets.reading import SUFFIXES, MeshFileError, load_mesh, r
 from representations.assets.writing import write_asset
 from representations.geometry.mesh import MeshError
 
+VERDICTS = ("the same", "turned, and said", "less, and said", "refused", "different", "theirs fails")
+
 
 def main(folders: list[str]) -> int:
     """Compares all files; returns how many differ without a word."""
     paths = sorted(path for folder in folders for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
-    counts = dict.fromkeys(("the same", "turned, and said", "refused", "different", "theirs fails"), 0)
+    counts = dict.fromkeys(VERDICTS, 0)
     with tempfile.TemporaryDirectory() as scratch:
         for path in paths:
             verdict, why = compared(path, Path(scratch))
@@ -60,11 +62,14 @@ def compared(path: Path, scratch: Path) -> tuple[str, str]:
     found = [] if only_cut_otherwise(ours, theirs) else differences(ours, theirs, "read")
     found += differences(asset.mesh.vertices[asset.mesh.faces], after, "written")
     found += looks(asset, written)
-    if path.suffix.lower() == ".obj":
+    less = [note for note in file.notes if "left out" in note]
+    if path.suffix.lower() == ".obj" and not less:
         found += diffuse_colours(path, file.asset)
     turned = [note for note in notes if "turned" in note]
     if found:
         return "different", "; ".join(found + turned)
+    if less:
+        return "less, and said", less[0]
     return ("turned, and said", turned[0]) if turned else ("the same", "")
 
 
