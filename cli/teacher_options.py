@@ -42,7 +42,11 @@ def add_teacher_options(parser: argparse.ArgumentParser, may_wait: bool = True) 
         help="a distilled autoencoder in place of the teacher's: a folder, or ORG/NAME on the hub "
         "(madebyollin/taesd, taesdxl, taesd3, taef1); much faster, a little softer",
     )
-    big.add_argument("--compile", action="store_true", help="compile the teacher: slow at the first step, then faster")
+    big.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the teacher: slow at the first step, then faster; needs a C++ compiler",
+    )
     if not may_wait:
         parser.set_defaults(offload=False)
         return

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -39,14 +40,14 @@ from sds.teachers.folder_teacher import FolderTeacher
 from sds.teachers.hub import UNUSED, find_teacher_folder
 from sds.teachers.image_codec import ImageCodec, LatentCodec
 from sds.teachers.learned_words import read_word, require_all_fit
-from sds.teachers.lora_files import add_lora, read_lora
+from sds.teachers.lora_files import LoraFile, add_lora, read_lora
 from sds.teachers.options import AS_IT_IS, TeacherOptions
 from sds.teachers.picture_conditioned import PROJECTIONS, PictureConditioner, connect_picture, projection_of
 from sds.teachers.schedules import PATCH, load_schedule
 from sds.teachers.single_file import is_single_file, open_single_file
 from sds.teachers.weights import load_network
 
-NAMES_OF_STUDENTS = re.compile(r"turbo|lightning|hyper-?sd|\blcm\b|schnell|sprint", re.IGNORECASE)
+NAMES_OF_STUDENTS = re.compile(r"turbo|lightning|hyper-?sd|(?<![a-z])lcm(?![a-z])|schnell|sprint", re.IGNORECASE)
 """Some students have the scheduler of their teacher, and only their names tell."""
 
 TEXT_COMPONENTS = {f"{part}{suffix}" for part in ("text_encoder", "tokenizer") for suffix in ("", "_2", "_3")}
@@ -144,7 +145,7 @@ def load_diffusers_teacher(
     component = "transformer" if folder.has("transformer") else "unet"
     refuse_unknown_components(folder, {component, "scheduler", "vae", *TEXT_COMPONENTS, *UNUSED, *PROJECTIONS})
     load_schedule(folder)  # before anything large is read
-    warn_of_students(folder)
+    warn_of_students(folder, loras)
     allowed = denoisers(folder, component)
     dtype = dtype or type_for(device, folder.choose(component, allowed) in BEAR_FLOAT16)
     network = load_network(folder, component, allowed, dtype)
@@ -180,14 +181,21 @@ def find_teacher(
     return find_teacher_folder(name, allow_download, half_is_enough)
 
 
-def warn_of_students(folder: TeacherFolder) -> None:
-    """Warns if a teacher is a student of another one, by its name."""
+def warn_of_students(folder: TeacherFolder, loras: Sequence[LoraFile]) -> None:
+    """Warns if a teacher is a student of another one, or a LoRA makes it one, by their names."""
     if found := NAMES_OF_STUDENTS.search(folder.called):
         warnings.warn(
             f"{folder.path} is a distilled student by its name ('{found[0]}'): trained at a few noise levels, it has a "
             "poor score; better name the model that it was distilled from",
             stacklevel=3,
         )
+    for lora in loras:
+        if found := NAMES_OF_STUDENTS.search("/".join(lora.path.parts[-2:])):
+            warnings.warn(
+                f"{lora.path} makes a distilled student of the teacher by its name ('{found[0]}'), which has a poor "
+                "score; better leave it out",
+                stacklevel=3,
+            )
 
 
 def refuse_unknown_components(folder: TeacherFolder, known: set[str]) -> None:

@@ -146,7 +146,7 @@ def network_from(
     Raises TeacherFolderError if the file does not hold what ``config`` describes.
     """
     name = network_class.__name__
-    if not hasattr(network_class, "from_single_file"):
+    if not (hasattr(network_class, "from_single_file") and network_class.__module__.startswith("diffusers.")):
         raise TeacherFolderError(
             f"{checkpoint}: no {name} is read from one file; name a folder of diffusers' layout{advice(checkpoint)}"
         )

@@ -18,6 +18,7 @@ from tests.sds import original_layout
 from tests.sds import original_transformers as original
 from tests.sds import tiny_flow_pipelines as flow
 from tests.sds import tiny_pipelines as tiny
+from tests.sds.tiny_view_teachers import multi_view
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +202,8 @@ def nothing_is_here(*_: Any, **__: Any) -> str:
 
 
 def test_networks_that_no_file_is_read_for_name_the_conversion(tmp_path: Path) -> None:
-    tiny.pixart(tmp_path / "work").save_pretrained(tmp_path / "teacher")
+    tiny.pixart(tmp_path / "work").save_pretrained(tmp_path / "pixart")
     save_file({"joint_blocks.0.a": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(TeacherFolderError, match=r"no PixArtTransformer2DModel is read.*convert it once"):
-        load(tmp_path / "model.safetensors", tmp_path / "teacher")
+    for folder, name in ((tmp_path / "pixart", "PixArtTransformer2DModel"), (multi_view(tmp_path), "MultiViewUNet")):
+        with pytest.raises(TeacherFolderError, match=rf"no {name} is read.*convert it once"):
+            load(tmp_path / "model.safetensors", folder)

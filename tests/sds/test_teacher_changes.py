@@ -257,6 +257,13 @@ def test_a_lora_that_does_not_fit_says_why(
     refused(folder, reason, loras=(str(tmp_path / "lora.safetensors"),))
 
 
+def test_a_lora_that_makes_a_student_is_known_by_its_name(pipeline: Any, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "lcm_lora").mkdir()
+    lora = file_of_layout(pipeline, tmp_path / "lcm_lora" / "weights.safetensors", "peft", RANK)
+    with pytest.warns(UserWarning, match=r"makes a distilled student of the teacher by its name \('lcm'\)"):
+        load(folder, loras=(str(lora),))
+
+
 def test_a_lora_file_that_is_missing_pickled_or_overdone_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "lora.bin").write_bytes(b"")
     save_file({"a.lora_A.weight": torch.zeros(1)}, tmp_path / "lora.safetensors")
