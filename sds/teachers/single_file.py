@@ -100,7 +100,7 @@ def open_single_file(
         enough = "with its text encoders and autoencoder" if alone else "small files are enough"
         raise TeacherFolderError(
             f"{path} holds weights alone; say what describes it, {enough}: --teacher-config FOLDER of "
-            f"diffusers' layout{fetched}{advice(path)}"
+            f"diffusers' layout{fetched}{f'; or {kind.conversion(path)}' if kind else ''}"
         ) from error
     return replace(folder, checkpoint=path)
 
