@@ -78,7 +78,8 @@ def best_of(job: Job, make: Callable[[Job], None]) -> Try:
             continue
         tried = Try(one, read_json(one.folder.metrics).get("recognition") or {})
         if tried.recognition:
-            counted = f"try {number} of {job.tries}, seed {one.request.seed}: " if job.tries > 1 else ""
+            is_one_of_some = job.tries > 1 and not (number == 1 and tried.good_enough)
+            counted = f"try {number} of {job.tries}, seed {one.request.seed}: " if is_one_of_some else ""
             LOG.info("%s%s", counted, verdict_line(tried.recognition))
         best = _better(best, tried, job)
         if tried.good_enough:

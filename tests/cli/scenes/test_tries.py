@@ -75,6 +75,12 @@ def test_each_try_and_what_is_kept_is_said(tmp_path: Path, caplog: pytest.LogCap
     ]
 
 
+def test_a_first_try_that_is_good_is_not_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "scoresmith")
+    best_of(Job(Request("an armchair"), tmp_path / "out", 2), Maker({0: 0.75}))
+    assert caplog.messages == ["looks like an armchair: 75 % of the views"]
+
+
 def test_what_is_not_recognised_from_the_front_alone_is_kept(tmp_path: Path) -> None:
     told = recognition(0.625, front=False)
     assert not told["recognised"]
