@@ -198,7 +198,8 @@ def instead_of_parts(path: Path) -> str:
     adapter = next((name for name in ADAPTERS if (path / name).exists()), None)
     if adapter:
         return f" (its {adapter} is a LoRA or an embedding, a change to a teacher and none itself)"
-    files = sorted(file for file in path.iterdir() if file.is_file())
+    inside = link_boundary(path)
+    files = sorted(file for file in path.iterdir() if file.is_file() and file.resolve().is_relative_to(inside))
     whole = [file for file in files if file.suffix == ".safetensors" and kind_of(names_in(file))]
     if whole:
         return f"; name its file {whole[0]} itself"

@@ -499,6 +499,9 @@ def test_a_folder_of_one_file_says_what_to_do_with_it(tmp_path: Path) -> None:
     assert not (tmp_path / "mark").exists()
     save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(1)}, tmp_path / "a.safetensors")
     refused(tmp_path, r"name its file .*a\.safetensors itself$")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "a.safetensors").symlink_to(tmp_path / "a.safetensors")
+    refused(tmp_path / "linked", "a teacher is a folder in the diffusers layout$")  # outside, so it was not opened
 
 
 def test_a_folder_of_a_lora_is_called_one(tmp_path: Path) -> None:
