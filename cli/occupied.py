@@ -77,10 +77,12 @@ def require_free(
         overwrite: whether it may be replaced.
         is_bare: whether a folder without one holds nothing of anybody's; `is_empty` by default.
 
-    Raises UserError if the folder holds another one that may not be replaced, or something else, or if it is a file.
+    Raises UserError if the folder holds another one that may not be replaced, or something else, or if it is a file or
+    within one.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; give a folder to --out")
+    existing = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    if existing.exists() and not existing.is_dir():
+        raise UserError(f"{existing} is a file; give a folder to --out")
     if exists and not overwrite:
         raise UserError(
             f"{folder} holds another {what}; continue it with --resume {folder}, choose another --out, "

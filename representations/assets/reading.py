@@ -82,7 +82,8 @@ def read_mesh_file(path: Path | str) -> MeshFile:
         )
     resolve = _beside(path, leniently=form in ("OBJ", "PLY"))
     try:
-        pieces, notes = _READERS[form](content, resolve, MOST_FACES)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is beyond all numbers is refused below, or a finding
+            pieces, notes = _READERS[form](content, resolve, MOST_FACES)
     except (GltfError, ObjError, ImageError, OffError, PlyError, PolygonError, StlError) as error:
         raise MeshFileError(f"{path} cannot be read as {form}: {error}.") from None
     except MemoryError:
@@ -90,8 +91,9 @@ def read_mesh_file(path: Path | str) -> MeshFile:
     pieces = [piece for piece in pieces if len(piece.faces)]
     if not pieces:
         raise MeshFileError(f"{path} holds no triangles.")
+    for piece in pieces:
+        _require_near(path, piece.positions)
     asset, merged = joined(pieces)
-    _require_near(path, asset.mesh.vertices)
     if form == "STL":
         asset = _from_printing(asset)
         merged.append("taken for millimetres with +Z up, as printing programs do")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.errors import UserError
-from cli.occupied import LOCK, WHO, is_empty, working_in
+from cli.occupied import LOCK, WHO, is_empty, require_free, working_in
 
 HOLDER = """
 import sys, time
@@ -107,3 +107,11 @@ def test_what_says_who_works_there_is_not_trusted(tmp_path: Path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_folder_within_a_file_is_refused_before_any_work(tmp_path: Path):
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "run", tmp_path / "file" / "runs" / "run"):
+        with pytest.raises(UserError, match="file is a file"):
+            require_free(path, "run", exists=False, overwrite=False)
+    require_free(tmp_path / "new" / "run", "run", exists=False, overwrite=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,22 +34,28 @@ def usdz_bytes(asset: Asset, name: str, metres_per_unit: float = 1.0, up_axis: s
 
     Raises:
         UsdUnavailableError: if usd-core is not installed.
+        OSError: if usd-core cannot write, in the folder for temporary files.
     """
     modules = _modules()
     with tempfile.TemporaryDirectory() as folder:
         stage_file, package = Path(folder) / "object.usdc", Path(folder) / "object.usdz"
-        _write_stage(modules, stage_file, asset, name, metres_per_unit, up_axis)
-        if not modules["UsdUtils"].CreateNewUsdzPackage(str(stage_file), str(package)):
+        try:
+            _write_stage(modules, stage_file, asset, name, metres_per_unit, up_axis)
+            packed = modules["UsdUtils"].CreateNewUsdzPackage(str(stage_file), str(package))
+        except modules["Tf"].ErrorException as error:  # its only kind, for a full disk too
+            number = errno.ENOSPC if os.strerror(errno.ENOSPC) in str(error) else errno.EIO
+            raise OSError(number, "usd-core could not write", folder) from None
+        if not packed:
             raise OSError("usd-core could not pack the USDZ file")
         return package.read_bytes()
 
 
 def _modules() -> dict[str, ModuleType]:
     try:
-        from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, UsdUtils, Vt
+        from pxr import Gf, Sdf, Tf, Usd, UsdGeom, UsdShade, UsdUtils, Vt
     except ImportError:
         raise UsdUnavailableError("USDZ needs the package usd-core; install it with `pip install usd-core`.") from None
-    modules = (Gf, Sdf, Usd, UsdGeom, UsdShade, UsdUtils, Vt)
+    modules = (Gf, Sdf, Tf, Usd, UsdGeom, UsdShade, UsdUtils, Vt)
     return {module.__name__.rpartition(".")[2]: module for module in modules}
 
 

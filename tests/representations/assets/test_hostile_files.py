@@ -102,6 +102,7 @@ def test_what_json_has_not(tmp_path: Path, word: str):
         load_mesh(written(tmp_path, "odd.gltf", text))
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("scale", [1e-300, 1e17, 1e19, 1e300])
 def test_sizes_beyond_all_measure(tmp_path: Path, scale: float):
     """Small ones are judged as they are; too large ones are refused before anything of theirs is infinite."""

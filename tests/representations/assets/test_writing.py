@@ -1,4 +1,5 @@
 import json
+import resource
 import struct
 import sys
 from dataclasses import replace
@@ -199,6 +200,18 @@ def test_usdz_without_its_package_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pxr", None)
     with pytest.raises(UsdUnavailableError, match="pip install usd-core"):
         write_asset(Asset(coloured_box()), tmp_path / "box.usdz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_no_usdz_is_an_error_of_the_system(tmp_path):
+    pytest.importorskip("pxr", reason="needs usd-core")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        with pytest.raises(OSError, match="could not write"):
+            write_asset(Asset(coloured_box()), tmp_path / "box.usdz")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
 
 
