@@ -73,8 +73,11 @@ def read_record(path: Path, kind: type[Content]) -> Content:
     return parsed(read_ordinary(path, LARGEST_TEXT), kind, str(path))
 
 
-def parsed(text: bytes, kind: type[Content], name: str) -> Content:
-    """JSON text as ``kind``. Raises UserError, which calls the text by ``name``, for anything else."""
+DAMAGED = "is damaged, or was not written by this version of scoresmith"
+
+
+def parsed(text: bytes, kind: type[Content], name: str, fault: str = DAMAGED) -> Content:
+    """JSON text as ``kind``. Raises UserError for anything else: that what is called ``name`` has this ``fault``."""
     from pydantic import ValidationError
 
     try:
@@ -86,7 +89,7 @@ def parsed(text: bytes, kind: type[Content], name: str) -> Content:
         reason = f"{place}: {first['msg']}" if place else first["msg"]
     except (ValueError, RecursionError) as error:  # of these are UnicodeDecodeError and JSONDecodeError
         reason = str(error) if not isinstance(error, RecursionError) else "it is nested too deep"
-    raise UserError(f"{name} is damaged, or was not written by this version of scoresmith: {reason[:200]}")
+    raise UserError(f"{name} {fault}: {reason[:200]}")
 
 
 _VALIDATORS: dict[object, TypeAdapter[Any]] = {}

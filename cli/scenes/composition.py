@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Annotated, Any, Required
 
 import torch
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from tqdm import tqdm
 from typing_extensions import TypedDict
 
@@ -57,11 +57,18 @@ from sds.weightings import WEIGHTINGS
 TOGETHER_STEPS = 100
 """Steps in which all objects are judged together and alone, unless the file says how many."""
 
+NO_SCENE = (
+    "is no scene (for each object a table [[objects]] with a name and a prompt, if you like with position, turn and "
+    "size; above them, if you like, the prompt of the whole and steps)"
+)
+
 Coordinate = Annotated[float, Field(ge=-1, le=1)]
 
 
 class ObjectRecord(TypedDict, total=False):
     """An object in a scene's file."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # a word that is misspelt is not passed over
 
     name: Required[Annotated[str, Field(min_length=1, max_length=60)]]
     prompt: Required[Annotated[str, Field(max_length=numbers.LONGEST_PROMPT)]]
@@ -72,6 +79,8 @@ class ObjectRecord(TypedDict, total=False):
 
 class SceneRecord(TypedDict, total=False):
     """A scene's file."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
     prompt: Annotated[str, Field(max_length=numbers.LONGEST_PROMPT)]
     steps: Annotated[int, Field(ge=0, le=numbers.MOST_STEPS)]
@@ -112,7 +121,7 @@ def read_composition(path: Path) -> Composition:
     """What a scene's file asks for. Raises UserError if it cannot be read, or cannot be met."""
     try:
         said = tomllib.loads(read_ordinary(path, LARGEST_TEXT).decode())
-        record = parsed(json.dumps(said).encode(), SceneRecord, f"--scene {path}")
+        record = parsed(json.dumps(said).encode(), SceneRecord, f"--scene {path}", NO_SCENE)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
         raise UserError(f"--scene {path}: {error}") from None
     objects = tuple(

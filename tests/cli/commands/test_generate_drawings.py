@@ -143,9 +143,18 @@ def test_a_scene_of_two_objects(tiny_teacher: Path, tmp_path: Path, capsys: pyte
     assert {"left one", "right one"} <= set(nodes)
     assert (out / "left-one" / "mesh.glb").exists()
     assert json.loads((out / "scene.json").read_text())["prompt"] == "two balls"
-    for wrong in ('name = "left one"', 'name = ""\nprompt = "a ball"', 'name = "x"\nprompt = "a"\nsize = 7'):
-        scene.write_text(f"[[objects]]\n{wrong}\n")
+    table = '[[objects]]\nname = "x"\nprompt = "a cup"\n'
+    for wrong, word in {
+        '[[objects]]\nname = "left one"': "objects.0.prompt",
+        '[[objects]]\nname = ""\nprompt = "a ball"': "objects.0.name",
+        f"{table}size = 7": "objects.0.size",
+        f"{table}turned = 25": "objects.0.turned",
+        table.replace("objects", "object"): "[[objects]]",
+    }.items():
+        scene.write_text(wrong)
         capsys.readouterr()
         assert main(["generate", "--scene", str(scene), "--out", str(tmp_path / "other"), *how]) == 2
-        assert "--scene" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "scene.toml is no scene" in told
+        assert word in told
     assert not (tmp_path / "other").exists()
