@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,14 @@ from tests.cli.viewer.folders import run_folder, student_folder
 def test_view_serves_until_it_is_stopped(tmp_path: Path):
     run_folder(tmp_path / "run")
     command = [sys.executable, "-m", "cli.main", "view", str(tmp_path / "run"), "--no-browser", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell lets what it starts in the background ignore Ctrl-C, this test with it; its process shall not.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         assert process.stdout is not None
         address = re.match(r"(http://127\.0\.0\.1:\d+/)  \(Ctrl-C ends\)$", process.stdout.readline().strip())
