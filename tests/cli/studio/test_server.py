@@ -192,7 +192,7 @@ def test_objects_are_taken_away_in_every_format(server: PageServer, root: Path, 
 def test_the_settings_are_those_of_the_command():
     shown = {setting.name: setting for setting in offered()}
     assert {"sds", "nfsd", "vsd", "csd"} <= set(shown["method"].choices)
-    assert (shown["seed"].default, shown["seed"].is_number) == ("0", True)
+    assert (shown["seed"].default, shown["seed"].is_number) == ("", True)
     assert "another seed is another object" in shown["seed"].help
 
 
