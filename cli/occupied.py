@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from cli.errors import UserError
 from cli.files import read_ordinary
-from sds.checkpoint import forget_partial_files
+from sds.checkpoint import PARTIAL, forget_partial_files
 
 LOCK, WHO = ".scoresmith.lock", ".scoresmith.who"
 
@@ -93,5 +93,10 @@ def require_free(
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing but who works in it."""
-    return all(path.name in (LOCK, WHO) for path in folder.iterdir())
+    """Whether a folder holds nothing but who works in it, or was killed there before anything was whole."""
+    return all(is_left_over(path) for path in folder.iterdir())
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether a file says who works in its folder, or is one that was never finished: `working_in` deletes these."""
+    return path.name in (LOCK, WHO) or (path.name.startswith(".") and PARTIAL in path.name)

@@ -14,7 +14,7 @@ from cli import numbers
 from cli.errors import UserError
 from cli.files import parsed, read_record
 from cli.guidance import changed_guidance
-from cli.occupied import LOCK, WHO, require_free
+from cli.occupied import is_left_over, require_free
 from cli.scenes.records import StudentRecord
 from cli.scenes.run_folder import state_in, write_json
 from sds.guidance import Guidance
@@ -162,7 +162,7 @@ class StudentFolder:
 
     def _holds_pairs_only(self, folder: Path) -> bool:
         """Whether there is nothing but what a run leaves that ended before its first step: the teacher's pairs."""
-        files = {path for path in folder.rglob("*") if not path.is_dir() and path.name not in (LOCK, WHO)}
+        files = {path for path in folder.rglob("*") if not path.is_dir() and not is_left_over(path)}
         return files <= {self.pairs}
 
     def read_record(self) -> StudentRecord:

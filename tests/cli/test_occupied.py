@@ -115,3 +115,15 @@ def test_a_folder_within_a_file_is_refused_before_any_work(tmp_path: Path):
         with pytest.raises(UserError, match="file is a file"):
             require_free(path, "run", exists=False, overwrite=False)
     require_free(tmp_path / "new" / "run", "run", exists=False, overwrite=False)
+
+
+def test_what_a_killed_process_left_half_written_is_nobodys(tmp_path: Path) -> None:
+    """Killed while it wrote its first file, a run is begun anew in the same folder."""
+    for name in (".run.partial-iedlfgf4.json", LOCK, WHO):
+        (tmp_path / name).touch()
+    require_free(tmp_path, "run", exists=False, overwrite=False)
+    with working_in(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {LOCK, WHO}
+    (tmp_path / "run.partial-letter.json").touch()  # no dot before it: somebody's own
+    with pytest.raises(UserError, match="is not empty"):
+        require_free(tmp_path, "run", exists=False, overwrite=False)
