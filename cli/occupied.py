@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from cli.errors import UserError
 from cli.files import read_ordinary
-from sds.checkpoint import PARTIAL, forget_partial_files
+from sds.checkpoint import forget_partial_files, is_partial
 
 LOCK, WHO = ".scoresmith.lock", ".scoresmith.who"
 
@@ -99,4 +99,4 @@ def is_empty(folder: Path) -> bool:
 
 def is_left_over(path: Path) -> bool:
     """Whether a file says who works in its folder, or is one that was never finished: `working_in` deletes these."""
-    return path.name in (LOCK, WHO) or (path.name.startswith(".") and PARTIAL in path.name)
+    return path.name in (LOCK, WHO) or is_partial(path)

@@ -68,9 +68,14 @@ def current_umask() -> int:
         return umask
 
 
+def is_partial(path: Path) -> bool:
+    """Whether a path has the name of a file that `written_whole` has not finished."""
+    return path.name.startswith(".") and PARTIAL in path.name
+
+
 def forget_partial_files(folder: Path) -> None:
     """Delete what killed writers left in a folder. Only call it while nobody else can be writing there."""
-    for path in folder.glob(f".*{PARTIAL}*"):
+    for path in filter(is_partial, folder.glob(".*")):
         path.unlink(missing_ok=True)
 
 

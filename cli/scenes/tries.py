@@ -31,13 +31,18 @@ class Try:
 
         The front of some things says little: that of a mug is a handle that points at the camera.
         """
-        return not self.recognition or float(self.recognition["views_recognised"]) > 0.5
+        return not self.recognition or by_most_views(self.recognition)
 
     @property
     def rank(self) -> tuple[bool, float, float]:
         """Larger is better: recognised, then in more views, then more surely."""
         told = self.recognition
         return bool(told["recognised"]), float(told["views_recognised"]), float(told["probability"])
+
+
+def by_most_views(recognition: dict[str, Any]) -> bool:
+    """Whether an object is recognised in more than half of its views."""
+    return float(recognition["views_recognised"]) > 0.5
 
 
 def verdict_line(recognition: dict[str, Any]) -> str:
@@ -47,7 +52,7 @@ def verdict_line(recognition: dict[str, Any]) -> str:
     share = f"{100 * float(recognition['views_recognised']):.0f} % of the views"
     if recognition["recognised"]:
         return f"looks like {article}{noun}: {share}"
-    if float(recognition["views_recognised"]) > 0.5:
+    if by_most_views(recognition):
         return f"looks like {article}{noun}: {share}, but not from the front"
     others = [name for name in recognition["looks_most_like"] if name != noun]
     return f"does not look enough like {article}{noun}: {share}; it is rather taken for: {', '.join(others[:2])}"
