@@ -29,7 +29,6 @@ from cli.pictures import sheet, to_bytes
 from cli.scenes.initial_mesh import placement_in
 from cli.scenes.judging import ELEVATION, Judge, asset_statistics, judge_asset, judge_for
 from cli.scenes.loading import load_object
-from cli.scenes.looks import STUDIO
 from cli.scenes.making import Making, Moment
 from cli.scenes.progress import ProgressBar
 from cli.scenes.request import Request
@@ -41,6 +40,7 @@ from cli.teachers import EMBEDDED, choose_device, load_teacher, small_teacher_fo
 from representations.assets.asset import Asset
 from representations.assets.finishing import RESOLUTION, prepared
 from representations.assets.pictures import render_asset
+from representations.assets.studio import render_in_studio
 from representations.assets.writing import Convention, write_asset
 from representations.cameras import turntable
 from representations.geometry.mesh import Mesh
@@ -118,8 +118,8 @@ class GeneratedObject:
 
         Where the teacher draws lit pictures only, the texture holds their light already, and no other is added.
         """
-        unlit = small_teacher_folder(self.request.teacher) is not None
-        return render_asset(self._in_unit_sphere, turntable(count, ELEVATION, size), lit=unlit, lighting=STUDIO)
+        render = render_asset if small_teacher_folder(self.request.teacher) is None else render_in_studio
+        return render(self._in_unit_sphere, turntable(count, ELEVATION, size))
 
     def metrics(self) -> dict[str, Any]:
         """What `scoresmith evaluate` measures: of the mesh, and recognition and Janus score if that can be."""

@@ -34,6 +34,7 @@ from cli.viewer.run_page import write_report
 from representations.assets.asset import Asset
 from representations.assets.finishing import FACES, RESOLUTION, colours_of_solid, textured
 from representations.assets.pictures import render_asset
+from representations.assets.studio import render_in_studio
 from representations.assets.unwrapping import UnwrappingUnavailableError
 from representations.assets.writing import write_asset
 from representations.cameras import Cameras, turntable
@@ -96,8 +97,8 @@ def write_object(scene: Scene, request: Request, folder: RunFolder, judge: Judge
     write_json(folder.metrics, metrics)
     cameras = judged_cameras(PICTURE_SIZE)
     write_sheet(folder.preview, made_and_imagined(asset, scene, cameras))
-    lit = not carries_light(scene.teacher)
-    frames = render_asset(asset, turntable(FRAMES, ELEVATION, PICTURE_SIZE), lit, lighting=STUDIO)
+    around = turntable(FRAMES, ELEVATION, PICTURE_SIZE)
+    frames = render_asset(asset, around) if carries_light(scene.teacher) else render_in_studio(asset, around)
     return [folder.mesh, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
 
 

@@ -11,10 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from cli.scenes.loading import load_object
-from cli.scenes.looks import STUDIO
 from cli.scenes.results import finished
 from cli.scenes.run_folder import RunFolder
-from representations.assets.pictures import render_asset
+from representations.assets.studio import render_in_studio
 from representations.cameras import DEFAULT_DISTANCE, DEFAULT_FIELD_OF_VIEW, Cameras
 
 SIZE = 220
@@ -35,7 +34,7 @@ def from_two_sides(folder: RunFolder) -> Tensor:
         size=SIZE,
     )
     asset = finished(load_object(folder, torch.device("cpu")).solid)
-    return torch.cat(list(render_asset(asset, cameras, lit=True, lighting=STUDIO)), dim=2)
+    return torch.cat(list(render_in_studio(asset, cameras)), dim=2)
 
 
 def caption(folder: RunFolder) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
 from PIL import Image as Pictures
 
 from representations.assets.asset import Image, Sampling, Wrap
-from representations.geometry.mesh import Floats, Integers
+from representations.compilation import compiled, inlined
+from representations.geometry.mesh import Floats
 
 _NEAREST = 9728
+_WRAPS: tuple[Wrap, ...] = ("clamp", "repeat", "mirror")
 
 
 def sample_texture(image: Image, uv: Floats, sampling: Sampling | None = None) -> Floats:
@@ -34,22 +37,35 @@ def sample_texture(image: Image, uv: Floats, sampling: Sampling | None = None) -
     x, y = uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5
     if sampling is not None and sampling.magnified == _NEAREST:
         x, y = np.floor(x + 0.5), np.floor(y + 0.5)
-    left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    across, down = (x - left)[:, None], (y - top)[:, None]
-    left, right = (_wrapped(column, width, wrap[0]) for column in (left, left + 1))
-    top, bottom = (_wrapped(row, height, wrap[1]) for row in (top, top + 1))
-    upper = image[top, left] * (1 - across) + image[top, right] * across
-    lower = image[bottom, left] * (1 - across) + image[bottom, right] * across
-    return (upper * (1 - down) + lower * down) / 255
+    return _mixed(np.ascontiguousarray(image), x, y, _WRAPS.index(wrap[0]), _WRAPS.index(wrap[1]))
 
 
-def _wrapped(texel: Integers, count: int, wrap: Wrap) -> Integers:
-    if wrap == "clamp":
-        return np.clip(texel, 0, count - 1)
-    if wrap == "repeat":
+@compiled
+def _mixed(image: Image, x: Floats, y: Floats, wrap_x: int, wrap_y: int) -> Floats:
+    """(P, C) the four texels around each place x, y, (P,) in texels, mixed by how near they are, in [0, 1]."""
+    height, width, channels = image.shape
+    found = np.empty((len(x), channels))
+    for place in range(len(x)):
+        column, row = math.floor(x[place]), math.floor(y[place])
+        across, down = x[place] - column, y[place] - row
+        left, right = _wrapped(column, width, wrap_x), _wrapped(column + 1, width, wrap_x)
+        top, bottom = _wrapped(row, height, wrap_y), _wrapped(row + 1, height, wrap_y)
+        for channel in range(channels):
+            upper = image[top, left, channel] * (1 - across) + image[top, right, channel] * across
+            lower = image[bottom, left, channel] * (1 - across) + image[bottom, right, channel] * across
+            found[place, channel] = (upper * (1 - down) + lower * down) / 255
+    return found
+
+
+@inlined
+def _wrapped(texel: int, count: int, wrap: int) -> int:
+    """The texel among ``count`` that stands for one beside them, by the number of a wrap in `_WRAPS`."""
+    if wrap == 0:
+        return min(max(texel, 0), count - 1)
+    if wrap == 1:
         return texel % count
     folded = texel % (2 * count)
-    return np.where(folded < count, folded, 2 * count - 1 - folded)
+    return folded if folded < count else 2 * count - 1 - folded
 
 
 def encoded_normals(normals: Floats) -> Floats:
