@@ -19,6 +19,7 @@ from representations.images.pixels import PixelImage
 from representations.images.vector import VectorImage
 from representations.particles import Particles
 from representations.rays import Marching
+from representations.shading import Shading
 from representations.surfaces.distance_grid import DistanceGrid
 from representations.surfaces.fixed_shape import FixedShape
 from representations.surfaces.mesh_field import MeshField, MeshPenaltyWeights
@@ -56,7 +57,17 @@ class Stage:
     def cameras(self) -> CameraSampler:
         """From where pictures are taken, and of which look they are."""
         looks = self.recipe.looks
-        return CameraSampler(self.size, together=self.together, looks=() if looks is None else looks.in_order())
+        return CameraSampler(
+            self.size,
+            overhead_probability=self.recipe.overhead,
+            together=self.together,
+            looks=() if looks is None else looks.in_order(),
+        )
+
+    @property
+    def shading(self) -> tuple[Shading, ...] | None:
+        """How each look that the teacher knows is drawn; None for bare colours, if it knows none."""
+        return None if self.recipe.looks is None else SHADINGS
 
 
 def stages_of(request: Request, teacher: NeuralTeacher | None) -> list[Stage]:
@@ -87,6 +98,8 @@ def _nerf(request: Request, stage: Stage) -> NeRF:
         stage.cameras(),
         Marching(step=2 / recipe.samples),
         PenaltyWeights(roughness=recipe.roughness, opacity_entropy=recipe.opacity_entropy),
+        stage.shading,
+        lighting=STUDIO,
     )
 
 
@@ -99,7 +112,7 @@ def _mesh(request: Request, stage: Stage) -> MeshField:
         _field(request.encoding, recipe.texture_grid),
         stage.cameras(),
         MeshPenaltyWeights(recipe.laplacian, recipe.normals, roughness=recipe.roughness),
-        None if recipe.looks is None else SHADINGS,
+        stage.shading,
         STUDIO,
     )
 

@@ -38,6 +38,7 @@ class Recipe:
         learning_rate: a factor on the representation's own learning rates.
         roughness: weight of the penalty on neighbouring voxels that differ.
         looks: how often each look is judged; None for a teacher that knows none.
+        overhead: the share of views from high above, which look into what is hollow.
     """
 
     steps: int
@@ -52,6 +53,7 @@ class Recipe:
     noising: FreshNoise | DDIMInversion = field(default=FreshNoise())
     source: str = ""
     looks: LookShares | None = None
+    overhead: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)

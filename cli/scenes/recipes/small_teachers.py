@@ -11,7 +11,7 @@ from sds.ramps import Ramp, TimeRange
 EARLIER = "measured on an earlier embedded teacher"
 
 SMALL_TEACHER = FieldRecipe(
-    steps=120,
+    steps=200,
     batch_size=4,
     size=None,
     # What it imagines is the same thing from all sides, so that nothing has to be gained by guidance.
@@ -20,15 +20,17 @@ SMALL_TEACHER = FieldRecipe(
     times=TimeRange(Ramp(0.3, 0.1), Ramp(0.98, 0.7)),
     learning_rate=Ramp(1.0, 0.3, begin=0.7),
     roughness=1.0,
-    looks=LookShares(albedo=1.0),
+    looks=LookShares(lit=0.1, albedo=0.3, normals=0.6),
+    overhead=0.3,
     grid=64,
     samples=64,
     opacity_entropy=100.0,
 )
-"""Pulled on colours without light: none of it is baked into the field."""
+"""Normals hollow out what has one colour inside and outside, such as a mug, whose albedo is the same with and without.
+It is dug out layer by layer, which takes these steps: after 120 a pillar still stood in it."""
 
 SMALL_TEACHER_MESH = MeshRecipe(
-    steps=160,
+    steps=110,
     batch_size=4,
     size=None,
     oversampling=2,
@@ -38,6 +40,7 @@ SMALL_TEACHER_MESH = MeshRecipe(
     learning_rate=Ramp(1.0, 0.2, begin=0.5),
     roughness=0.3,
     looks=LookShares(lit=0.1, albedo=0.4, normals=0.5),
+    overhead=SMALL_TEACHER.overhead,
     grid=96,
     texture_grid=96,
     shape_rate=0.015,
@@ -58,7 +61,8 @@ SMALL_TEACHER_GAUSSIANS = GaussianRecipe(
     times=SMALL_TEACHER_MESH.times,
     learning_rate=Ramp(1.0, 0.2, begin=0.5),
     roughness=0.0,
-    looks=SMALL_TEACHER.looks,  # Gaussians have no surface that could be lit.
+    looks=LookShares(albedo=1.0),  # Gaussians have no surface that could be lit.
+    overhead=SMALL_TEACHER.overhead,
     count=6_000,
 )
 """For the same teachers: more Gaussians than their pictures have pixels would not be seen."""
