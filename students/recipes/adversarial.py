@@ -26,8 +26,8 @@ from students.training.loop import LearningTerm, Regression, Stage
 LATENT = 16
 """Numbers of noise that a student of a denoising diffusion GAN is told."""
 
-HEAD_START = 100
-"""Updates of a discriminator whose features learn, before the student hears of it."""
+HEAD_START = 50
+"""Updates of a discriminator before the student hears of it."""
 
 STEADINESS = 3.0
 """Weight of the steadiness of a discriminator whose features learn, see `Adversary`."""
@@ -38,14 +38,20 @@ TWICE = 2.0
 UFOGEN_SHARES = (0.1, 0.03)
 """Weights of UFOGen's discriminator and of the denoising beside it (measured)."""
 
+DDGAN_SHARES = (0.3, 0.3)
+"""Weights of the discriminator of a denoising diffusion GAN and of the reconstruction beside it (measured)."""
+
+LADD_DENOISING = 0.1
+"""Weight of the denoising beside LADD's discriminator (measured)."""
+
 
 def adversary_for(
     order: Order, looks: Features, data: ImageSource, loss: AdversarialLoss, weight: float = 1.0
 ) -> Adversary:
-    """A discriminator on features: steady and with a head start if they learn with it, else with R1 on the heads."""
-    discriminator = discriminator_on(looks, data)
+    """A discriminator on features, with a head start: steady if they learn with it, else with R1 on the heads."""
+    discriminator, head_start = discriminator_on(looks, data), min(HEAD_START, order.steps // 4)
     if not isinstance(looks, nn.Module):
-        return Adversary(discriminator, data, loss=loss, weight=weight)
+        return Adversary(discriminator, data, loss=loss, weight=weight, head_start=head_start)
     return Adversary(
         discriminator,
         data,
@@ -54,7 +60,7 @@ def adversary_for(
         r1=0.0,
         steadiness=STEADINESS,
         learning_rate=TWICE * order.rate(ADVERSARIAL),
-        head_start=min(HEAD_START, order.steps // 4),
+        head_start=head_start,
     )
 
 
@@ -82,20 +88,24 @@ def ufogen_recipe(order: Order) -> StudentRun:
     adversary = adversary_for(order, order.looks(learning_features), data, NON_SATURATING, adversarial)
     fitting = FittingNoise(order.teacher, start) if start < 1 else None
     term = DenoisedAdversary(adversary, StepTimes(order.times), reconstruction, fitting)
-    return regression(order, [lambda _: Stage([term], data, order.steps)], student, rate=3 * ADVERSARIAL)
+    stage = Stage([term], data, order.steps)
+    return regression(order, [lambda _: stage], student, rate=ADVERSARIAL, judged=True)
 
 
 def latent_adversarial_recipe(order: Order) -> StudentRun:
-    """LADD: a discriminator on what the teacher itself sees in noised images, at all levels of noise, and nothing else.
+    """LADD: a discriminator on what the teacher itself sees in noised images.
 
-    The paper's images are the teacher's own; `Order.images` are taken where they are given.
+    The paper's images are the teacher's own; `Order.images` are taken where they are given. Not as in the paper: a
+    little denoising beside it keeps a short training from falling onto few images, and the discriminator looks through
+    less noise (`students.features.sources.LITTLE_NOISE`).
     """
     order = from_within(order)
     student, data, start = seeded_student(order), images(order), order.times[0]
     adversary = adversary_for(order, order.looks(noisy_features), data, HINGE)
     fitting = FittingNoise(order.teacher, start) if start < 1 else None
-    term = DenoisedAdversary(adversary, StepTimes(order.times), fitting=fitting)
-    return regression(order, [lambda _: Stage([term], data, order.steps)], student, rate=ADVERSARIAL)
+    term = DenoisedAdversary(adversary, StepTimes(order.times), LADD_DENOISING, fitting)
+    stage = Stage([term], data, order.steps)
+    return regression(order, [lambda _: stage], student, rate=ADVERSARIAL, judged=True)
 
 
 def denoising_diffusion_gan_recipe(order: Order) -> StudentRun:
@@ -104,6 +114,7 @@ def denoising_diffusion_gan_recipe(order: Order) -> StudentRun:
     steps = Steps(images(order), order.teacher.schedule, [0.0, *reversed(order.times)])
     layers = all_levels(order.teacher.network)
     looks = LearningFeatures(order.teacher, lambda copy: StepFeatures(order.teacher, copy, layers))
-    adversary = adversary_for(order, looks, steps, NON_SATURATING)
-    stage = Stage([DenoisingDiffusionGan(adversary, steps, LATENT)], images(order), order.steps)
-    return regression(order, [lambda _: stage], student, rate=2 * ADVERSARIAL)
+    adversarial, reconstruction = DDGAN_SHARES
+    adversary = adversary_for(order, looks, steps, NON_SATURATING, adversarial)
+    stage = Stage([DenoisingDiffusionGan(adversary, steps, LATENT, reconstruction)], images(order), order.steps)
+    return regression(order, [lambda _: stage], student, rate=ADVERSARIAL, judged=True)

@@ -113,4 +113,5 @@ def latent_add(order: Order) -> StudentRun:
         DenoisedAdversary(adversary, times),
         PixelDistillation(order.guided.teacher, times, weight=DISTILLATION),
     ]
-    return regression(order, [lambda _: Stage(terms, images(order), order.steps)], student, rate=ADVERSARIAL)
+    stage = Stage(terms, images(order), order.steps)
+    return regression(order, [lambda _: stage], student, rate=ADVERSARIAL, judged=True)

@@ -27,7 +27,14 @@ from students.measures.health import regression_signals, score_signals
 from students.methods.distribution_matching import MatchingSettings
 from students.methods.levels import time_of
 from students.prompts import Asked, Prompts, ViewSource
-from students.recipes.rates import LORA_FASTER, MATCHING, REGRESSION, scaled_rate
+from students.recipes.rates import (
+    ADVERSARIAL_BETAS,
+    ADVERSARIAL_SMOOTHING,
+    LORA_FASTER,
+    MATCHING,
+    REGRESSION,
+    scaled_rate,
+)
 from students.student import Student
 from students.training.batches import ImageSource
 from students.training.loop import Distillation, DistillationSettings, StageBuilder
@@ -118,10 +125,9 @@ class Order:
         """What discriminators look at: the user's choice, or else ``default``; ``network`` is that of a critic."""
         return (self.features or default)(self.teacher, network or self.teacher.network)
 
-    @property
-    def smoothing(self) -> float:
-        """Decay of the average of weights that is kept: over about a twentieth of the run, at most 1000 steps."""
-        return max(0.0, 1 - 1 / min(1000, max(1, self.steps / 20)))
+    def smoothing(self, share: float = 1 / 20) -> float:
+        """Decay of the average of weights that is kept: over about a ``share`` of the run, at most 1000 steps."""
+        return max(0.0, 1 - 1 / min(1000, max(1, self.steps * share)))
 
 
 class Trainer(Protocol):
@@ -223,7 +229,7 @@ def matching(
         seed=order.seed,
     )
     run = engine(generator, settings)
-    trainer = Smoothed(run, student, order.smoothing)
+    trainer = Smoothed(run, student, order.smoothing())
     return StudentRun(
         trainer, card(order, same_path=False), student, trainer.result.state_dict, partial(score_signals, run)
     )
@@ -235,6 +241,7 @@ def regression(
     student: Student | None = None,
     result: StudentCard | None = None,
     rate: float = REGRESSION,
+    judged: bool = False,
 ) -> StudentRun:
     """A student that is trained in the loop of regressions, by the guided teacher.
 
@@ -245,9 +252,12 @@ def regression(
             ``torch.manual_seed(order.seed)`` if it has new weights.
         result: its card; by default that of a student that starts anew from its image between steps.
         rate: learning rate as `Order.rate` takes it.
+        judged: whether a discriminator is what it learns most from, see `ADVERSARIAL_BETAS`.
     """
     student = student or seeded_student(order)
-    settings = DistillationSettings(order.batch_size, order.rate(rate), smoothing=order.smoothing, seed=order.seed)
+    settings = DistillationSettings(order.batch_size, order.rate(rate), smoothing=order.smoothing(), seed=order.seed)
+    if judged:
+        settings = replace(settings, betas=ADVERSARIAL_BETAS, smoothing=order.smoothing(ADVERSARIAL_SMOOTHING))
     run = Distillation(student, order.guided.teacher, stages, settings)
     return StudentRun(
         run,

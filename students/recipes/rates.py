@@ -32,6 +32,14 @@ MATCHING = 3e-4
 ADVERSARIAL = 1e-4
 """Measured rate where a discriminator has to follow."""
 
+ADVERSARIAL_BETAS = (0.0, 0.99)
+"""Adam's, of a student that learns from a discriminator: no momentum. What the discriminator said ten steps ago it has
+learned better since, and a student that still follows it circles around what is right. With the usual (0.9, 0.999) no
+student of UFOGen, LADD or a denoising diffusion GAN arrived at any rate."""
+
+ADVERSARIAL_SMOOTHING = 1 / 10
+"""The share of such a run over which weights are averaged: what is left of the circling goes with it."""
+
 LORA_FASTER = 10.0
 """How much faster low-rank corrections learn than all weights, whatever their rank (Schulman 2025, "LoRA Without
 Regret"; not measured here)."""

@@ -111,6 +111,7 @@ class DistillationSettings:
     Attributes:
         batch_size: images for each step.
         learning_rate: of Adam, new at each stage.
+        betas: of Adam.
         decay: a factor on the learning rate over each stage.
         clip: largest norm of the gradient.
         smoothing: decay of the average that is kept as the result; 0 keeps the last weights.
@@ -119,6 +120,7 @@ class DistillationSettings:
 
     batch_size: int = 32
     learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
     decay: Ramp = field(default_factory=lambda: Ramp(1.0, 0.0, begin=0.3))
     clip: float = 1.0
     smoothing: float = 0.0
@@ -248,7 +250,8 @@ class Distillation:
         self.stage = self.stages[number](teacher)
         self.average = AverageStudent(self.student, self.stage.decay_at(0.0))
         self.result = AverageStudent(self.student, self.settings.smoothing)
-        self.optimizer = torch.optim.Adam(self.student.parameters(), lr=self.settings.learning_rate)
+        rate, betas = self.settings.learning_rate, self.settings.betas
+        self.optimizer = torch.optim.Adam(self.student.parameters(), lr=rate, betas=betas)
         self.descent = Descent(self.optimizer, self.student.computed_in)
 
     def _descend(self, loss: Tensor) -> float:
