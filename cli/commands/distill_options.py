@@ -15,7 +15,7 @@ METHODS = {
     "f-distill": "DMD2 for the forward divergence: more variety (Xu et al. 2025)",
     "sid": "score identity distillation: through teacher and critic, data-free (Zhou et al. 2024)",
     "add": "adversarial diffusion distillation: discriminator and SDS (Sauer et al. 2023)",
-    "ladd": "the same on the teacher's own features, without SDS: for latents (Sauer et al. 2024)",
+    "ladd": "the same on the teacher's own features, a little denoising for SDS: for latents (Sauer et al. 2024)",
     "asm": "adversarial score matching: a denoiser that does not blur; any steps (Jolicoeur-Martineau et al. 2021)",
     "ufogen": "denoising and a discriminator, at the levels the student is used at, not at all (Xu et al. 2023)",
     "ddgan": "denoising diffusion GAN: large steps that are drawn, not averaged (Xiao et al. 2022)",

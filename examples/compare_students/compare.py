@@ -41,7 +41,7 @@ STEPS, BATCH_SIZE, PATH_STEPS, PAIRS = 300, 32, 16, 1024
 
 OTHER_STEPS = dict.fromkeys(("consistency-training", "ict", "scm"), 600)
 OTHER_STEPS |= dict.fromkeys(("ufogen", "ladd", "ddgan"), 500)
-OTHER_STEPS |= {"ctm": 400, "asm": 200, "dsno": 120, "dmd2": 80, "f-distill": 40}
+OTHER_STEPS |= {"ctm": 360, "asm": 200, "dsno": 120, "dmd2": 80, "f-distill": 40}
 """Of methods that level off sooner or later than the others, or whose steps cost more. None takes ten minutes of one
 core."""
 

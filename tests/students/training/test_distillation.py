@@ -1,6 +1,7 @@
 """The loop: every regression method trained for a moment on a mixture whose exact flow map is known; stages; resume."""
 
 import copy
+import math
 from collections.abc import Callable
 
 import pytest
@@ -17,10 +18,10 @@ from students.methods.adversarial import LEAST_SQUARES, Adversary, DenoisedAdver
 from students.methods.bootstrap import boot, consistency, consistency_training, shortcut, tract, trajectory_consistency
 from students.methods.levels import even_levels
 from students.methods.mean_flow import MeanFlowTimes, mean_flow, teacher_velocity
-from students.methods.targets import denoising, halved, one_pass, progressive, whole_path
+from students.methods.targets import Learning, denoising, halved, one_pass, progressive, whole_path
 from students.prompts import Prompts
 from students.student import Student
-from students.training.batches import Images, noise_batches, pair_batches
+from students.training.batches import Batch, Images, noise_batches, pair_batches
 from students.training.loop import Distillation, DistillationSettings, Regression, Stage, StageBuilder
 from students.training.pairs import make_pairs
 from tests.closed_forms.quantiles import Quantiles
@@ -177,6 +178,37 @@ def test_resume_equals_never_having_stopped(stopped_after: int):
         assert torch.equal(resumed.result.tensors[name], tensor)
     for name, tensor in straight.student.state_dict().items():
         assert torch.equal(resumed.student.state_dict()[name], tensor)
+
+
+class ThereAndBack:
+    """A loss that pulls all weights up in one step, and down as much in the next."""
+
+    slope = 1.0
+
+    def __call__(self, learning: Learning, batch: Batch) -> torch.Tensor:
+        self.slope = -self.slope
+        assert isinstance(learning.student, Student)
+        return self.slope * sum(weights.sum() for weights in learning.student.parameters())
+
+    def state_dict(self) -> dict[str, float]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, float]) -> None: ...
+
+
+@pytest.mark.parametrize(("betas", "left"), [((0.0, 0.99), 0.0), ((0.9, 0.999), 18 / 19)])
+def test_without_momentum_a_student_turns_with_its_loss(betas: tuple[float, float], left: float):
+    """After slopes of -1 and 1 Adam's mean is (0.1 - 0.09) / 0.19 = 1/19 with momentum: of one step 18/19 is left."""
+    teacher = ToyTeacher()
+    data = Images(normals(80, 3, 4, 4), teacher.condition(["ab"] * 80))
+    student = Student(teacher)
+    before = [weights.detach().clone() for weights in student.parameters()]
+    settings = DistillationSettings(4, 0.01, betas, decay=Ramp(1.0, 1.0), clip=math.inf)
+    run = Distillation(student, teacher, [lambda _: Stage([ThereAndBack()], data, 2)], settings)
+    run.step()
+    run.step()
+    for weights, old in zip(student.parameters(), before, strict=True):
+        assert torch.allclose(weights - old, torch.full_like(old, 0.01 * left), atol=1e-5)
 
 
 def test_the_teacher_of_a_stage_is_the_smoothed_student_of_the_one_before():
