@@ -13,7 +13,7 @@ from torch import Tensor
 from cli.scenes.loading import load_object
 from cli.scenes.results import finished
 from cli.scenes.run_folder import RunFolder
-from representations.assets.studio import render_in_studio
+from representations.assets.studio import StudioLight, render_in_studio
 from representations.cameras import DEFAULT_DISTANCE, DEFAULT_FIELD_OF_VIEW, Cameras
 
 SIZE = 220
@@ -23,18 +23,15 @@ AZIMUTHS = (-35.0, 145.0)
 
 
 def from_two_sides(folder: RunFolder) -> Tensor:
-    """(3, SIZE, 2 SIZE): the mesh from half left in front, and from the opposite side."""
-    count = len(AZIMUTHS)
-    cameras = Cameras(
-        azimuth=torch.deg2rad(torch.tensor(AZIMUTHS)),
-        elevation=torch.full((count,), math.radians(18)),
-        distance=torch.full((count,), DEFAULT_DISTANCE),
-        field_of_view=torch.full((count,), DEFAULT_FIELD_OF_VIEW),
-        background=torch.ones(count, 3),
-        size=SIZE,
-    )
+    """(3, SIZE, 2 SIZE): the mesh from half left in front and from the opposite side, each with the lamp at its left."""
     asset = finished(load_object(folder, torch.device("cpu")).solid)
-    return torch.cat(list(render_in_studio(asset, cameras)), dim=2)
+    pictures = []
+    for azimuth in map(math.radians, AZIMUTHS):
+        one = torch.ones(1)
+        angles = azimuth * one, math.radians(18) * one, DEFAULT_DISTANCE * one, DEFAULT_FIELD_OF_VIEW * one
+        camera = Cameras(*angles, background=torch.ones(1, 3), size=SIZE)
+        pictures.append(render_in_studio(asset, camera, StudioLight().turned(azimuth))[0])
+    return torch.cat(pictures, dim=2)
 
 
 def caption(folder: RunFolder) -> str:

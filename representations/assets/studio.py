@@ -40,8 +40,8 @@ ZOOM = (FAR - 1) / 1.02
 LEAK = 2.0
 """How far in texels of a map a point is lifted off its surface, so that it does not hide itself."""
 
-FLOOR_CELLS = 384
-FLOOR_REACH = 2.5
+FLOOR_CELLS = 256
+FLOOR_REACH = 1.8
 """Half the side of the part of the floor that shadows are looked for on, in radii of the object."""
 
 
@@ -63,6 +63,12 @@ class StudioLight:
     sky: float = 0.5
     bounce: float = 0.25
     exposure: float = 1.0
+
+    def turned(self, azimuth: float) -> StudioLight:
+        """The same light, turned about the vertical axis by radians: what lights a camera at 0 so lights one there."""
+        x, y, z = self.towards_lamp
+        sine, cosine = math.sin(azimuth), math.cos(azimuth)
+        return replace(self, towards_lamp=(cosine * x + sine * z, y, cosine * z - sine * x))
 
     def directions(self) -> tuple[Floats, Floats]:
         """(N, 3) unit directions towards the light, and their weights (N,), whose sum of weight x height is 1."""
