@@ -23,7 +23,7 @@ AZIMUTHS = (-35.0, 145.0)
 
 
 def from_two_sides(folder: RunFolder) -> Tensor:
-    """(3, SIZE, 2 SIZE): the mesh from half left in front and from the opposite side, each with the lamp at its left."""
+    """(3, SIZE, 2 SIZE): the mesh from half left in front and from behind, the lamp always at the left."""
     asset = finished(load_object(folder, torch.device("cpu")).solid)
     pictures = []
     for azimuth in map(math.radians, AZIMUTHS):
