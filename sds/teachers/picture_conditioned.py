@@ -22,7 +22,7 @@ from sds.denoiser import Condition
 from sds.teachers.conditioning import PromptError
 from sds.teachers.connection import Connection, Site, Told
 from sds.teachers.folder import TeacherFolder
-from sds.teachers.image_codec import LatentCodec
+from sds.teachers.image_codec import LatentCodec, resized
 from sds.teachers.text_encoding import build_encoder
 from sds.teachers.text_kinds import EncoderKind
 from sds.teachers.weights import DIFFUSERS_WEIGHTS, frozen, read_weights
@@ -67,12 +67,14 @@ class PictureConditioner:
     Attributes:
         look: from a picture of shape (1, 3, height, width) in [0, 1] to CLIP's view of it, shape (1, width).
         encode: from the same to latents, not scaled, shape (1, channels, height, width).
+        size: (height, width) of the pictures that the network draws, at which both are shown it.
         device: where conditions are.
         shown: what the network is told about the picture: "seen", "latents", "elevation"; None before `show`.
     """
 
     look: Callable[[Tensor], Tensor]
     encode: Callable[[Tensor], Tensor]
+    size: tuple[int, int]
     device: torch.device
     shown: dict[str, Tensor] | None = None
     takes_sentences: bool = field(default=False, init=False)
@@ -87,7 +89,7 @@ class PictureConditioner:
             picture: shape (3, height, width) in [0, 1], the object in the middle on white, seen from the front.
             elevation: from which it was taken, radians above the horizon.
         """
-        seen = picture[None].to(self.device)
+        seen = resized(picture[None].to(self.device), self.size)
         elevations = torch.tensor([[elevation]], device=self.device)
         self.shown = {"seen": self.look(seen), "latents": self.encode(seen), "elevation": elevations}
 
@@ -123,6 +125,7 @@ def connect_picture(network: UNet2DConditionModel, site: Site, codec: Any) -> Co
     prompts = PictureConditioner(
         lambda picture: eye(prepared(picture, eye.config.image_size).to(site.dtype)).image_embeds.float(),
         lambda picture: codec.encode(picture) / codec.scale + codec.shift,
+        codec.size,
         site.device,
     )
     return Connection(call, prompts, told_camera=True)
@@ -146,8 +149,12 @@ def camera_move(camera: Tensor, elevation: Tensor, stable: bool) -> Tensor:
 
 
 def prepared(picture: Tensor, size: int) -> Tensor:
-    """A picture in [0, 1] as CLIP takes it."""
-    small = F.interpolate(picture, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
+    """A picture in [0, 1] as CLIP was shown it when the network was trained: corners on corners, and nothing clamped.
+
+    Not as CLIP's own preprocessing has it. The published training (`FrozenCLIPImageEmbedder`) counts: its network knows
+    no other views of CLIP.
+    """
+    small = F.interpolate(picture, (size, size), mode="bicubic", align_corners=True)
     mean, deviation = (small.new_tensor(values)[:, None, None] for values in (CLIP_MEAN, CLIP_DEVIATION))
     return (small - mean) / deviation
 

@@ -43,7 +43,7 @@ def expected(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(told the picture, told nothing), from the published recipe: polar angles, and latents that are not scaled."""
     mean, deviation = (torch.tensor(v)[:, None, None] for v in (CLIPS_MEAN, CLIPS_DEVIATION))
-    small = torch.nn.functional.interpolate(picture()[None], (8, 8), mode="bicubic", antialias=True).clamp(0, 1)
+    small = torch.nn.functional.interpolate(picture()[None], (8, 8), mode="bicubic", align_corners=True)
     with torch.no_grad():
         seen = eye()((small - mean) / deviation).image_embeds.expand(3, -1)
         latents = pipeline.vae.encode(picture()[None] * 2 - 1).latent_dist.mode().expand(3, -1, -1, -1)
@@ -71,6 +71,18 @@ def test_views_are_asked_for_as_the_networks_were_trained(pipeline: Any, folder:
     for prompt, wanted in (("it", told), ("", none)):
         x0 = teacher(x_t, TIMES, teacher.condition([prompt] * 3, view()))
         torch.testing.assert_close(x0, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_larger_picture_is_seen_at_the_size_that_the_network_draws(folder: Path) -> None:
+    teacher, x_t = load_diffusers_teacher(folder), torch.zeros(3, 4, 8, 8)
+    predictions = []
+    for shown in (picture(), picture().repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)):
+        small = torch.nn.functional.interpolate(shown[None], (16, 16), mode="bilinear", antialias=True)[0]
+        for each in (shown, small):
+            teacher.show(each, SEEN_FROM)
+            predictions.append(teacher(x_t, TIMES, teacher.condition(["it"] * 3, view())))
+    torch.testing.assert_close(predictions[2], predictions[3], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(predictions[0], predictions[2], atol=1e-3)
 
 
 def test_without_a_picture_it_says_what_it_needs(folder: Path) -> None:
