@@ -158,8 +158,14 @@ def _try_tinycudann() -> tuple[Tensor, Tensor]:
     encoding = HashEncoding(4, 2, 8, 4, 16, torch.Generator().manual_seed(0)).to("cuda")
     with torch.no_grad():
         encoding.table.mul_(1e4)  # to values about 1
-        points = torch.rand(10, 3, generator=torch.Generator().manual_seed(1)).to("cuda")
-        return encoding._encode_with_tinycudann(points), encode_torch(encoding.table, points, encoding.levels)
+    points = torch.rand(10, 3, generator=torch.Generator().manual_seed(1)).to("cuda")
+
+    def with_gradient(encoded: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad(encoded.square().sum(), encoding.table)
+        return torch.cat([encoded.detach().reshape(-1), gradient.reshape(-1)])
+
+    theirs = encoding._encode_with_tinycudann(points)
+    return with_gradient(theirs), with_gradient(encode_torch(encoding.table, points, encoding.levels))
 
 
 TINYCUDANN = Accelerator("tinycudann", "hash grids on CUDA", _try_tinycudann)

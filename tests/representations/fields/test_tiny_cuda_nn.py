@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from representations.accelerators import Accelerator
 from representations.fields.encodings import TINYCUDANN, HashEncoding
 from tests.card.pretended import pretended_card
 from tests.representations.fields import tiny_cuda_nn
@@ -49,6 +50,18 @@ def test_values_and_gradients_are_those_of_the_kernels(features: int) -> None:
         for encoded in (ours(points), ours._encode_with_tinycudann(points))
     ]
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
+def test_its_trial_passes_and_notices_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = tiny_cuda_nn.Encoding.forward
+
+    def twice_the_gradient(self: tiny_cuda_nn.Encoding, points: torch.Tensor) -> torch.Tensor:
+        return 2 * right(self, points) - right(self, points).detach()
+
+    with pretended_card():
+        assert Accelerator("tinycudann", "hash grids", TINYCUDANN.trial).problem is None
+        monkeypatch.setattr(tiny_cuda_nn.Encoding, "forward", twice_the_gradient)
+        assert "off by" in str(Accelerator("tinycudann", "hash grids", TINYCUDANN.trial).problem)
 
 
 @pytest.mark.parametrize(("features", "asked"), [(2, True), (3, False), (16, False)])
