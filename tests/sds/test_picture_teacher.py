@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from sds.teachers.conditioning import PromptError
 from sds.teachers.diffusers import DiffusersTeacher, load_diffusers_teacher
 from sds.teachers.folder import TeacherFolderError
+from sds.teachers.options import TeacherOptions
+from tests.sds import original_layout
 from tests.sds import tiny_pipelines as tiny
 from tests.sds.tiny_view_teachers import eye, picture_conditioned, projection
 
@@ -97,6 +99,44 @@ def test_only_teachers_of_pictures_are_shown_one(tmp_path: Path) -> None:
     assert not teacher.sees_pictures
     with pytest.raises(ValueError, match="words, not pictures"):
         teacher.show(picture(), 0.0)
+
+
+def test_one_file_is_read_beside_a_folder_that_describes_it(pipeline: Any, folder: Path, tmp_path: Path) -> None:
+    linear = projection().state_dict()
+    file = tmp_path / "stable_zero123.safetensors"
+    unet, vae = pipeline.unet.state_dict(), pipeline.vae.state_dict()
+    own = {f"cc_projection.{name}": value for name, value in linear.items()}
+    save_file({**original_layout.unet(unet, 1, 2), **original_layout.vae(vae, 2), **own}, file)
+    with pytest.raises(
+        TeacherFolderError, match=r"teacher-config FOLDER; or convert it .*convert_zero123_to_diffusers"
+    ):
+        load_diffusers_teacher(file)
+
+    teachers = [load_diffusers_teacher(folder)]
+    other = {f"proj.{name}": torch.zeros_like(value) for name, value in linear.items()}
+    save_file(other, folder / "clip_camera_projection" / "diffusion_pytorch_model.safetensors")
+    teachers.append(load_diffusers_teacher(file, options=TeacherOptions(config=str(folder))))
+    x_t = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for teacher in teachers:
+        teacher.show(picture(), SEEN_FROM)
+    whole, single = (teacher(x_t, TIMES, teacher.condition(["it"] * 3, view())) for teacher in teachers)
+    torch.testing.assert_close(single, whole, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pickle_of_it_names_its_own_conversion(tmp_path: Path) -> None:
+    (tmp_path / "zero123-xl.ckpt").write_bytes(b"")
+    with pytest.raises(TeacherFolderError, match=r"convert_zero123_to_diffusers.*only if you trust"):
+        load_diffusers_teacher(tmp_path / "zero123-xl.ckpt")
+
+
+@pytest.mark.parametrize("folder", ["zero123 of stable diffusion"], indirect=True)
+def test_stable_diffusion_in_a_name_is_no_stable_zero123(pipeline: Any, folder: Path) -> None:
+    teacher = load_diffusers_teacher(folder)
+    teacher.show(picture(), SEEN_FROM)
+    x_t = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    told, _ = expected(pipeline, teacher, x_t, stable=False)
+    x0 = teacher(x_t, TIMES, teacher.condition(["it"] * 3, view()))
+    torch.testing.assert_close(x0, told, rtol=1e-4, atol=1e-4)
 
 
 def test_a_projection_of_another_size_is_refused(folder: Path) -> None:
