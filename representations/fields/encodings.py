@@ -1,7 +1,8 @@
 """The multi-resolution hash encoding of Müller et al. 2022 ("Instant Neural Graphics Primitives"), section 3.
 
-Parameters are laid out as in tiny-cuda-nn's `HashGrid` (`grid.h`), so that tables can be exchanged with it. That
-layout was read from its source; it has not been compared with a running tiny-cuda-nn.
+Parameters are laid out as in tiny-cuda-nn's `HashGrid` (`grid.h`), so that tables can be exchanged with it. Rows,
+values and gradients are those of its own kernels, compiled for the CPU (`tests/external/test_tiny_cuda_nn.py`); on a
+card it has not been seen.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from representations.fields.hash_kernels import hash_kernels
 from representations.threads import run_parts, split
 
 _PRIMES = (1, 2654435761, 805459861)
+
+_TINYCUDANN_FEATURES, _TINYCUDANN_LEVELS = (1, 2, 4, 8), 128
+"""The numbers of features that tiny-cuda-nn was compiled for, and its most levels."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +124,17 @@ class HashEncoding(nn.Module):
             raise ValueError("Some points to encode are not finite or lie outside [0, 1]^3.")
         if points.device.type == "cpu":
             return _CompiledEncoding.apply(self.table, points, self.levels)
-        if TINYCUDANN.works_for(points):
+        if self.suits_tinycudann and TINYCUDANN.works_for(points):
             return self._encode_with_tinycudann(points)
         if self.table.dtype is torch.float32 and WARP_HASHING.works_for(points):
             return encode_warp(self.table, points, self.levels)
         return encode_torch(self.table, points, self.levels)
+
+    @property
+    def suits_tinycudann(self) -> bool:
+        """Whether tiny-cuda-nn has a grid of this kind; it raises an error for any other."""
+        known = self.features in _TINYCUDANN_FEATURES and len(self.levels) <= _TINYCUDANN_LEVELS
+        return known and self.table.dtype is torch.float32
 
     def _encode_with_tinycudann(self, points: Tensor) -> Tensor:
         import tinycudann
@@ -138,17 +148,24 @@ class HashEncoding(nn.Module):
             "per_level_scale": self.per_level_scale,
         }
         if "_tinycudann" not in self.__dict__:  # not a child module: the table stays the only parameter
-            self.__dict__["_tinycudann"] = tinycudann.Encoding(3, configuration)
+            # By itself it computes in float16 on most cards, where gradients of a table near 0 are lost.
+            self.__dict__["_tinycudann"] = tinycudann.Encoding(3, configuration, dtype=torch.float32)
         parameters = {"params": self.table.reshape(-1)}
-        return torch.func.functional_call(self.__dict__["_tinycudann"], parameters, (points,)).to(points.dtype)
+        return torch.func.functional_call(self.__dict__["_tinycudann"], parameters, (points.detach(),))
 
 
 def _try_tinycudann() -> tuple[Tensor, Tensor]:
     encoding = HashEncoding(4, 2, 8, 4, 16, torch.Generator().manual_seed(0)).to("cuda")
     with torch.no_grad():
         encoding.table.mul_(1e4)  # to values about 1
-        points = torch.rand(10, 3, generator=torch.Generator().manual_seed(1)).to("cuda")
-        return encoding._encode_with_tinycudann(points), encode_torch(encoding.table, points, encoding.levels)
+    points = torch.rand(10, 3, generator=torch.Generator().manual_seed(1)).to("cuda")
+
+    def with_gradient(encoded: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad(encoded.square().sum(), encoding.table)
+        return torch.cat([encoded.detach().reshape(-1), gradient.reshape(-1)])
+
+    theirs = encoding._encode_with_tinycudann(points)
+    return with_gradient(theirs), with_gradient(encode_torch(encoding.table, points, encoding.levels))
 
 
 TINYCUDANN = Accelerator("tinycudann", "hash grids on CUDA", _try_tinycudann)

@@ -195,8 +195,14 @@ WARP_PACKING = Accelerator(WARP, "packed volume rendering on CUDA", _try_warp, W
 def _try_nerfacc() -> tuple[Tensor, Tensor]:
     ends = torch.arange(1, 11, device="cuda") / 10
     rays = torch.tensor([0] * 4 + [2] * 6, device="cuda")
-    samples = (ends - 0.1, ends, 3 * ends, rays, 3)
-    return _weights_by_nerfacc(*samples)[0], _weights(*samples)[0]
+
+    def weights_and_gradient(weights: Callable[..., tuple[Tensor, ...]]) -> Tensor:
+        density = (3 * ends).requires_grad_()
+        parts = torch.cat(weights(ends - 0.1, ends, density, rays, 3))
+        (gradient,) = torch.autograd.grad(parts.square().sum(), density)
+        return torch.cat([parts.detach(), gradient])
+
+    return weights_and_gradient(_weights_by_nerfacc), weights_and_gradient(_weights)
 
 
 NERFACC = Accelerator("nerfacc", "packed volume rendering on CUDA", _try_nerfacc)

@@ -187,8 +187,11 @@ def _with_nvdiffrast(clip: Tensor, faces: NDArray[np.int32], size: int) -> tuple
 
 def _try_nvdiffrast() -> tuple[Tensor, Tensor]:
     corners = [[-0.8, -0.7, 0.0, 1.0], [0.9, -0.6, 0.0, 1.0], [-0.1, 0.8, 0.0, 1.0]]
-    clip, faces = torch.tensor([corners], device="cuda"), np.array([[0, 1, 2]], np.int32)
-    return _with_nvdiffrast(clip, faces, 8)[0], _with_compiled_loops(clip, faces, 8)[0]
+    clip, faces = torch.tensor([corners], device="cuda").requires_grad_(), np.array([[0, 1, 2]], np.int32)
+    face, blend = _with_nvdiffrast(clip, faces, 8)
+    blend(face[..., None].float()).sum().backward()  # that it works: it weighs pixels by rules of its own
+    assert clip.grad is not None
+    return face, _with_compiled_loops(clip.detach(), faces, 8)[0]
 
 
 NVDIFFRAST = Accelerator("nvdiffrast", "visibility and silhouettes of meshes on CUDA", _try_nvdiffrast)

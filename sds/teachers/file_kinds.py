@@ -50,6 +50,14 @@ class FileKind:
 
 ANY = FileKind((PREFIX,), "StableDiffusionPipeline")
 
+PROJECTION = "cc_projection."
+"""How the names of Zero123's linear layer begin."""
+
+ZERO123 = FileKind(
+    (PROJECTION, PREFIX), "Zero1to3StableDiffusionPipeline", script="scripts/convert_zero123_to_diffusers.py"
+)
+"""Its CLIP has names of its own: what describes such a file brings it."""
+
 KINDS = (
     FileKind(("joint_blocks.", "text_encoders."), "StableDiffusion3Pipeline"),
     FileKind(
@@ -81,6 +89,7 @@ KINDS = (
         script="scripts/convert_pixart_sigma_to_diffusers.py",
     ),
     FileKind(("conditioner.", PREFIX), "StableDiffusionXLPipeline"),
+    ZERO123,
     ANY,
 )
 """The first that fits is taken."""

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from safetensors import safe_open
 
-from sds.teachers.file_kinds import ANY, kind_of
+from sds.teachers.file_kinds import ANY, ZERO123, kind_of
 
 Allowed = TypeVar("Allowed")
 
@@ -220,7 +220,8 @@ def advice(path: Path) -> str:
         )
     if path.suffix in PICKLED_WHOLE:
         danger = "it is a pickle, which can run any code: only if you trust its author"
-        return f"; {ANY.conversion(path)} ({danger})"
+        kind = ZERO123 if "zero123" in path.name.lower() else ANY
+        return f"; {kind.conversion(path)} ({danger})"
     return ""
 
 

@@ -8,8 +8,10 @@ token (`clip_camera_projection`, or `cc_projection`) under a class of their own,
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,8 +23,10 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from sds.denoiser import Condition
 from sds.teachers.conditioning import PromptError
 from sds.teachers.connection import Connection, Site, Told
+from sds.teachers.file_kinds import PROJECTION
 from sds.teachers.folder import TeacherFolder
-from sds.teachers.image_codec import LatentCodec
+from sds.teachers.image_codec import LatentCodec, resized
+from sds.teachers.single_file import read_single_file
 from sds.teachers.text_encoding import build_encoder
 from sds.teachers.text_kinds import EncoderKind
 from sds.teachers.weights import DIFFUSERS_WEIGHTS, frozen, read_weights
@@ -54,6 +58,9 @@ CLIP_MEAN, CLIP_DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.
 
 CAMERA_VALUES = 4
 
+STABLE = re.compile("stable[-_ ]?zero", re.IGNORECASE)
+"""Nothing but its name tells Stable Zero123 from the first."""
+
 
 def projection_of(folder: TeacherFolder) -> str | None:
     """The component that joins picture and camera; None if the folder is of another kind."""
@@ -67,12 +74,14 @@ class PictureConditioner:
     Attributes:
         look: from a picture of shape (1, 3, height, width) in [0, 1] to CLIP's view of it, shape (1, width).
         encode: from the same to latents, not scaled, shape (1, channels, height, width).
+        size: (height, width) of the pictures that the network draws, at which both are shown it.
         device: where conditions are.
         shown: what the network is told about the picture: "seen", "latents", "elevation"; None before `show`.
     """
 
     look: Callable[[Tensor], Tensor]
     encode: Callable[[Tensor], Tensor]
+    size: tuple[int, int]
     device: torch.device
     shown: dict[str, Tensor] | None = None
     takes_sentences: bool = field(default=False, init=False)
@@ -87,7 +96,7 @@ class PictureConditioner:
             picture: shape (3, height, width) in [0, 1], the object in the middle on white, seen from the front.
             elevation: from which it was taken, radians above the horizon.
         """
-        seen = picture[None].to(self.device)
+        seen = resized(picture[None].to(self.device), self.size)
         elevations = torch.tensor([[elevation]], device=self.device)
         self.shown = {"seen": self.look(seen), "latents": self.encode(seen), "elevation": elevations}
 
@@ -107,7 +116,7 @@ def connect_picture(network: UNet2DConditionModel, site: Site, codec: Any) -> Co
     """The camera's move from the picture's own, and the picture, as the network was trained to be told them."""
     site.require(isinstance(codec, LatentCodec), "a network that is told a picture needs an autoencoder")
     projection, eye = load_projection(site), load_eye(site)
-    stable = "stable" in site.folder.called.lower()  # nothing else tells it from the first Zero123
+    stable = bool(STABLE.search(site.folder.called))
     width = network.config.cross_attention_dim
     site.require(
         projection.out_features == width and projection.in_features == eye.config.projection_dim + CAMERA_VALUES,
@@ -123,6 +132,7 @@ def connect_picture(network: UNet2DConditionModel, site: Site, codec: Any) -> Co
     prompts = PictureConditioner(
         lambda picture: eye(prepared(picture, eye.config.image_size).to(site.dtype)).image_embeds.float(),
         lambda picture: codec.encode(picture) / codec.scale + codec.shift,
+        codec.size,
         site.device,
     )
     return Connection(call, prompts, told_camera=True)
@@ -146,8 +156,12 @@ def camera_move(camera: Tensor, elevation: Tensor, stable: bool) -> Tensor:
 
 
 def prepared(picture: Tensor, size: int) -> Tensor:
-    """A picture in [0, 1] as CLIP takes it."""
-    small = F.interpolate(picture, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
+    """A picture in [0, 1] as CLIP was shown it when the network was trained: corners on corners, and nothing clamped.
+
+    Not as CLIP's own preprocessing has it. The published training (`FrozenCLIPImageEmbedder`) counts: its network knows
+    no other views of CLIP.
+    """
+    small = F.interpolate(picture, (size, size), mode="bicubic", align_corners=True)
     mean, deviation = (small.new_tensor(values)[:, None, None] for values in (CLIP_MEAN, CLIP_DEVIATION))
     return (small - mean) / deviation
 
@@ -156,12 +170,18 @@ def load_projection(site: Site) -> nn.Linear:
     """The linear layer of the folder, whatever its class calls it."""
     name = projection_of(site.folder)
     assert name is not None
-    weights = read_weights(site.folder, name, DIFFUSERS_WEIGHTS, site.dtype)
+    weights = in_one_file(site.folder.checkpoint) or read_weights(site.folder, name, DIFFUSERS_WEIGHTS, site.dtype)
     of_kind = {key.rpartition(".")[-1]: value for key, value in weights.items()}
     site.require(len(weights) == 2 and of_kind.keys() == {"weight", "bias"}, f"{name} must be one linear layer")
     layer = nn.Linear(of_kind["weight"].shape[1], of_kind["weight"].shape[0])
     layer.load_state_dict(of_kind, assign=True)
-    return frozen(layer.to(site.device))
+    return frozen(layer.to(site.device, site.dtype))
+
+
+def in_one_file(checkpoint: Path | None) -> dict[str, Tensor]:
+    """The layer of a file that holds a whole Zero123: it belongs to that network, and not to who describes it."""
+    tensors = read_single_file(checkpoint) if checkpoint else {}
+    return {name: value for name, value in tensors.items() if name.startswith(PROJECTION)}
 
 
 def load_eye(site: Site) -> Any:

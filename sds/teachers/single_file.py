@@ -32,7 +32,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedModel, T5EncoderModel
 
-from sds.teachers.file_kinds import PREFIX, kind_of, scale_beside_weights
+from sds.teachers.file_kinds import PREFIX, ZERO123, kind_of, scale_beside_weights
 from sds.teachers.folder import TeacherFolder, TeacherFolderError, advice, blaming, names_in
 from sds.teachers.hub import find_teacher_folder
 
@@ -85,7 +85,12 @@ def open_single_file(
     kind = kind_of(names_in(path))
     if scale := scale_beside_weights(names_in(path)):
         raise TeacherFolderError(f"{path} is quantized ('{scale}'), which is not supported; use the original weights")
-    if kind is not None and kind.script:
+    if kind is ZERO123 and not described_by:
+        raise TeacherFolderError(
+            f"{path} is a Zero123 without its CLIP; name the folder of one in diffusers' layout, which has it: "
+            f"--teacher-config FOLDER; or {kind.conversion(path)}"
+        )
+    if kind is not None and kind is not ZERO123 and kind.script:
         raise TeacherFolderError(f"{path} is for {kind.pipeline}, whose files are not read; {kind.conversion(path)}")
     usual = usual_repository(path, bool(described_by))
     try:

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from cli.commands import doctor
 from cli.main import main
@@ -14,6 +15,7 @@ from cli.scenes import generation, loading, results
 from cli.scenes.scene import Scene
 from representations.fields import packed
 from representations.fields.encodings import hash_levels
+from representations.surfaces import differentiable_rasterizer as meshes
 from sds.teachers import shape_teacher
 from sds.teachers.diffusers import load_diffusers_teacher
 from tests.card.conftest import EVERYTHING, REAL
@@ -176,6 +178,31 @@ def test_an_accelerator_that_fails_its_trial_is_not_used(card: Counts, monkeypat
     line = next(line for line in doctor.accelerator_lines() if "nerfacc" in line)
     assert "not in use" in line
     assert {"does not load": "not installed", "is off": "off by", "lacks the function": "AttributeError"}[kind] in line
+
+
+@pytest.mark.skipif(REAL, reason="about packages that fail")
+@pytest.mark.parametrize("blends", [True, False])
+def test_nvdiffrast_is_used_only_if_its_blending_works_too(card: Counts, monkeypatch, blends: bool) -> None:
+    def rasterize(context: object, clip: torch.Tensor, faces: torch.Tensor, size: list[int]) -> tuple:
+        del context
+        flipped = clip.detach() * clip.new_tensor([1.0, -1.0, 1.0, 1.0])
+        face = meshes._with_compiled_loops(flipped, faces.cpu().numpy(), size[0])[0]
+        return F.pad(face[..., None] + 1.0, (3, 0)), None
+
+    def antialias(image: torch.Tensor, raster: torch.Tensor, clip: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+        if not blends:
+            raise RuntimeError("no kernel image is available")
+        return image + 0 * clip.sum()
+
+    package, inside = ModuleType("nvdiffrast"), ModuleType("nvdiffrast.torch")
+    package.torch, inside.rasterize, inside.antialias = inside, rasterize, antialias
+    inside.RasterizeCudaContext = lambda device: device
+    monkeypatch.setitem(sys.modules, "nvdiffrast", package)
+    monkeypatch.setitem(sys.modules, "nvdiffrast.torch", inside)
+    meshes._nvdiffrast_context.cache_clear()
+    problem = type(meshes.NVDIFFRAST)("nvdiffrast", "meshes", meshes.NVDIFFRAST.trial).problem
+    meshes._nvdiffrast_context.cache_clear()
+    assert problem == (None if blends else "RuntimeError: no kernel image is available")
 
 
 def test_sums_along_rays_are_the_same_without_double_precision(card: Counts) -> None:

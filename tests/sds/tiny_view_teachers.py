@@ -48,31 +48,32 @@ def multi_view(work: Path) -> Path:
     return path
 
 
-def eye() -> CLIPVisionModelWithProjection:
+def eye(seen: int = SEEN, image_size: int = 8) -> CLIPVisionModelWithProjection:
     torch.manual_seed(2)
     config = CLIPVisionConfig(
         hidden_size=8,
         intermediate_size=16,
-        projection_dim=SEEN,
+        projection_dim=seen,
         num_hidden_layers=2,
         num_attention_heads=2,
-        image_size=8,
-        patch_size=4,
+        image_size=image_size,
+        patch_size=image_size // 2,
     )
     return tiny.spread(CLIPVisionModelWithProjection(config))
 
 
-def projection() -> torch.nn.Linear:
+def projection(seen: int = SEEN, width: int = 8) -> torch.nn.Linear:
     torch.manual_seed(3)
-    return torch.nn.Linear(SEEN + 4, 8)
+    return torch.nn.Linear(seen + 4, width)
 
 
-def picture_conditioned(pipeline: Any, path: Path) -> Path:
-    """From a pipeline whose UNet takes 8 channels."""
+def picture_conditioned(pipeline: Any, path: Path, seen: int = SEEN, image_size: int = 8) -> Path:
+    """From a pipeline whose UNet takes 8 channels; CLIP tells ``seen`` numbers of pictures of ``image_size``."""
     pipeline.save_pretrained(path)
-    eye().save_pretrained(path / "image_encoder")
+    eye(seen, image_size).save_pretrained(path / "image_encoder")
     (path / "clip_camera_projection").mkdir()
-    weights = {f"proj.{name}": value for name, value in projection().state_dict().items()}
+    linear = projection(seen, pipeline.unet.config.cross_attention_dim)
+    weights = {f"proj.{name}": value for name, value in linear.state_dict().items()}
     save_file(weights, path / "clip_camera_projection" / "diffusion_pytorch_model.safetensors")
     tiny.edit_json(
         path / "model_index.json",
