@@ -22,6 +22,7 @@ from sds.sampling import Guided
 from sds.teachers.options import AS_IT_IS, TeacherOptions
 from students import shipped
 from students.folder import StudentCard, read_card, sample
+from students.guided_teacher import GuidedTeacher
 from students.inputs import load_student
 from students.prompts import StoredView
 from students.student import Student
@@ -67,7 +68,7 @@ def sample_student(
         card = with_guidance_scale(card, network, guidance_scale)
     condition = told(teacher, prompt, count, azimuth, elevation)
     x = sample(network, card, teacher.shape, condition, torch.Generator().manual_seed(seed))
-    return teacher.decode(x).clamp(0, 1)
+    return pictures(teacher, x)
 
 
 def sample_teacher(
@@ -122,7 +123,15 @@ def sample_teacher(
         x = sample_with(SAMPLERS[sampler], denoiser, noise, condition, steps, rng=rng)
     except ValueError as error:
         raise UserError(f"sampler {sampler}, {steps} steps: {error}") from None
-    return network.decode(x).clamp(0, 1)
+    return pictures(network, x)
+
+
+def pictures(teacher: NeuralTeacher | GuidedTeacher, x: Tensor) -> Tensor:
+    """What was drawn, as pictures (count, 3, H, W) in [0, 1]. Raises UserError if it is none, of damaged weights."""
+    drawn = teacher.decode(x)
+    if not bool(torch.isfinite(drawn).all()):
+        raise UserError("what was drawn holds no numbers: the weights are damaged, or too large for their precision")
+    return drawn.clamp(0, 1)
 
 
 def told(teacher: NeuralTeacher, prompt: str, count: int, azimuth: float | None, elevation: float) -> Condition:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from sds.checkpoint import written_whole
 from sds.denoiser import Condition, Denoiser
 from sds.schedule import Prediction
-from sds.teachers.folder import TeacherFolder, TeacherFolderError, checked_json, open_teacher_folder
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, link_boundary, open_teacher_folder
 from sds.teachers.schedules import load_schedule
 from students.answerable import answerable_time
 from students.flow_map import DenoiserAsFlowMap, sample_again, sample_along, sample_path
@@ -175,7 +175,7 @@ def read_card(folder: Path) -> StudentCard:
     if not (folder / CARD).is_file():
         raise StudentFolderError(f"{folder} holds no student (there is no {CARD}); make one with `scoresmith distill`")
     try:
-        content = checked_json(folder / CARD)
+        content = TeacherFolder(folder, link_boundary(folder), {}).read_json(CARD)
         StudentCard(**content)  # knows what is missing, and what it does not know
         card = TypeAdapter(StudentCard).validate_json(json.dumps(content), strict=True)
     except ValidationError as error:

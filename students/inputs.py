@@ -6,6 +6,7 @@ that make any other choice are in a file of their own beside it, which only this
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from sds.checkpoint import written_whole
 from sds.denoiser import NeuralTeacher
 from sds.number_embedding import last_layer_of_time
 from sds.sharding import whole
+from sds.teachers.folder import TeacherFolder, TeacherFolderError, link_boundary
 from students.folder import StudentFolderError
 from students.student import Student
 from students.temporal_fourier import ENDS, PathStates, unet_widths
@@ -62,13 +64,17 @@ def load_student(folder: Path, network: NeuralTeacher) -> Student | NeuralTeache
         ``network`` itself if there is nothing more to tell. Either can be given to `students.folder.sample`.
 
     Raises:
-        StudentFolderError: if the file of the inputs is damaged or belongs to another network.
+        StudentFolderError: if the file of the inputs is damaged, belongs to another network, or is no file of the
+            folder.
     """
-    path = folder / INPUTS
-    if not path.is_file():
+    if not os.path.lexists(folder / INPUTS):
         return network
     try:
-        tensors = load_file(path)
+        path = TeacherFolder(folder, link_boundary(folder), {}).file(INPUTS)
+    except TeacherFolderError as error:
+        raise StudentFolderError(str(error)) from None
+    try:
+        tensors, plain = load_file(path), network.network.state_dict().keys()
         latent = tensors["student_latent.0.weight"].shape[1] if "student_latent.0.weight" in tensors else 0
         student = Student(
             network,
@@ -79,11 +85,13 @@ def load_student(folder: Path, network: NeuralTeacher) -> Student | NeuralTeache
         )
         with torch.no_grad():
             last_layer_of_time(student.network).bias.copy_(tensors.pop(BIAS))
-        unknown = student.network.load_state_dict(tensors, strict=False).unexpected_keys
+        loaded = student.network.load_state_dict(tensors, strict=False)
     except (SafetensorError, KeyError, RuntimeError, ValueError, IndexError) as error:
         raise StudentFolderError(f"{path} is damaged, or another student's: {' '.join(str(error).split())}") from None
-    if unknown:
-        raise StudentFolderError(f"{path} holds {unknown[0]!r}, of which this student knows nothing")
+    if loaded.unexpected_keys:
+        raise StudentFolderError(f"{path} holds {loaded.unexpected_keys[0]!r}, of which this student knows nothing")
+    if lacking := sorted(set(loaded.missing_keys) - plain):
+        raise StudentFolderError(f"{path} is damaged, or another student's: it lacks {lacking[0]!r}")
     return student.eval().requires_grad_(False)
 
 

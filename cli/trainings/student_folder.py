@@ -165,8 +165,15 @@ class StudentFolder:
         files = {path for path in folder.rglob("*") if not path.is_dir() and not is_left_over(path)}
         return files <= {self.pairs}
 
+    def require_own(self) -> None:
+        """Raises UserError if what belongs to the training lies elsewhere, where a link leads."""
+        for folder in (self.training, self.sheets):
+            if folder.is_symlink():
+                raise UserError(f"{folder} is a link and was not followed: put the folder itself there")
+
     def read_record(self) -> StudentRecord:
         """What training/run.json says. Raises UserError if there is none, or it is not ours."""
+        self.require_own()
         try:
             return read_record(self.request, StudentRecord)
         except FileNotFoundError:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cli.sampling import pictures
 from cli.teachers import load_teacher
 from cli.trainings.orders import default_prompts, vocabulary_of
 from cli.trainings.real_images import load_real_images
@@ -74,7 +75,7 @@ class Drawer:
         for rows in torch.arange(len(prompts)).split(AT_ONCE):
             seen = None if view is None else view.part(rows)
             x = self.draw(self.teacher.condition([prompts[i] for i in rows], seen), rng)
-            parts.append(self.teacher.decode(x).clamp(0, 1).cpu())
+            parts.append(pictures(self.teacher, x).cpu())
         return torch.cat(parts)
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import socketserver
@@ -71,6 +72,9 @@ Act = Callable[[str, bytes], Resource | None]
 
 LARGEST_WISH = 64 * 1024
 """Bytes of what a page may send."""
+
+LENGTH = re.compile("[0-9]{1,9}")
+"""How a page says how many bytes it sends."""
 
 
 def page_resource(html: str) -> Resource:
@@ -193,11 +197,14 @@ class PageHandler(BaseHTTPRequestHandler):
         if self.server.act is None:
             self.send_error(HTTPStatus.NOT_IMPLEMENTED)
             return
-        if not length.isascii() or not length.isdigit() or int(length[:9]) > LARGEST_WISH:
+        if not LENGTH.fullmatch(length) or int(length) > LARGEST_WISH:
             self.say(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "This is too much, or of no known length.")
             return
         content = self.rfile.read(int(length))
         self.server.has_asked(self.request)
+        if len(content) < int(length):
+            self.say(HTTPStatus.BAD_REQUEST, "This is only a part of what was to come.")
+            return
         origins = {f"http://{name}" for name in self.server.names}
         is_ours = self.headers.get("Origin") in origins and self.headers.get("Content-Type") == "application/json"
         if not is_ours or not self.is_asked_by_us():

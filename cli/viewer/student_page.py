@@ -30,6 +30,7 @@ def student_page(folder: StudentFolder) -> Page:
     Raises:
         UserError: if the folder holds no student, or its run.json is damaged.
     """
+    folder.require_own()
     try:
         configuration = read_record(folder.request, StudentRecord)
     except FileNotFoundError:

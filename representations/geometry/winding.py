@@ -16,6 +16,9 @@ Flags = NDArray[np.bool_]
 _MOST_LOOKED_AT = 64
 """Parts inside the box around another one that are tried, whether they lie inside it."""
 
+_NO_VOLUME = 1e-9
+"""Of the cube of a part's size: less is what rounding makes of a front and a back that lie in one another."""
+
 
 @dataclass(frozen=True)
 class Edges:
@@ -42,13 +45,6 @@ class Edges:
         """Edges of more than two faces, where a surface is not a surface (not a manifold)."""
         return int((self.faces > 2).sum())
 
-    def at_rim(self, faces: Integers, vertex_count: int) -> Flags:
-        """(F,) whether a face has an edge that it shares with no other."""
-        start, end = faces.reshape(-1).astype(np.int64), np.roll(faces, -1, axis=1).reshape(-1).astype(np.int64)
-        keys = np.minimum(start, end) * vertex_count + np.maximum(start, end)
-        _, number, count = np.unique(keys, return_inverse=True, return_counts=True)
-        return np.asarray((count[number.reshape(-1)] == 1).reshape(-1, 3).any(axis=1))
-
     @property
     def twisted(self) -> int:
         """Edges whose two faces wind against each other."""
@@ -66,6 +62,15 @@ def edges_of(faces: Integers, vertex_count: int) -> Edges:
     return Edges(count, left // 3, right // 3, start[left] != start[right])
 
 
+def at_rim(faces: Integers, part: Integers, vertex_count: int) -> Flags:
+    """(F,) whether a face has an edge that it shares with no other of its part (F,), whatever else meets there."""
+    start, end = faces.reshape(-1).astype(np.int64), np.roll(faces, -1, axis=1).reshape(-1).astype(np.int64)
+    edge = np.unique(np.minimum(start, end) * vertex_count + np.maximum(start, end), return_inverse=True)[1].reshape(-1)
+    keys = edge * (int(part.max(initial=0)) + 1) + np.repeat(part, 3)
+    _, number, count = np.unique(keys, return_inverse=True, return_counts=True)
+    return np.asarray((count[number.reshape(-1)] == 1).reshape(-1, 3).any(axis=1))
+
+
 def faces_to_flip(faces: Integers, vertices: Floats, normals: Floats | None = None, rooms: bool = True) -> Flags:
     """Which faces must be turned round so that neighbours agree, and what is inside out is not.
 
@@ -74,8 +79,9 @@ def faces_to_flip(faces: Integers, vertices: Floats, normals: Floats | None = No
     windings, two for each part of the surface, and turning the part leads from one to the other. (A part that cannot
     be wound consistently, like a Moebius strip, has one component only and is left as it is.)
 
-    A part whose faces agree already is left as it is if it is open, since an open surface has no outside. If it is
-    closed and winds inwards it is turned, unless
+    A part whose faces agree already is left as it is if it is open, since an open surface has no outside, or if it
+    encloses nothing. Open are also the faces of a sheet that has a front and a back of its own: four meet at each edge,
+    so that no two of them are neighbours. If a part is closed and winds inwards it is turned, unless
 
     * it lies inside another closed part: a cavity;
     * it has another part inside: a room, or the sky;
@@ -101,11 +107,11 @@ def faces_to_flip(faces: Integers, vertices: Floats, normals: Floats | None = No
     part = np.unique(np.minimum(as_is, turned), return_inverse=True)[1].reshape(-1)
     parts = _Parts(faces, vertices, part, as_is > turned)
     flip = parts.against_most & (as_is != turned)
-    closed = ~np.isin(np.arange(parts.count), part[edges.at_rim(faces, len(vertices))])
+    closed = ~np.isin(np.arange(parts.count), part[at_rim(faces, part, len(vertices))])
     agreed = ~np.isin(np.arange(parts.count), part[flip])
     wound = np.where(flip[:, None], faces[:, ::-1], faces)
     volumes = _volumes(wound, vertices, part)
-    inwards = closed & (volumes < 0)
+    inwards = closed & (volumes < -_NO_VOLUME * (parts.high - parts.low).max(axis=1, initial=0) ** 3)
     if normals is not None:
         backed = _backing(wound, vertices, normals, part)
         meant = agreed & (backed > 0) & rooms

@@ -28,6 +28,10 @@ QUANTIZATION_KEYS = ("quantization_config", "compression_config")
 """Keys by which a configuration asks for a quantization library, whose loaders this program cannot vouch for."""
 
 
+LARGEST_JSON = 64 * 2**20
+"""Bytes of a JSON file. The index of the largest network's weights has a few million."""
+
+
 class TeacherFolderError(ValueError):
     """A teacher's folder is missing, broken, unsupported or unsafe. The message says what to do about it."""
 
@@ -249,6 +253,11 @@ def checked_json(path: Path) -> dict[str, Any]:
         TeacherFolderError: if it cannot be read or is no object, or if it asks for code or a quantization library.
     """
     with blaming(path, "cannot be read as JSON"):
+        size = path.stat().st_size
+        if size > LARGEST_JSON:
+            raise TeacherFolderError(
+                f"{path} has {size / 2**20:.0f} MB; {LARGEST_JSON / 2**20:.0f} MB is the most for it"
+            )
         content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise TeacherFolderError(f"{path} must hold a JSON object, not a {type(content).__name__}")

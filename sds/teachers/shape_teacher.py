@@ -74,6 +74,8 @@ def load_shape_teacher(folder: Path, device: torch.device | str = "cpu") -> Shap
         raise TeacherFolderError(f"{opened.path}: model_index.json mixes up the classes of shape prior and UNet")
     words = opened.path / "words"
     with blaming(words if words.is_dir() else opened.path, "its words cannot be read"):
+        for name in opened.names("words") if words.is_dir() else ():
+            opened.file("words", name)  # no link may lead out
         names = prior.config["variants"]
         lexicon = Lexicon.load(words).only(names) if words.is_dir() else plain_lexicon(prior)
     return ShapeTeacher(prior.to(device), unet.to(device), lexicon)

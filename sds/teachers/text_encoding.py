@@ -13,13 +13,16 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from sds.teachers.folder import TeacherFolder, TeacherFolderError, blaming
+from sds.teachers.folder import LARGEST_JSON, TeacherFolder, TeacherFolderError, blaming
 from sds.teachers.single_file import encoder_from, holds
 from sds.teachers.text_kinds import ENCODERS, TOKENIZERS, EncoderKind
 from sds.teachers.weights import TRANSFORMERS_WEIGHTS, frozen, kept_in_float32, read_weights
 
 OTHER_FILES = ("init_inputs", "fast_tokenizer_files", "tokenizer_file", "vocab_file", "merges_file")
 """Entries of a tokenizer's configuration that can name files anywhere."""
+
+VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"}, {"spiece.model"}, {"tokenizer.model"})
+"""A tokenizer has one of these at least. Without any transformers makes one that knows no word, and says nothing."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +168,16 @@ def load_tokenizer(folder: TeacherFolder, name: str, vocabulary: int) -> PreTrai
     """
     tokenizer_class = folder.choose(name, TOKENIZERS)
     place = folder.path / name
-    for file in folder.names(name):
-        folder.file(name, file)  # refuses links out of the folder
+    files = folder.names(name)
+    for file in files:
+        size = folder.file(name, file).stat().st_size  # refuses links out of the folder
+        if size > LARGEST_JSON:
+            raise TeacherFolderError(f"{place / file} has {size >> 20} MB; {LARGEST_JSON >> 20} MB is the most for it")
+    if not any(files >= vocabulary_files for vocabulary_files in VOCABULARIES):
+        raise TeacherFolderError(f"{place} holds no vocabulary, such as a tokenizer.json; is the folder complete?")
     if any(entry.is_dir() for entry in place.iterdir()):
         raise TeacherFolderError(f"{place} must hold files only, no folders")
-    if "tokenizer_config.json" in folder.names(name):
+    if "tokenizer_config.json" in files:
         config = folder.read_json(name, "tokenizer_config.json")
         for key in OTHER_FILES:
             if config.get(key):

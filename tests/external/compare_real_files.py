@@ -5,8 +5,9 @@
 Every .obj, .glb, .gltf, .ply, .stl and .off file below the folders is read and written as GLB. The polygons, or else
 the areas by direction and the middles, must be those that assimp (OBJ, of which it cuts concave polygons as we do; `pip
 install assimp-py`) or trimesh (all else, and what was written) finds; the materials must survive, and OBJ files keep
-their textures. Faces that were turned round and textures that are not beside their file, both of which are said, are
-counted apart. What differs is printed; the last line counts.
+their textures. Of polygons that touch or cross themselves assimp leaves parts out: there ours must be trimesh's
+polygons, which it cuts into fans, and cover what the text says. Faces that were turned round and textures that are not
+beside their file, both of which are said, are counted apart. What differs is printed; the last line counts.
 
 Files to try: the Debian package sweethome3d-furniture (its .sh3f files are archives with OBJ files), the npm package
 @webxr-input-profiles/assets (GLB).
@@ -14,6 +15,7 @@ Files to try: the Debian package sweethome3d-furniture (its .sh3f files are arch
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -60,11 +62,13 @@ def compared(path: Path, scratch: Path) -> tuple[str, str]:
         return "theirs fails", f"{type(error).__name__}: {error}"
     ours = file.asset.mesh.vertices[file.asset.mesh.faces]
     found = [] if only_cut_otherwise(ours, theirs) else differences(ours, theirs, "read")
+    if found and path.suffix.lower() == ".obj" and are_the_polygons_of(path, ours):
+        found = []
     found += differences(asset.mesh.vertices[asset.mesh.faces], after, "written")
     found += looks(asset, written)
     less = [note for note in file.notes if "left out" in note]
-    if path.suffix.lower() == ".obj" and not less:
-        found += diffuse_colours(path, file.asset)
+    if path.suffix.lower() == ".obj":
+        found += diffuse_colours(path, file.asset, less)
     turned = [note for note in notes if "turned" in note]
     if found:
         return "different", "; ".join(found + turned)
@@ -131,6 +135,32 @@ def only_cut_otherwise(ours: np.ndarray, theirs: np.ndarray) -> bool:
     return rims(corners.reshape(-1, 3), len(places)) == rims(nearest.reshape(-1, 3), len(places))
 
 
+def are_the_polygons_of(path: Path, ours: np.ndarray) -> bool:
+    """Whether triangles are all polygons of an OBJ file, and cover hardly more than what the text says they cover."""
+    area = np.linalg.norm(np.cross(ours[:, 1] - ours[:, 0], ours[:, 2] - ours[:, 0]), axis=1).sum() / 2
+    return only_cut_otherwise(ours, triangles_of_trimesh(path)) and area < BENT * directed_area(path)
+
+
+BENT = 1.01
+"""Polygons that are not flat have more area than their outlines' directed areas tell."""
+
+
+def directed_area(path: Path) -> float:
+    """The sum of the lengths of all polygons' directed areas (Newell), straight from the text of an OBJ file."""
+    places: list[list[float]] = []
+    total = 0.0
+    for line in path.read_text("utf-8", "replace").splitlines():
+        words = line.split()
+        if words[:1] == ["v"]:
+            places.append([float(word) for word in words[1:4]])
+        elif words[:1] == ["f"]:
+            numbers = [int(word.split("/")[0]) for word in words[1:]]
+            corners = np.array([places[number - 1 if number > 0 else number] for number in numbers])
+            corners -= corners[0]
+            total += float(np.linalg.norm(np.cross(corners, np.roll(corners, -1, axis=0)).sum(axis=0))) / 2
+    return total
+
+
 def rims(faces: np.ndarray, count: int) -> dict[int, float]:
     """How often each edge, as lower * count + upper end, is passed upwards more than downwards; where that is not 0."""
     ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
@@ -160,30 +190,40 @@ def used_materials(asset: Asset) -> list[int]:
     return [0] if asset.material_of is None else np.unique(asset.material_of).tolist()
 
 
-def diffuse_colours(path: Path, asset: Asset) -> list[str]:
+def diffuse_colours(path: Path, asset: Asset, left_out: list[str]) -> list[str]:
     """Whether the materials of an OBJ's faces with texture coordinates have the textures that the file beside it names.
 
     Looked up in the text itself: trimesh gives a material without a texture that of its neighbour.
+
+    Args:
+        path: of the file.
+        asset: as it was read.
+        left_out: notes of the reading; textures that they name are said to be missing.
     """
+    said = tuple(name.removeprefix("...") for note in left_out for name in re.findall("'(.+)'", note))
     textured, name = set(), ""
     for library in path.parent.glob("*.mtl"):
         for line in library.read_text("utf-8", "replace").splitlines():
             words = line.split(maxsplit=1)
             if words and words[0] == "newmtl":
                 name = words[1].strip()
-            elif words and words[0] == "map_Kd":
+            elif words and words[0] == "map_Kd" and not words[1].strip().endswith(said):
                 textured.add(name)
     wanted, name = set(), ""
     for line in path.read_text("utf-8", "replace").splitlines():
         words = line.split(maxsplit=1)
         if words and words[0] == "usemtl" and len(words) == 2:
             name = words[1].strip()
-        elif (
-            words and words[0] == "f" and name in textured and all("//" not in w and "/" in w for w in words[1].split())
-        ):
+        elif words and words[0] == "f" and name in textured and has_texture_coordinates(words[1].split()):
             wanted.add(name)
-    found = {asset.materials[number].name: asset.materials[number].base_colour for number in used_materials(asset)}
-    return [f"the texture of {name} is missing" for name in sorted(wanted & found.keys()) if found[name] is None]
+    used = [asset.materials[number] for number in used_materials(asset)]
+    found = {material.name for material in used if material.base_colour is not None}
+    return [f"the texture of {name} is missing" for name in sorted(wanted - found)]
+
+
+def has_texture_coordinates(corners: list[str]) -> bool:
+    """Whether the corners of a face, "3/1/2" or "3//2", make a triangle or more that can show a texture."""
+    return len(corners) > 2 and all("//" not in corner and "/" in corner for corner in corners)
 
 
 if __name__ == "__main__":

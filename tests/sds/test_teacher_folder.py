@@ -275,6 +275,18 @@ def test_weights_that_were_cut_short_are_named(folder: Path, file: str, kept: in
     refused(folder, f"{path.name}: is broken or cut short")
 
 
+def test_a_tokenizer_without_its_vocabulary_is_refused(folder: Path) -> None:
+    """transformers would make one to which every word is the same unknown one."""
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    refused(folder, "tokenizer holds no vocabulary")
+
+
+@pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", "tokenizer/tokenizer.json"])
+def test_files_of_no_bearable_size_are_not_read(folder: Path, file: str) -> None:
+    os.truncate(folder / file, 65 * 2**20)
+    refused(folder, "has 65 MB; 64 MB is the most for it")
+
+
 def test_broken_tokenizer_files_are_named(folder: Path) -> None:
     (folder / "tokenizer" / "tokenizer.json").write_text("{}")
     refused(folder, "tokenizer: cannot be read as a CLIPTokenizer")

@@ -7,7 +7,11 @@ import itertools
 import mapbox_earcut
 import numpy as np
 
+from representations.geometry.least_area import least_area_triangles, tries
 from representations.geometry.mesh import Floats, Integers
+
+_MOST_TRIES = 2e9
+"""For all polygons of a file that have no ears: ten seconds. What is left then is cut into fans."""
 
 
 class PolygonError(ValueError):
@@ -16,6 +20,9 @@ class PolygonError(ValueError):
 
 def triangulated(positions: Floats, corners: Integers, sizes: Integers, most_faces: int) -> tuple[Integers, Integers]:
     """Triangles of polygons: fans where these are convex, else by cutting off ears, where that gives less area.
+
+    Where ears leave a part of a polygon, since it touches or crosses itself or has corners on one line, it is cut so
+    that there is the least area in all.
 
     Args:
         positions: (V, 3).
@@ -33,7 +40,7 @@ def triangulated(positions: Floats, corners: Integers, sizes: Integers, most_fac
     if count > most_faces:
         raise PolygonError(f"it has {count:,} triangles; at most {most_faces:,} are read")
     first = np.cumsum(sizes) - sizes
-    triangles, owners = [], []
+    triangles, owners, left = [], [], _MOST_TRIES
     for size in np.unique(sizes[sizes >= 3]).tolist():
         which = np.flatnonzero(sizes == size)
         places = first[which][:, None] + np.arange(size)
@@ -43,6 +50,9 @@ def triangulated(positions: Floats, corners: Integers, sizes: Integers, most_fac
             points = positions[corners[places]]
             for polygon in np.flatnonzero(~_convex(points)):
                 ears = _ears(points[polygon])
+                if ears is None and tries(size) < left:
+                    ears = least_area_triangles(points[polygon])
+                    left -= tries(size)
                 # Of a polygon that is not flat, ears in the plane may be large folds in space.
                 if ears is not None and _area(points[polygon], ears) < _area(points[polygon], fans):
                     cut[polygon] = places[polygon][ears]
@@ -118,7 +128,7 @@ def _area(points: Floats, triangles: Integers) -> float:
 
 
 def _ears(points: Floats) -> Integers | None:
-    """(N - 2, 3) triangles of one polygon (N, 3); None if it cannot be cut."""
+    """(N - 2, 3) triangles of one polygon (N, 3); None if they would leave some of its corners out."""
     if not np.isfinite(points).all():
         return None
     centred = points - points.mean(axis=0)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sds.teachers.embedded_words.adjectives import AdjectiveBook
-from sds.teachers.embedded_words.near_words import NearWords
+from sds.teachers.embedded_words.near_words import LARGEST_FILE, NearWords
 from sds.teachers.embedded_words.nouns import KnownNoun, NounBook
 from sds.teachers.embedded_words.reading import Reader
 from sds.teachers.embedded_words.spelling import Speller
@@ -66,7 +66,11 @@ class Lexicon:
         """
         folder = folder or EMBEDDED_WORDS
         path = folder / _LIST
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no ordinary file")
         try:
+            if path.stat().st_size > LARGEST_FILE:
+                raise TypeError(f"it has more than {LARGEST_FILE} bytes")
             listed = json.loads(path.read_text(encoding="utf-8"))
             nouns = tuple(
                 KnownNoun(str(one["name"]), tuple(map(str, one["synonyms"])), tuple(map(str, one["fine"])))
@@ -75,7 +79,7 @@ class Lexicon:
             rest = [tuple(map(str, listed[key])) for key in ("colours", "materials", "proportions")]
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is no list of words: {error}") from error
-        near = NearWords.read(folder / _NEAR) if (folder / _NEAR).exists() else None
+        near = NearWords.read(folder / _NEAR) if (folder / _NEAR).is_file() else None
         return cls(Known(nouns, *rest), near)
 
     def save(self, folder: Path) -> None:

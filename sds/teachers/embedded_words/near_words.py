@@ -50,6 +50,8 @@ class NearWords:
         Raises:
             ValueError: the file is no dictionary, or too large.
         """
+        if path.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"{path}: the dictionary is larger than {LARGEST_FILE} bytes")
         try:
             opened = lzma.LZMADecompressor()
             text = opened.decompress(path.read_bytes(), LARGEST_FILE)

@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import socket
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,6 +139,20 @@ def test_too_much_is_refused(server: PageServer):
     assert post(server, "/orders", b"x" * 70_000)[0] == 413
     assert post(server, "/orders", b"", Content_Length="-1")[0] == 413
     assert post(server, "/orders", b"", Content_Length="1e3")[0] == 413
+    for digits in ("9" * 12, "9" * 5000):  # more than memory holds, more than Python makes a number of
+        assert post(server, "/orders", b"{}", Content_Length="0" * 9 + digits)[0] == 413
+
+
+def test_an_order_that_breaks_off_is_none(server: PageServer):
+    before = len(orders(server))
+    own = f"{HOST}:{server.server_port}"
+    with socket.create_connection((HOST, server.server_port), timeout=20) as connection:
+        content = json.dumps(WISH).encode()
+        head = f"POST /orders HTTP/1.0\r\nHost: {own}\r\nOrigin: http://{own}\r\nContent-Type: application/json\r\n"
+        connection.sendall(head.encode() + f"Content-Length: {len(content) + 9}\r\n\r\n".encode() + content)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100).startswith(b"HTTP/1.0 400")
+    assert len(orders(server)) == before
 
 
 json_values = st.recursive(

@@ -9,6 +9,7 @@ import pytest
 from representations.assets import finishing
 from representations.assets.asset import Asset
 from representations.assets.finishing import prepared
+from representations.assets.formats import polygons
 from representations.assets.formats.polygons import outlines, triangulated
 from representations.assets.reading import read_mesh_file
 from representations.assets.repair import flipped
@@ -43,6 +44,28 @@ def test_what_was_cut_is_put_together_again():
     places = outlines(corners[triangles][:, :, None], polygon_of)
     flat_corners = corners[triangles].reshape(-1)
     assert [from_smallest(flat_corners[loop].tolist()) for loop in places] == [from_smallest(p) for p in polygons]
+
+
+HOLE = "0 0 1 3 0 1 3 3 1 0 3 1 1 1 1 1 2 1 2 2 1 2 1 1"
+"""A square of 3 and one of 1 in it, as CAD programs write them: one polygon, whose rim leads to the hole and back."""
+
+
+def with_a_hole(path: Path) -> Path:
+    rows = np.array(HOLE.split()).reshape(-1, 3)
+    path.write_text("".join(f"v {' '.join(row)}\n" for row in rows) + "f 1 2 3 4 1 5 6 7 8 5\n")
+    return path
+
+
+def test_a_hole_that_is_joined_to_the_rim_stays_open(tmp_path: Path):
+    mesh = read_mesh_file(with_a_hole(tmp_path / "frame.obj")).asset.mesh
+    assert mesh.areas.sum() == pytest.approx(8)
+    assert (mesh.areas > 0.4).all()
+    np.testing.assert_allclose(mesh.face_normals.sum(axis=0), [0, 0, 16])  # of twice the area each
+
+
+def test_time_for_such_polygons_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(polygons, "_MOST_TRIES", 10.0)
+    assert len(read_mesh_file(with_a_hole(tmp_path / "frame.obj")).asset.mesh.faces) == 8
 
 
 def test_polygons_of_an_obj_are_those_of_the_obj_that_is_written(tmp_path: Path):

@@ -55,6 +55,35 @@ def test_a_closed_room_stays_unless_its_normals_say_otherwise():
     assert not faces_to_flip(beside.faces, beside.vertices, meant).any()
 
 
+def test_a_sheet_with_a_front_and_a_back_is_left_alone():
+    """Four faces meet at each edge, so that no two of them are neighbours: each is a part of its own, and open."""
+    mesh = bowl()
+    both = np.concatenate([mesh.faces, mesh.faces[:, ::-1]])
+    assert not faces_to_flip(both, mesh.vertices).any()
+    assert not faces_to_flip(both, mesh.vertices, rooms=False).any()
+
+
+def test_a_back_that_is_cut_along_other_diagonals_is_left_alone():
+    grid = np.arange(49).reshape(7, 7)
+    a, b, c, d = grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]
+    faces = np.stack([np.stack(three, axis=-1) for three in ((a, b, c), (a, c, d), (b, a, d), (b, d, c))], axis=2)
+    flat = np.stack(np.meshgrid(np.arange(7.0), np.arange(7.0), indexing="ij"), axis=-1).reshape(49, 2)
+    bent = np.column_stack([flat, np.random.default_rng(0).random(49) / 5])
+    flip = faces_to_flip(faces.reshape(-1, 3), bent, rooms=False).reshape(6, 6, 4)
+    assert not flip[1:-1, 1:-1].any()  # at the rim front and back are joined, and enclose something
+
+
+def test_boxes_that_share_an_edge_are_closed_each():
+    """At the edge that they share four faces meet, and still each of them has an outside."""
+    one = box()
+    pair = joined_meshes(one, Mesh(one.vertices + np.array([0.8, 1.0, 0]), one.faces))
+    corners, number = np.unique(np.round(pair.vertices, 9), axis=0, return_inverse=True)
+    faces = number.reshape(-1)[pair.faces]
+    assert edges_of(faces, len(corners)).crowded == 1
+    flip = np.arange(24) >= 12
+    np.testing.assert_array_equal(faces_to_flip(np.where(flip[:, None], faces[:, ::-1], faces), corners), flip)
+
+
 def test_many_loose_triangles_take_linear_time():
     corners = np.random.default_rng(0).random((60_000, 3))
     assert not faces_to_flip(np.arange(60_000).reshape(-1, 3), corners).any()
