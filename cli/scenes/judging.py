@@ -31,6 +31,9 @@ VIEWS = 8
 JUDGED_SIZE = 64
 """Pixels of a judged picture."""
 
+SEVERAL_FINER = 2
+"""How much finer pictures of several things are, whose parts are looked at."""
+
 ELEVATION = math.radians(15.0)
 
 
@@ -42,13 +45,20 @@ class Judge:
         recogniser: a classifier trained on renders of real models.
         noun: what the prompt speaks of.
         folder: of the teacher that the classifier belongs to.
-        others: what else the prompt speaks of; each thing must then be found in some part of a picture.
+        others: what else the prompt speaks of; each must be found in some part of a picture.
+        several: whether there is more than one thing, so that parts of pictures are looked at.
     """
 
     recogniser: Recogniser
     noun: str
     folder: Path
     others: tuple[str, ...] = ()
+    several: bool = False
+
+    @property
+    def size(self) -> int:
+        """Pixels along a side of the pictures that are judged."""
+        return JUDGED_SIZE * (SEVERAL_FINER if self.several else 1)
 
     @torch.no_grad()
     def recognition(self, images: Tensor) -> float:
@@ -80,7 +90,7 @@ class Judge:
 
     def _found(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The rank of what is meant in each image (B,), and its probability (B,), given the scores of the images."""
-        if not self.others:
+        if not self.several:
             noun = self.recogniser.nouns.index(self.noun)
             return rank_in(logits, noun), logits.softmax(1)[:, noun]
         each = [found_in_parts(self.recogniser, image, (self.noun, *self.others)) for image in images]
@@ -89,22 +99,22 @@ class Judge:
 
 
 def judge_for(request: Request) -> Judge | None:
-    """The judge of a prompt: None if the teacher has no classifier, or it knows nothing that the prompt speaks of."""
+    """The judge of a prompt; None if the teacher has no classifier, or it knows nothing that the prompt speaks of.
+
+    What the prompt speaks of is what the teacher understands and the classifier knows; without words, a noun by name.
+    """
     folder = small_teacher_folder(request.teacher)
     if folder is None or not (folder / "recogniser").is_dir():
         return None
     recogniser = Recogniser.load(folder)
-    nouns = _nouns_meant(request.prompt, folder, recogniser)
-    return Judge(recogniser, nouns[0], folder, tuple(nouns[1:])) if nouns else None
-
-
-def _nouns_meant(prompt: str, folder: Path, recogniser: Recogniser) -> list[str]:
-    """The things that the teacher of a folder understands and the classifier knows; by name where it has no words."""
     if not (folder / "words").is_dir():
-        noun = recogniser.noun_of(prompt)
-        return [] if noun is None else [noun]
-    things = Lexicon.load(folder / "words").only(recogniser.nouns).understand(prompt).things
-    return list(dict.fromkeys(thing.noun for thing in things))
+        noun = recogniser.noun_of(request.prompt)
+        return None if noun is None else Judge(recogniser, noun, folder)
+    things = Lexicon.load(folder / "words").only(recogniser.nouns).understand(request.prompt).things
+    if not things:
+        return None
+    noun, *others = dict.fromkeys(thing.noun for thing in things)
+    return Judge(recogniser, noun, folder, tuple(others), sum(thing.count for thing in things) > 1)
 
 
 def judged_cameras(size: int) -> Cameras:
@@ -125,7 +135,7 @@ def carries_light(teacher: NeuralTeacher) -> bool:
 
 def judge_asset(asset: Asset, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
     """Recognition and Janus score of an asset in the unit sphere, by its pictures from all sides."""
-    cameras = judged_cameras(JUDGED_SIZE)
+    cameras = judged_cameras(JUDGED_SIZE if judge is None else judge.size)
     images = render_asset(asset, cameras, lit=not carries_light(teacher), lighting=STUDIO)
     return judge_pictures(images, cameras, request, teacher, judge)
 
