@@ -1,4 +1,4 @@
-"""Who is asked what an object looks like: of several things each by itself, as a classifier of single things knows them."""
+"""What an object looks like to a classifier of single things: of several, each by itself."""
 
 from pathlib import Path
 
