@@ -88,7 +88,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 @pytest.mark.parametrize("name", ["run.json", "metrics.json"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_value_in_a_json_file_of_a_run_is_a_crash(name: str, data: st.DataObject, folder: RunFolder):
     path = folder.path / name

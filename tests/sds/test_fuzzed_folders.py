@@ -26,7 +26,6 @@ STRANGE = (
 )
 FUZZ = settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     database=None,
     phases=[Phase.generate],

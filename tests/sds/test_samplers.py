@@ -71,7 +71,7 @@ def test_ddim_walks_from_level_to_level_of_its_scheduler(steps: int, spacing: Sp
     torch.testing.assert_close(drawn("ddim", schedule, steps, spacing), x[:, 0, 0, 0], rtol=0, atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(steps=st.integers(16, 400))
 def test_more_steps_of_ddim_are_never_much_worse_than_their_number_says(steps: int):
     """An error of first order, whether the steps divide 1000 or not."""

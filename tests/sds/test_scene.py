@@ -67,7 +67,7 @@ def test_long_stretches_what_is_longest_on_the_floor() -> None:
     assert stretched[0] / stretched[2] > 1.3 * plain[0] / plain[2]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.sampled_from(["on", "under", "beside", "and", "in front of", "behind", None]),
     st.sampled_from(PROPORTIONS),

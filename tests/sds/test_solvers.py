@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -36,7 +36,6 @@ def two_modes() -> MixtureTeacher:
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@settings(deadline=None)
 @given(t=st.floats(0.02, 0.999), share=st.floats(0.0, 0.98))
 def test_the_target_inverts_the_step(name: str, t: float, share: float):
     schedule = SCHEDULES[name]

@@ -26,7 +26,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(changed=st.dictionaries(st.sampled_from([*SOUND, "unknown"]), values, min_size=1, max_size=2))
 def test_any_card(tmp_path: Path, changed: dict[str, Any]):
     (tmp_path / CARD).write_text(json.dumps(SOUND | changed))

@@ -83,7 +83,7 @@ PIECES = st.binary() | st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(places=st.lists(st.tuples(st.integers(0, len(SOUND)), st.integers(0, 9), PIECES), min_size=1, max_size=4))
 def test_any_bytes(server: PageServer, places: list[tuple[int, int, bytes]], capfd: pytest.CaptureFixture[str]):
     request = SOUND

@@ -320,7 +320,7 @@ def samples() -> dict[str, bytes]:
     }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl", ".off", ".gltf"])
 def test_cut_and_damaged_files_never_crash(tmp_path: Path, samples: dict[str, bytes], suffix: str, data: st.DataObject):
@@ -333,7 +333,7 @@ def test_cut_and_damaged_files_never_crash(tmp_path: Path, samples: dict[str, by
     survives(written(tmp_path, f"damaged{suffix}", bytes(content)))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_odd_gltf_documents_never_crash(tmp_path: Path, data: st.DataObject):
     document = gltf_with()

@@ -117,7 +117,7 @@ def test_threads_change_nothing_but_rounding():
     assert torch.equal(other_gradient, again)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.floats(0.0, 5.0), st.floats(0.0, 0.5))
 def test_opacity_is_a_share_and_grows_with_density(seed, more, stop):
     generator = torch.Generator().manual_seed(seed)

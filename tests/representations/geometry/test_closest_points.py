@@ -18,7 +18,7 @@ def nearest_by_force(mesh: Mesh, points: np.ndarray) -> np.ndarray:
     return np.linalg.norm(points[:, None] - samples[None], axis=-1).min(axis=1)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_random_triangles(seed: int):
     rng = np.random.default_rng(seed)

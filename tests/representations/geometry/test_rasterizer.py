@@ -37,7 +37,7 @@ def reference(vertices: NDArray[np.float32], faces: NDArray[np.int32], size: int
     return Visibility(face_out, weights_out, depth_out)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31))
 def test_agrees_with_the_reference_on_random_triangles(seed: int) -> None:
     generator = np.random.default_rng(seed)

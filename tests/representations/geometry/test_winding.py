@@ -12,7 +12,7 @@ def turned(mesh: Mesh, flip: np.ndarray) -> Mesh:
     return Mesh(mesh.vertices, np.where(flip[:, None], mesh.faces[:, ::-1], mesh.faces))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_any_winding_is_mended(seed: int):
     mesh = joined_meshes(ball(1), Mesh(torus().vertices + 5, torus().faces))

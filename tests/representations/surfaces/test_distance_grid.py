@@ -85,7 +85,7 @@ def test_gradients_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(lambda d: dual_surface(d).vertices, distance.requires_grad_())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31))
 def test_random_distances_give_closed_meshes(seed: int):
     distance = torch.ones(9, 9, 9, dtype=torch.float64)

@@ -56,7 +56,7 @@ def test_shapes_have_their_euler_characteristic():
     assert euler_characteristic(trace_patches(inside_at(*ring))) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**31), share=st.floats(0.02, 0.98))
 def test_any_grid_gives_a_closed_manifold_that_faces_outwards(seed: int, share: float):
     inside = np.zeros((8, 8, 8), bool)
@@ -83,7 +83,7 @@ def test_any_grid_gives_a_closed_manifold_that_faces_outwards(seed: int, share: 
         assert seen == len(around)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31))
 def test_each_node_inside_is_worth_one_cube(seed: int):
     """With the vertices in the middles of their cubes, the volume is the number of nodes inside, exactly.
