@@ -38,3 +38,7 @@ class LookShares:
     def in_order(self) -> tuple[float, ...]:
         """The shares in the order of `sds.teachers.layers.LOOKS`."""
         return tuple(float(getattr(self, look.value)) for look in LOOKS)
+
+
+COLOURS_ALONE = LookShares(albedo=1.0)
+"""What needs no surface: neither light nor directions."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 from cli import numbers
 from cli.guidance import changed_guidance
 from cli.scenes.initial_mesh import Placement
+from cli.scenes.looks import COLOURS_ALONE
 from cli.scenes.recipes.choosing import field_recipe, gaussian_recipe, mesh_recipe
 from cli.scenes.recipes.recipe import Recipe, TeacherKind
 from cli.scenes.stages import COARSE_TO_FINE, FLAT, STAGES
@@ -194,8 +195,13 @@ class Request:
         if stage == "mesh":
             from_nothing = self.stages[0] == "mesh" and (self.retexture or not self.init) and not self.begun_from
             return mesh_recipe(self.method, self.preset, kind, from_nothing)
-        choose = gaussian_recipe if stage == "gaussians" else field_recipe
-        return choose(self.method, self.preset, kind)
+        if stage == "gaussians":
+            return gaussian_recipe(self.method, self.preset, kind)
+        recipe = field_recipe(self.method, self.preset, kind)
+        if recipe.looks is not None and self.encoding == "hash":
+            # Its normals take six more looks at the hash table for each sample: minutes become an hour.
+            recipe = replace(recipe, looks=COLOURS_ALONE)
+        return recipe
 
 
 def kind_of(teacher: str) -> TeacherKind:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from cli.scenes.looks import SHADINGS, STUDIO
+from cli.scenes.looks import COLOURS_ALONE, SHADINGS, STUDIO
 from cli.scenes.recipes.recipe import FieldRecipe, GaussianRecipe, MeshRecipe, Recipe
 from cli.scenes.request import Request
 from representations.cameras import CameraSampler
@@ -66,8 +66,8 @@ class Stage:
 
     @property
     def shading(self) -> tuple[Shading, ...] | None:
-        """How each look that the teacher knows is drawn; None for bare colours, if it knows none."""
-        return None if self.recipe.looks is None else SHADINGS
+        """How each look that is judged is drawn; None for bare colours, where those alone are."""
+        return None if self.recipe.looks in (None, COLOURS_ALONE) else SHADINGS
 
 
 def stages_of(request: Request, teacher: NeuralTeacher | None) -> list[Stage]:

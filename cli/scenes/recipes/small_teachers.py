@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.scenes.looks import LookShares
+from cli.scenes.looks import COLOURS_ALONE, LookShares
 from cli.scenes.recipes.recipe import ONLY_LOW_TIMES_HOLD, FieldRecipe, GaussianRecipe, MeshRecipe, MethodChoice
 from sds.guidance import Guidance
 from sds.noising import DDIMInversion
@@ -61,7 +61,7 @@ SMALL_TEACHER_GAUSSIANS = GaussianRecipe(
     times=SMALL_TEACHER_MESH.times,
     learning_rate=Ramp(1.0, 0.2, begin=0.5),
     roughness=0.0,
-    looks=LookShares(albedo=1.0),  # Gaussians have no surface that could be lit.
+    looks=COLOURS_ALONE,  # Gaussians have no surface that could be lit.
     overhead=SMALL_TEACHER.overhead,
     count=6_000,
 )

@@ -1,12 +1,15 @@
 """What a teacher is asked about is what a representation shows: the same looks, from the same sides."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from cli.scenes.looks import SHADINGS, STUDIO, LookShares
+from cli.scenes.request import Request
+from cli.scenes.stage import Stage
 from representations.cameras import Cameras, CameraSampler, turntable
 from representations.fields.field import DenseGrid
 from representations.surfaces.fixed_shape import FixedShape
@@ -69,3 +72,15 @@ def test_looks_are_drawn_as_often_as_their_shares_say() -> None:
         LookShares()
     with pytest.raises(ValueError, match="shares"):
         CameraSampler(16, looks=(0.5, -0.1))
+
+
+def test_fields_see_every_look_but_where_normals_would_cost_an_hour():
+    """A hash grid knows normals only by looking around each sample; its bare colours are albedo."""
+    for encoding, shares in (("grid", (0.1, 0.3, 0.6)), ("hash", (0.0, 1.0, 0.0))):
+        request = Request("a mug", encoding=encoding)
+        stage = Stage("nerf", request.recipe("nerf"), None)
+        assert stage.shading == (SHADINGS if encoding == "grid" else None)
+        cameras = replace(stage, recipe=replace(stage.recipe, size=8)).cameras()
+        assert cameras.looks == pytest.approx(shares)
+        assert cameras.overhead_probability == 0.3
+    assert Stage("nerf", Request("a mug", teacher="some/hub-name").recipe("nerf"), None).shading is None
