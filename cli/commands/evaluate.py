@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
             continue
         made = open_run(path, options.device)
         metrics = made.metrics()
-        write_json(RunFolder(path).metrics, metrics)
+        RunFolder(path).write_metrics(metrics)
         print_metrics(f"{path}: {made.request.prompt}", metrics)
         measured.append({"folder": path, "prompt": made.request.prompt, "metrics": metrics})
     tell(options, {"measured": measured})

@@ -46,7 +46,7 @@ class SidesRecord(TypedDict, total=False):
     """Whether sides and back look like the front."""
 
     janus_score: Required[Share]
-    mistaken: list[Any]
+    mistaken: Share
 
 
 class SizeRecord(TypedDict):

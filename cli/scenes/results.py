@@ -27,7 +27,7 @@ from cli.scenes.looks import SHADING, STUDIO
 from cli.scenes.reflection import reflecting
 from cli.scenes.request import Request
 from cli.scenes.retexturing import repainted
-from cli.scenes.run_folder import RunFolder, write_json, write_text
+from cli.scenes.run_folder import RunFolder, write_text
 from cli.scenes.scene import Scene
 from cli.scenes.sizes import UNKNOWN, longest_side
 from cli.viewer.run_page import write_report
@@ -94,7 +94,7 @@ def write_object(scene: Scene, request: Request, folder: RunFolder, judge: Judge
     metre_asset = delivered(asset, request, judge)
     write_asset(metre_asset, folder.mesh)
     metrics = judge_asset(asset, request, scene.teacher, judge) | {"mesh": asset_statistics(metre_asset)}
-    write_json(folder.metrics, metrics)
+    folder.write_metrics(metrics)
     cameras = judged_cameras(PICTURE_SIZE)
     write_sheet(folder.preview, made_and_imagined(asset, scene, cameras))
     around = turntable(FRAMES, ELEVATION, PICTURE_SIZE)
@@ -114,7 +114,7 @@ def write_gaussians(scene: Scene, request: Request, folder: RunFolder, judge: Ju
     with torch.no_grad():
         pictures, judged = (scene.shown(judged_cameras(size)).image.cpu() for size in (PICTURE_SIZE, JUDGED_SIZE))
         frames = scene.shown(turntable(FRAMES, ELEVATION, PICTURE_SIZE)).image.cpu()
-    write_json(folder.metrics, judge_pictures(judged, judged_cameras(JUDGED_SIZE), request, scene.teacher, judge))
+    folder.write_metrics(judge_pictures(judged, judged_cameras(JUDGED_SIZE), request, scene.teacher, judge))
     write_sheet(folder.preview, [pictures, imagined(scene, cameras)])
     return [*written, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
 
@@ -140,7 +140,7 @@ def write_picture(scene: Scene, request: Request, folder: RunFolder, judge: Judg
     with torch.no_grad():
         made = picture(1)
     write_sheet(folder.preview, [made, imagined(scene, None)[:1]], size=256)
-    write_json(folder.metrics, {"recognition": judge.verdict(made)} if judge else {})
+    folder.write_metrics({"recognition": judge.verdict(made)} if judge else {})
     return [*vectors, folder.preview, folder.metrics]
 
 
@@ -156,7 +156,7 @@ def compare_particles(scene: Scene, folder: RunFolder, judge: Judge | None) -> N
     compared: dict[str, object] = {"count": len(rows), "difference": round(float(torch.stack(pairs).mean()), 4)}
     if judge is not None:
         compared["probabilities"] = [round(judge.recognition(row), 4) for row in rows]
-    write_json(folder.metrics, dict(folder.read_metrics()) | {"particles": compared})
+    folder.write_metrics(dict(folder.read_metrics()) | {"particles": compared})
     write_sheet(folder.particles, [row.cpu() for row in rows])
 
 

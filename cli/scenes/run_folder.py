@@ -6,14 +6,14 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.errors import UserError
-from cli.files import LARGEST_TEXT, is_ordinary, parsed, read_ordinary, read_record
+from cli.files import LARGEST_TEXT, is_ordinary, parsed, read_ordinary, read_record, validator
 from cli.occupied import require_free, working_in
 from cli.scenes.records import MetricsRecord, RunRecord
 from sds.checkpoint import load_checkpoint, written_whole
@@ -156,6 +156,13 @@ class RunFolder:
             return read_record(self.metrics, MetricsRecord)
         except FileNotFoundError:
             return {}
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write what was measured, as `read_metrics` will read it.
+
+        Raises pydantic.ValidationError, with nothing written, for what it would not.
+        """
+        write_json(self.metrics, dict(validator(MetricsRecord).validate_python(metrics)))
 
     def read_request(self) -> Request:
         """What the user asked for. Raises UserError if the folder holds no run of this version of the software."""

@@ -129,6 +129,7 @@ def viewer(
     size: str,
     described: str,
     without_script: str = "Turning the object needs JavaScript.",
+    first: str = "lit",
 ) -> Markup:
     """The place where the model is shown.
 
@@ -137,6 +138,8 @@ def viewer(
         size: of the object in words, or "".
         described: the model in words, for those who do not see it.
         without_script: what is said where no script runs.
+        first: how it is shown first; "colour" where colours hold their light already. What says of itself that it is
+            not to be lit is shown so.
     """
     modes = [("colour", "Colour"), ("lit", "Lit"), ("wireframe", "Wireframe"), ("normals", "Normals")]
     choices = [
@@ -152,6 +155,7 @@ def viewer(
             element("p", element("noscript", without_script), class_="notice", role="status"),
             element("p", element("span", size), element("span", class_="cell"), class_="scale"),
             class_="stage",
+            data_first=first,
         ),
         element(
             "div",

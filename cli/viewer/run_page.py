@@ -86,7 +86,7 @@ def run_page(
             "main",
             element(
                 "div",
-                object_section(folder, model, splats, prompt, metrics),
+                object_section(folder, model, splats, configuration, metrics),
                 element(
                     "aside",
                     verdict(metrics),
@@ -114,14 +114,21 @@ def summary(configuration: RunRecord, finished: bool) -> str:
 
 
 def object_section(
-    folder: RunFolder, model: bytes | str | None, splats: bytes | None, prompt: str, metrics: MetricsRecord
+    folder: RunFolder,
+    model: bytes | str | None,
+    splats: bytes | None,
+    configuration: RunRecord,
+    metrics: MetricsRecord,
 ) -> Markup:
     """The model; or the turntable, or what a flat run made."""
+    prompt = str(configuration["prompt"])
     turntable = folder.turntable(".gif")
     frames = unless_damaged(lambda: animation(turntable), None) if is_ordinary(turntable) else None
     moving = None if frames is None else turning(data_address(frames, "image/gif"), prompt)
     if model is not None:
-        return viewer(moving, size_in_words(metrics), prompt)
+        # What was judged by lit pictures alone has its light in its colours.
+        knows_looks = any(recipe.get("looks") for recipe in stages_of(configuration).values())
+        return viewer(moving, size_in_words(metrics), prompt, first="lit" if knows_looks else "colour")
     if splats is not None:
         return splat_viewer(moving, prompt)
     if moving is not None:

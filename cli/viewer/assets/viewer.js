@@ -83,7 +83,7 @@ const modelViewer = (() => {
       this.meshes = []; // each {mesh, own, wires}
       this.object = null;
       this.floor = null;
-      this.mode = "colour";
+      this.mode = this.stage.dataset.first;
       this.waiting = false;
       this.#listen();
     }
@@ -94,12 +94,12 @@ const modelViewer = (() => {
       const first = this.object === null;
       this.#remove();
       this.object = scene;
-      let faces = 0, coloured = false;
+      let faces = 0, unlit = true;
       const meshes = [];
       scene.traverse((node) => node.isMesh && meshes.push(node));
       for (const mesh of meshes) {
         faces += (mesh.geometry.index ?? mesh.geometry.attributes.position).count / 3;
-        coloured ||= Boolean(mesh.material.map || mesh.material.vertexColors);
+        unlit &&= Boolean(mesh.material.isMeshBasicMaterial);
         const lines = new three.MeshBasicMaterial({ wireframe: true, transparent: true });
         const wires = new three.Mesh(mesh.geometry, lines);
         mesh.add(wires);
@@ -115,7 +115,7 @@ const modelViewer = (() => {
         this.#resize();
         this.reset();
         this.turn(!stillness.matches);
-        this.choose(coloured ? "colour" : "lit");
+        this.choose(unlit ? "colour" : this.stage.dataset.first);
       } else {
         this.choose(this.mode);
       }

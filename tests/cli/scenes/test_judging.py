@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
-from cli.scenes.judging import JUDGED_SIZE, Judge, judge_for
+from cli.scenes.judging import JUDGED_SIZE, Judge, judge_for, judge_pictures, judged_cameras
 from cli.scenes.request import Request
+from cli.scenes.run_folder import RunFolder
+from cli.viewer.run_page import write_report
 from sds.recognition import Recogniser
+from sds.teachers.embedded import EMBEDDED_FOLDER
+from sds.teachers.shape_teacher import load_shape_teacher
 
 
 class OneBlob(Recogniser):
@@ -21,6 +26,9 @@ class OneBlob(Recogniser):
         dark = (images.mean(1) < 0.5).any(1).int()  # (B, W): which columns show something
         count = (dark.diff(dim=1, prepend=torch.zeros_like(dark[:, :1])) > 0).sum(1)
         return torch.stack([(count == 1) * 5.0, (count == 2) * 5.0, torch.full_like(count, 1.0)], dim=1).float()
+
+
+JUDGE = Judge(OneBlob(), "blob", Path())
 
 
 def pictures(blobs: int) -> Tensor:
@@ -51,3 +59,17 @@ def test_pictures_of_several_things_are_finer(prompt: str, noun: str, others: tu
     judge = judge_for(Request(prompt))
     assert judge is not None
     assert (judge.noun, judge.others, judge.size) == (noun, others, finer * JUDGED_SIZE)
+
+
+def test_what_is_measured_can_be_read_again_and_is_on_the_page(tmp_path: Path) -> None:
+    folder, teacher = RunFolder(tmp_path), load_shape_teacher(EMBEDDED_FOLDER)
+    folder.begin({"prompt": "a blob", "request": {}, "versions": {}}, overwrite=False)
+    made = judge_pictures(pictures(1).repeat(3, 1, 1, 1)[:8], judged_cameras(64), Request("a red mug"), teacher, JUDGE)
+    folder.write_metrics(made)
+    assert folder.read_metrics() == made
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "of the views are recognised as a blob" in page
+    assert "of side and back views look like the front" in page
+    with pytest.raises(ValidationError, match="janus_score"):
+        folder.write_metrics({"sides": {"janus_score": 7.0}})
+    assert folder.read_metrics() == made
