@@ -59,6 +59,26 @@ const modelViewer = (() => {
     return geometry;
   }
 
+  /** What surrounds the object: a bright ceiling, a darker floor, and two wide lamps, which metals mirror. */
+  function studio() {
+    const width = 64, height = 32;
+    const values = new Float32Array(4 * width * height);
+    for (let row = 0; row < height; row++) {
+      const up = (row + 0.5) / height * 2 - 1; // rows begin at the bottom; 1 is straight above
+      for (let column = 0; column < width; column++) {
+        const around = (column + 0.5) / width;
+        const lamp = up > 0.15 && up < 0.7 && (Math.abs(around - 0.2) < 0.07 || Math.abs(around - 0.7) < 0.04);
+        const light = lamp ? 3.2 : 0.42 + 0.4 * Math.max(-0.6, up);
+        values.set([light, light, light, 1], 4 * (row * width + column));
+      }
+    }
+    const texture = new three.DataTexture(values, width, height, three.RGBAFormat, three.FloatType);
+    texture.mapping = three.EquirectangularReflectionMapping;
+    texture.minFilter = texture.magFilter = three.LinearFilter;
+    texture.needsUpdate = true;
+    return texture;
+  }
+
   class ModelViewer {
     /** Raises an error if the browser has no WebGL. */
     constructor(root) {
@@ -74,7 +94,7 @@ const modelViewer = (() => {
         light.position.set(x, y, z);
         this.camera.add(light, light.target);
       }
-      this.scene.add(new three.HemisphereLight(0xffffff, 0x8a847a, 1.4)); // from the sky, and back from the floor
+      this.scene.environment = studio();
       this.scene.add(this.camera);
       this.controls = new three.OrbitControls(this.camera, this.canvas);
       this.controls.enableDamping = !stillness.matches;
