@@ -81,13 +81,14 @@ def test_each_particle_becomes_another_of_the_things_that_the_teacher_knows(teac
     assert replace(request, steps=7).recipe("nerf").steps == 7
 
 
-def test_a_field_is_judged_without_light(teacher: Path, tmp_path: Path):
+def test_a_field_is_judged_by_all_looks_and_its_colours_hold_no_light(teacher: Path, tmp_path: Path):
     out = tmp_path / "out"
     options = ["--teacher", str(teacher), "--stages", "nerf", "--steps", "2", "--out", str(out)]
     assert main(["generate", "a table", *options]) == 0
     assert json.loads((out / "run.json").read_text())["recipe"]["nerf"]["looks"] == {
-        "lit": 0.0,
-        "albedo": 1.0,
-        "normals": 0.0,
+        "lit": 0.1,
+        "albedo": 0.3,
+        "normals": 0.6,
     }
+    assert 'data-first="lit"' in (out / "report.html").read_text()
     assert "metallicFactor" not in material_of(out / "mesh.glb") or material_of(out / "mesh.glb")["metallicFactor"] == 0
