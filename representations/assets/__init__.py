@@ -9,6 +9,6 @@
 `finishing`                     all of that in the order in which it is delivered
 `textures`, `colour_space`      images on surfaces; sRGB and linear light
 `vertex_buffers`                an asset as graphics cards want it
-`pictures`                      how it would be seen elsewhere
+`pictures`, `studio`            how it would be seen elsewhere; photographs with soft light and shadows
 ==============================  ====================================================================
 """

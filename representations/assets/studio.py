@@ -50,11 +50,14 @@ class StudioLight:
     """What lights the studio.
 
     Attributes:
-        towards_lamp: from the object; of any length.
+        towards_lamp: from the object; of any length, upwards.
         spread: half the angle in radians under which the lamp is seen.
         lamp, sky: shares of the light on the open floor.
         bounce: what a surface that faces down gets from the floor, as a share of the light on it.
         exposure: a factor on all light that surfaces send back; what faces the lamp gets more light than the floor.
+
+    Raises:
+        ValueError: for a lamp that does not stand above the floor, or light that is negative.
     """
 
     towards_lamp: tuple[float, float, float] = (-0.55, 0.75, 0.6)
@@ -63,6 +66,14 @@ class StudioLight:
     sky: float = 0.5
     bounce: float = 0.25
     exposure: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.towards_lamp[1] > 0 and 0 < self.spread <= math.pi / 2):
+            raise ValueError(
+                f"a lamp shines from above: not from {self.towards_lamp}, seen under {self.spread} radians"
+            )
+        if min(self.lamp, self.sky, self.bounce, self.exposure) < 0:
+            raise ValueError(f"no light is negative: {self}")
 
     def turned(self, azimuth: float) -> StudioLight:
         """The same light, turned about the vertical axis by radians: what lights a camera at 0 so lights one there."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,14 @@ def test_directions_are_units_around_the_lamp_and_over_the_sky_and_light_the_ope
     of_lamp = directions @ np.array([0.6, 0.8, 0.0]) >= math.cos(0.2) - 1e-9
     assert (weights * directions[:, 1])[of_lamp].sum() == pytest.approx(0.7, abs=0.02)
     assert directions[:, 1].min() > 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"towards_lamp": (1.0, 0.0, 0.0)}, {"spread": 0.0}, {"sky": -0.1}, {"exposure": -1.0}]
+)
+def test_light_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="a lamp shines from above|no light is negative"):
+        StudioLight(**wrong)
 
 
 def test_a_light_turns_with_a_camera() -> None:
