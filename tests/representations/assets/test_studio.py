@@ -41,7 +41,7 @@ def test_directions_are_units_around_the_lamp_and_over_the_sky_and_light_the_ope
     "wrong", [{"towards_lamp": (1.0, 0.0, 0.0)}, {"spread": 0.0}, {"sky": -0.1}, {"exposure": -1.0}]
 )
 def test_light_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="a lamp shines from above|no light is negative"):
+    with pytest.raises(ValueError, match=r"shines from above|no light is negative"):
         StudioLight(**wrong)
 
 
