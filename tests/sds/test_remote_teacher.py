@@ -3,6 +3,7 @@
 import http.client
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,17 @@ def test_a_message_that_is_none_is_one_error() -> None:
 def test_where_no_teacher_is_there_is_one_line(address: str) -> None:
     with pytest.raises(RemoteTeacherError):
         RemoteTeacher(address)
+
+
+def test_a_run_goes_on_where_its_teacher_fell_silent_and_begins_again_where_it_never_answered() -> None:
+    with pytest.raises(RemoteTeacherError, match=r"`scoresmith teacher FOLDER`, and try again"):
+        RemoteTeacher("http://127.0.0.1:9")
+    with contextmanager(served)(ToyTeacher()) as silent:
+        away = RemoteTeacher(silent.address)
+        told = away.condition(["a cat"], None)
+    away._connection.close()  # what was open would still be answered
+    with pytest.raises(RemoteTeacherError, match=r"`scoresmith teacher FOLDER`, and continue with --resume"):
+        away(torch.zeros(1, *away.shape), TIMES[:1], told)
 
 
 def test_a_run_against_a_port(server: TeacherServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,10 @@ PATIENCE = 600.0
 """Seconds to wait for an answer: the first may meet a card that is busy with others."""
 
 
+FIRST_QUESTION = "about"
+"""What a teacher is asked before anything else; a run that gets no answer to it has nothing yet that could go on."""
+
+
 class RemoteTeacherError(ValueError):
     """A teacher's port does not answer, or refuses. The message says what to do."""
 
@@ -49,7 +53,7 @@ class RemoteTeacher:
             raise RemoteTeacherError(f"{address} is not the address of a teacher, such as http://127.0.0.1:8290")
         self.address, self.device = address.rstrip("/"), torch.device(device)
         self._connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=PATIENCE)
-        about = self._ask("about")[1]
+        about = self._ask(FIRST_QUESTION)[1]
         try:
             channels, height, width = (int(number) for number in about["shape"])
             self.knows_views, self.takes_sentences = bool(about["knows_views"]), bool(about["takes_sentences"])
@@ -123,9 +127,10 @@ class RemoteTeacher:
                 status, content = self._post(what, question)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
+            then = "try again" if what == FIRST_QUESTION else "continue with --resume"
             raise RemoteTeacherError(
                 f"the teacher at {self.address} does not answer ({error or type(error).__name__}): start it there by "
-                "`scoresmith teacher FOLDER`, and continue with --resume"
+                f"`scoresmith teacher FOLDER`, and {then}"
             ) from None
         if status != http.HTTPStatus.OK:
             raise RemoteTeacherError(f"the teacher at {self.address} refuses: {_reason(content)}")
