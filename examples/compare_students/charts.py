@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 FAMILIES: dict[str, tuple[str, Sequence[str]]] = {
-    "reference": ("#111111", ("real digits", "teacher, 50 steps", "teacher, 1 step")),
+    "reference": ("#111111", ("real digits", "real clothes", "teacher, 50 steps", "teacher, 1 step")),
     "matches distributions": ("#c8442c", ("diff-instruct", "dmd", "dmd2", "f-distill", "sid")),
     "adversarial": ("#e09a1f", ("add", "ladd", "asm", "ufogen", "ddgan")),
     "learns the teacher's paths": (

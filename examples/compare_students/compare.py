@@ -1,11 +1,13 @@
 """Every method on one teacher, by the recipes of the command: a table and a page of pictures.
 
     python examples/compare_students/compare.py --out outputs/comparison
+    python examples/compare_students/compare.py --subject clothes --out outputs/clothes --methods dmd2 consistency
 
-Trains a student of the digits teacher beside this file (`digits.py` has made it) by each method, with nothing chosen
-but the length of the training. What is finished is not done again: an interrupted comparison goes on where it was.
+Trains a student of a teacher beside this file (`digits.py` and `clothes.py` have made them) by each method, with
+nothing chosen but the length of the training. What is finished is not done again: an interrupted comparison goes on
+where it was.
 
-The digits that the teacher learned from are free, for all methods that learn from images. What a method spends is
+The pictures that the teacher learned from are free, for all methods that learn from images. What a method spends is
 counted and not limited: evaluations of the teacher (one picture at one noise level for one prompt, so that guidance
 costs two; those for pairs count too) and seconds of processor time, in which a student's own evaluations and those of
 its critic are, too.
@@ -16,14 +18,16 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from charts import draw_page
-from digits import NAMES, digits
-from judging import DRAWS, Result, draw_by_teacher, judged, resembling, wanted
+from clothes import clothes
+from digits import digits
+from judging import Result, draw_by_teacher, judged, resembling
+from subject import Subject
 from torch import Tensor, nn
 
 from cli.pictures import write_sheet
@@ -44,6 +48,8 @@ OTHER_STEPS |= dict.fromkeys(("ufogen", "ladd", "ddgan"), 500)
 OTHER_STEPS |= {"ctm": 360, "asm": 200, "dsno": 120, "dmd2": 80, "f-distill": 40}
 """Of methods that level off sooner or later than the others, or whose steps cost more. None takes ten minutes of one
 core."""
+
+SUBJECTS: dict[str, Callable[[], Subject]] = {"digits": digits, "clothes": clothes}
 
 LOOKS = 4
 """How often a student is judged on the way."""
@@ -75,39 +81,58 @@ class Counting(AroundNeuralTeacher):
         return super().denoise(network, x_t, t, condition)
 
 
-def order_for(teacher: NeuralTeacher, method: str, steps: int, student_steps: int, seed: int) -> Order:
-    """Any digit, without guidance: what is to be matched is the teacher's distribution."""
-    pictures, labels = digits(held_out=False)
-    told = GuidedTeacher(teacher, 1.0).condition([NAMES[label] for label in labels], None)
-    return Order(
-        teacher,
-        NAMES,
-        None,
-        method,
-        steps=steps,
-        student_steps=student_steps,
-        guidance_scale=1.0,
-        path_steps=PATH_STEPS,
-        pairs=PAIRS,
-        batch_size=BATCH_SIZE,
-        seed=seed,
-        images=Images(pictures * 2 - 1, told),
-    )
+@dataclass(frozen=True)
+class Training:
+    """What is trained.
+
+    Attributes:
+        subject: what is drawn.
+        teacher: whose student it is.
+        method: its name in `RECIPES`.
+        steps: of the training.
+        student_steps: evaluations for a picture.
+        seed: of the training.
+    """
+
+    subject: Subject
+    teacher: NeuralTeacher
+    method: str
+    steps: int
+    student_steps: int
+    seed: int
+
+    def order(self, teacher: NeuralTeacher) -> Order:
+        """Any kind, without guidance: what is to be matched is the distribution of ``teacher``, one that counts."""
+        pictures, kinds = self.subject.seen
+        told = GuidedTeacher(teacher, 1.0).condition([self.subject.names[kind] for kind in kinds], None)
+        return Order(
+            teacher,
+            self.subject.names,
+            None,
+            self.method,
+            steps=self.steps,
+            student_steps=self.student_steps,
+            guidance_scale=1.0,
+            path_steps=PATH_STEPS,
+            pairs=PAIRS,
+            batch_size=BATCH_SIZE,
+            seed=self.seed,
+            images=Images(pictures * 2 - 1, told),
+        )
 
 
-def train_student(
-    teacher: NeuralTeacher, method: str, steps: int, student_steps: int, seed: int
-) -> tuple[list[Tensor], Result]:
+def train_student(training: Training) -> tuple[list[Tensor], Result]:
     """A student by one method: sets of its pictures, and what is known of it."""
-    counting, curve, seconds = Counting(teacher), [], 0.0
+    subject, method, steps = training.subject, training.method, training.steps
+    counting, curve, seconds = Counting(training.teacher), [], 0.0
     started = time.process_time()
-    run = RECIPES[method](order_for(counting, method, steps, student_steps, seed))
+    run = RECIPES[method](training.order(counting))
     for done in range(1, steps + 1):
         run.trainer.step()
         if done in looks(steps):
             seconds += time.process_time() - started
             spent = counting.evaluations
-            result = judged(method, [drawn(run, counting, run.card, 0)])
+            result = judged(subject, method, [drawn(subject, run, counting, run.card, 0)])
             curve.append([done, spent, seconds, result.frechet, result.recall])
             print(
                 f"{method}: {done} steps, {seconds:.0f} s, FID {result.frechet:.3f}, recall {result.recall:.2f}",
@@ -115,9 +140,10 @@ def train_student(
             )
             counting.evaluations = spent  # GuidedTeacher and others may have asked while pictures were drawn
             started = time.process_time()
-    sets = [drawn(run, counting, run.card, draw) for draw in range(DRAWS)]
-    result = replace(judged(method, sets), steps=steps, seconds=seconds, student_steps=len(run.card.times))
-    return sets, replace(result, evaluations=spent, curve=curve, few_steps=free_steps(run, counting))
+    sets = [drawn(subject, run, counting, run.card, draw) for draw in range(subject.draws)]
+    result = replace(judged(subject, method, sets), steps=steps, seconds=seconds, student_steps=len(run.card.times))
+    few = free_steps(subject, run, counting)
+    return sets, replace(result, evaluations=spent, curve=curve, few_steps=few)
 
 
 def looks(steps: int) -> list[int]:
@@ -126,14 +152,14 @@ def looks(steps: int) -> list[int]:
 
 
 @torch.no_grad()
-def drawn(run: StudentRun, teacher: NeuralTeacher, card: StudentCard, draw: int) -> Tensor:
-    """One set of pictures of the `wanted` digits."""
+def drawn(subject: Subject, run: StudentRun, teacher: NeuralTeacher, card: StudentCard, draw: int) -> Tensor:
+    """One set of pictures of the wanted kinds."""
     rng = torch.Generator().manual_seed(1000 + draw)
-    x = sample(run.finished_student(), card, teacher.shape, teacher.condition(wanted(), None), rng)
+    x = sample(run.finished_student(), card, teacher.shape, teacher.condition(subject.wanted(), None), rng)
     return teacher.decode(x).clamp(0, 1)
 
 
-def free_steps(run: StudentRun, teacher: NeuralTeacher) -> list[list[float]]:
+def free_steps(subject: Subject, run: StudentRun, teacher: NeuralTeacher) -> list[list[float]]:
     """[steps, Frechet distance, recall] of the student with other numbers of steps; empty if it knows no others."""
     rows = []
     for steps in FEW_STEPS:
@@ -141,30 +167,32 @@ def free_steps(run: StudentRun, teacher: NeuralTeacher) -> list[list[float]]:
             card = run.card.with_steps(steps)
         except StudentFolderError:
             return []
-        result = judged("", [drawn(run, teacher, card, draw) for draw in range(DRAWS)])
+        sets = [drawn(subject, run, teacher, card, draw) for draw in range(subject.draws)]
+        result = judged(subject, "", sets)
         rows.append([float(steps), result.frechet, result.recall])
     return rows
 
 
 def compare_all(
-    teacher: NeuralTeacher, methods: Sequence[str], out: Path, steps: int | None, seed: int
+    subject: Subject, teacher: NeuralTeacher, methods: Sequence[str], out: Path, steps: int | None, seed: int
 ) -> list[Result]:
-    """Results of the real digits that were trained on, of the teacher and of all methods; what is there is kept."""
+    """Results of the real pictures that were trained on, of the teacher and of all methods; what is there is kept."""
     known = read_results(out / "results.json")
+    draws = range(seed, seed + subject.draws)
     for name, count in TEACHERS.items():
         if name not in known:
-            sets = [draw_by_teacher(teacher, count, seed + draw) for draw in range(DRAWS)]
-            known[name] = replace(judged(name, sets), student_steps=count)
-    if "real digits" not in known:
-        known["real digits"] = judged("real digits", [resembling(seed + draw) for draw in range(DRAWS)])
-    real, _ = digits(held_out=True)
+            sets = [draw_by_teacher(subject, teacher, count, draw) for draw in draws]
+            known[name] = replace(judged(subject, name, sets), student_steps=count)
+    name = f"real {subject.title}"
+    if name not in known:
+        known[name] = judged(subject, name, [resembling(subject, draw) for draw in draws])
     for name, method, student_steps in trainings(methods):
         if name in known:
             continue
         length = steps or OTHER_STEPS.get(method, STEPS)
-        sets, result = train_student(teacher, method, length, student_steps, seed)
+        sets, result = train_student(Training(subject, teacher, method, length, student_steps, seed))
         known[name] = replace(result, name=name)
-        write_sheet(out / "sheets" / f"{name}.png", [real[:16], sets[0][:16]], size=48)
+        write_sheet(out / "sheets" / f"{name}.png", [subject.held_out[0][:16], sets[0][:16]], size=48)
         print(f"{name:22} {known[name]}", flush=True)
         write_results(out / "results.json", known)
     write_results(out / "results.json", known)
@@ -232,13 +260,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to write; continued if it is there")
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="NAME")
-    parser.add_argument("--teacher", type=Path, default=Path(__file__).parent / "teacher", help="its folder")
+    parser.add_argument("--subject", choices=SUBJECTS, default="digits", help="what is drawn (default: digits)")
+    parser.add_argument("--teacher", type=Path, help="its folder (default: the one beside this file)")
     parser.add_argument("--steps", type=int, help=f"of each training (default: {STEPS}, of some {OTHER_STEPS})")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    teacher = load_diffusers_teacher(arguments.teacher)
-    results = compare_all(teacher, arguments.methods, arguments.out, arguments.steps, arguments.seed)
+    subject = SUBJECTS[arguments.subject]()
+    teacher = load_diffusers_teacher(arguments.teacher or subject.teacher)
+    results = compare_all(subject, teacher, arguments.methods, arguments.out, arguments.steps, arguments.seed)
     written = f"{table(results)}\n{table_of_few(results)}"
     (arguments.out / "table.md").write_text(written, encoding="utf-8")
     draw_page(results, arguments.out / "page.png")

@@ -1,8 +1,4 @@
-"""What is known of one who draws digits: how near its pictures are to those that nobody has seen, and how varied.
-
-Features are the 64 pixels, centred on the mean of the digits that were held out and divided by their deviation, one
-number for all pixels: a cubic kernel on values that are all alike would only see the mean.
-"""
+"""What is known of one who draws: how near its pictures are to those that nobody has seen, and how varied."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from digits import NAMES, digits
+from subject import Subject
 from torch import Tensor
 
 from sds.denoiser import NeuralTeacher
@@ -24,9 +20,6 @@ from students.measures.evaluation import (
     nearest_neighbours,
 )
 
-DRAWS = 4
-"""Sets of pictures that each draws, of which means and deviations are taken: one set may be lucky."""
-
 
 @dataclass(frozen=True)
 class Result:
@@ -34,10 +27,10 @@ class Result:
 
     Attributes:
         name: of the method, or of the teacher.
-        frechet, kernel, precision, recall, density, coverage: beside the digits that were held out.
+        frechet, kernel, precision, recall, density, coverage: beside what was held out.
         frechet_spread, kernel_spread: standard deviations, over the sets and over parts of one.
-        distinct: mean distance of pictures of one digit, as a share of that of real ones.
-        nearest_training, nearest_held_out: median distance from a picture to the nearest of equally many digits that
+        distinct: mean distance of pictures of one kind, as a share of that of real ones.
+        nearest_training, nearest_held_out: median distance from a picture to the nearest of equally many that
             were trained on, and that were held out. Who copies is nearer to the first.
         evaluations: of the teacher, in the training.
         steps: of training.
@@ -78,25 +71,17 @@ def rounded(value: Any) -> Any:
     return [rounded(part) for part in value] if isinstance(value, list) else value
 
 
-def wanted() -> list[str]:
-    """The digits that are asked for: those that were held out, in their order."""
-    return [NAMES[label] for label in digits(held_out=True)[1]]
-
-
-def features(pictures: Tensor) -> Tensor:
-    """Pictures (count, channels, 8, 8) in [0, 1] -> (count, 64), see above."""
-    real = digits(held_out=True)[0][:, 0].flatten(1)
-    return (pictures.mean(1).flatten(1) - real.mean(0)) / real.std(0).square().mean().sqrt()
-
-
-def judged(name: str, sets: list[Tensor]) -> Result:
-    """Sets of pictures of the `wanted` digits beside the real ones."""
-    real, labels = digits(held_out=True)
-    shown = features(digits(held_out=False)[0])[: len(real)]
-    reference, drawn = features(real), [features(pictures) for pictures in sets]
-    alike = [distinctness(drawn[0][labels == d]) / distinctness(reference[labels == d]) for d in range(10)]
+def judged(subject: Subject, name: str, sets: list[Tensor]) -> Result:
+    """Sets of pictures of the kinds that are `Subject.wanted` beside the real ones."""
+    real, kinds = subject.held_out
+    shown = subject.features(subject.seen[0][: len(real)])
+    reference, drawn = subject.features(real), [subject.features(pictures) for pictures in sets]
+    alike = [
+        distinctness(drawn[0][kinds == kind]) / distinctness(reference[kinds == kind])
+        for kind in range(len(subject.names))
+    ]
     measured = [compare(reference, one) for one in drawn]
-    distances = torch.tensor([numbers.frechet for numbers in measured]) * pixel_scale()
+    distances = torch.tensor([numbers.frechet for numbers in measured]) * subject.unit
 
     def mean(of: str) -> float:
         return sum(getattr(numbers, of) for numbers in measured) / len(measured)
@@ -117,26 +102,21 @@ def judged(name: str, sets: list[Tensor]) -> Result:
     )
 
 
-def pixel_scale() -> float:
-    """From a squared distance of features to one of pixels."""
-    return float(digits(held_out=True)[0][:, 0].flatten(1).std(0).square().mean())
-
-
 @torch.no_grad()
-def draw_by_teacher(teacher: NeuralTeacher, steps: int, seed: int) -> Tensor:
-    """The teacher's own pictures of the `wanted` digits, by that many steps of DDIM."""
-    texts = wanted()
+def draw_by_teacher(subject: Subject, teacher: NeuralTeacher, steps: int, seed: int) -> Tensor:
+    """The teacher's own pictures of the kinds that are wanted, by that many steps of DDIM."""
+    texts = subject.wanted()
     noise = torch.randn(len(texts), *teacher.shape, generator=torch.Generator().manual_seed(seed))
     grid = even_times(torch.ones(len(texts)), torch.zeros(len(texts)), steps)
     return teacher.decode(solve(teacher, noise, grid, teacher.condition(texts, None))).clamp(0, 1)
 
 
-def resembling(seed: int) -> Tensor:
-    """Real digits of the `wanted` kinds from those that the teacher learned from: what a perfect student would do."""
-    pictures, labels = digits(held_out=False)
+def resembling(subject: Subject, seed: int) -> Tensor:
+    """Real pictures of the wanted kinds from those that the teacher learned from: what a perfect student would do."""
+    pictures, kinds = subject.seen
     rng = torch.Generator().manual_seed(seed)
     chosen = []
-    for label in digits(held_out=True)[1]:
-        alike = (labels == label).nonzero()[:, 0]
+    for kind in subject.held_out[1]:
+        alike = (kinds == kind).nonzero()[:, 0]
         chosen.append(alike[torch.randint(len(alike), (), generator=rng)])
     return pictures[torch.stack(chosen)]

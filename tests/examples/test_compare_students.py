@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -28,8 +29,9 @@ def comparison(compare, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     """Three students of few steps."""
     out = tmp_path_factory.mktemp("comparison")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"PAIRS": 64, "DRAWS": 2, "LOOKS": 2, "BATCH_SIZE": 16}.items():
+        for name, value in {"PAIRS": 64, "LOOKS": 2, "BATCH_SIZE": 16}.items():
             patch.setattr(compare, name, value)
+        patch.setattr(compare, "SUBJECTS", {"digits": lambda: replace(compare.digits(), draws=2)})
         patch.setattr(compare, "TEACHERS", {"teacher, 8 steps": 8, "teacher, 1 step": 1})
         arguments = ["compare.py", "--out", str(out), "--steps", str(STEPS), "--methods"]
         patch.setattr(sys, "argv", [*arguments, "one-pass", "diff-instruct", "consistency"])
@@ -41,7 +43,7 @@ def comparison(compare, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 def test_held_out_digits_are_held_out(compare):
-    (shown, _), (hidden, labels) = compare.digits(held_out=False), compare.digits(held_out=True)
+    (shown, _), (hidden, labels) = compare.digits().seen, compare.digits().held_out
     assert (len(shown), len(hidden)) == (1300, 497)
     assert float(torch.cdist(hidden[:, 0].flatten(1), shown[:, 0].flatten(1)).min()) > 0
     assert set(labels.tolist()) == set(range(10))
@@ -79,13 +81,14 @@ def test_a_mean_and_a_copy_are_found_out(compare):
     """Class means with a little noise have a kernel distance far above its spread; copies have no distance at all."""
     from judging import judged
 
-    shown, labels = compare.digits(held_out=False)
-    means = torch.stack([shown[labels == digit].mean(0) for digit in range(10)])
+    subject = compare.digits()
+    shown, kinds = subject.seen
+    means = torch.stack([shown[kinds == digit].mean(0) for digit in range(10)])
     noise = 0.02 * torch.randn(497, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    mean = judged("means", [means[compare.digits(held_out=True)[1]] + noise])
+    mean = judged(subject, "means", [means[subject.held_out[1]] + noise])
     assert mean.kernel > 5 * mean.kernel_spread
     assert mean.recall < 0.05
-    copies = judged("copies", [shown[:497]])
+    copies = judged(subject, "copies", [shown[:497]])
     assert copies.nearest_training < 1e-5
     assert copies.nearest_held_out > 3
 
