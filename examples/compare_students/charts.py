@@ -41,14 +41,16 @@ class Judged(Protocol):
     curve: list[list[float]]
 
 
-def draw_page(results: Sequence[Judged], path: Path) -> None:
+def draw_page(results: Sequence[Judged], single: Sequence[Judged], path: Path) -> None:
     """Write a PNG of three charts: the plane, and how the Frechet distance fell with what was spent.
 
     In the plane precision goes to the right and recall upwards, and a point is the larger the smaller its distance.
+    ``results`` are means over seeds, ``single`` what they are the means of.
     """
     figure = plt.figure(figsize=(15, 10), dpi=110)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))
     plane = figure.add_subplot(grid[:, 0])
+    draw_seeds(single, plane)
     draw_plane(results, plane)
     draw_curves(results, figure.add_subplot(grid[0, 1]), 2, "seconds of processor time")
     draw_curves(results, figure.add_subplot(grid[1, 1]), 1, "evaluations of the teacher")
@@ -79,6 +81,13 @@ def draw_curves(results: Sequence[Judged], axes: Axes, column: int, spent: str) 
 def plane_points(results: Sequence[Judged]) -> np.ndarray:
     """Where each lies in the plane, (results, 2)."""
     return np.array([[result.precision, result.recall] for result in results])
+
+
+def draw_seeds(results: Sequence[Judged], axes: Axes) -> None:
+    """A small pale point for each training."""
+    points = plane_points(results)
+    for (_, (colour, _)), members in zip(FAMILIES.items(), members_of(results), strict=True):
+        axes.scatter(*points[members].T, s=6, c=colour, alpha=0.5, linewidths=0)
 
 
 def draw_plane(results: Sequence[Judged], axes: Axes) -> None:

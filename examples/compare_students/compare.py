@@ -26,8 +26,9 @@ import torch
 from charts import draw_page
 from clothes import clothes
 from digits import digits
-from judging import Result, draw_by_teacher, judged, resembling
+from judging import Result, draw_by_teacher, judged, over_seeds, resembling
 from subject import Subject
+from tables import table, table_of_few
 from torch import Tensor, nn
 
 from cli.pictures import write_sheet
@@ -178,25 +179,31 @@ def compare_all(
 ) -> list[Result]:
     """Results of the real pictures that were trained on, of the teacher and of all methods; what is there is kept."""
     known = read_results(out / "results.json")
-    draws = range(seed, seed + subject.draws)
-    for name, count in TEACHERS.items():
-        if name not in known:
-            sets = [draw_by_teacher(subject, teacher, count, draw) for draw in draws]
-            known[name] = replace(judged(subject, name, sets), student_steps=count)
-    name = f"real {subject.title}"
-    if name not in known:
-        known[name] = judged(subject, name, [resembling(subject, draw) for draw in draws])
+    add_references(subject, teacher, known)
+    done = {(result.name, result.seed) for result in known}
     for name, method, student_steps in trainings(methods):
-        if name in known:
+        if (name, seed) in done:
             continue
         length = steps or OTHER_STEPS.get(method, STEPS)
         sets, result = train_student(Training(subject, teacher, method, length, student_steps, seed))
-        known[name] = replace(result, name=name)
+        known.append(replace(result, name=name, seed=seed))
         write_sheet(out / "sheets" / f"{name}.png", [subject.held_out[0][:16], sets[0][:16]], size=48)
-        print(f"{name:22} {known[name]}", flush=True)
+        print(f"{name:22} {known[-1]}", flush=True)
         write_results(out / "results.json", known)
     write_results(out / "results.json", known)
-    return list(known.values())
+    return known
+
+
+def add_references(subject: Subject, teacher: NeuralTeacher, known: list[Result]) -> None:
+    """The real pictures that were trained on and what the teacher draws by itself, where they are not yet known."""
+    names = {result.name for result in known}
+    for name, count in TEACHERS.items():
+        if name not in names:
+            sets = [draw_by_teacher(subject, teacher, count, draw) for draw in range(subject.draws)]
+            known.append(replace(judged(subject, name, sets), student_steps=count))
+    name = f"real {subject.title}"
+    if name not in names:
+        known.append(judged(subject, name, [resembling(subject, draw) for draw in range(subject.draws)]))
 
 
 def trainings(methods: Sequence[str]) -> list[tuple[str, str, int]]:
@@ -206,53 +213,17 @@ def trainings(methods: Sequence[str]) -> list[tuple[str, str, int]]:
     return usual + few
 
 
-def read_results(path: Path) -> dict[str, Result]:
+def read_results(path: Path) -> list[Result]:
     """What an earlier comparison found."""
     if not path.exists():
-        return {}
-    return {row["name"]: Result(**row) for row in json.loads(path.read_text(encoding="utf-8"))}
+        return []
+    return [Result(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def write_results(path: Path, results: dict[str, Result]) -> None:
+def write_results(path: Path, results: Sequence[Result]) -> None:
     """All results, for `read_results`."""
-    rows = ",\n".join(f" {json.dumps(result.row())}" for result in results.values())
+    rows = ",\n".join(f" {json.dumps(result.row())}" for result in results)
     path.write_text(f"[\n{rows}\n]\n", encoding="utf-8")
-
-
-def table(results: Sequence[Result]) -> str:
-    """A table in Markdown, best Frechet distance first."""
-    teacher = next((r.frechet for r in results if r.name == next(iter(TEACHERS))), 1.0)
-    lines = [
-        "| method | steps of a picture | FID | / teacher's | KID x 1000 | precision | recall | coverage | distinct "
-        "| nearest seen, unseen | evaluations | trained | s |"
-    ]
-    lines.append("|---|" + "---:|" * 12)
-    for r in sorted(results, key=lambda result: result.frechet):
-        shares = " | ".join(f"{v:.2f}" for v in (r.precision, r.recall, r.coverage, r.distinct))
-        work = f"{r.evaluations} | {r.steps} | {r.seconds:.0f}" if r.steps else "- | - | -"
-        lines.append(
-            f"| {r.name} | {r.student_steps or '-'} | {r.frechet:.3f} ± {r.frechet_spread:.3f} "
-            f"| {r.frechet / teacher:.2f} | {1000 * r.kernel:.1f} ± {1000 * r.kernel_spread:.1f} | {shares} "
-            f"| {r.nearest_training:.2f}, {r.nearest_held_out:.2f} | {work} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def table_of_few(results: Sequence[Result]) -> str:
-    """A table in Markdown of the students that draw in one, two and four steps: FID, recall."""
-    by_name = {result.name: result for result in results}
-    lines = ["| method | 1 step | 2 steps | 4 steps |", "|---|---:|---:|---:|"]
-    for result in sorted(results, key=lambda result: result.frechet):
-        few = {int(steps): (frechet, recall) for steps, frechet, recall in result.few_steps}
-        for steps in FEW_STEPS:
-            trained = by_name.get(f"{result.name}, {steps} steps")
-            if trained is not None:
-                few[steps] = (trained.frechet, trained.recall)
-        if few:
-            few[result.student_steps] = (result.frechet, result.recall)
-            cells = [f"{few[n][0]:.3f}, {few[n][1]:.2f}" if n in few else "-" for n in (1, *FEW_STEPS)]
-            lines.append(f"| {result.name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -263,15 +234,16 @@ def main() -> None:
     parser.add_argument("--subject", choices=SUBJECTS, default="digits", help="what is drawn (default: digits)")
     parser.add_argument("--teacher", type=Path, help="its folder (default: the one beside this file)")
     parser.add_argument("--steps", type=int, help=f"of each training (default: {STEPS}, of some {OTHER_STEPS})")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings; other seeds join those that are there")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     subject = SUBJECTS[arguments.subject]()
     teacher = load_diffusers_teacher(arguments.teacher or subject.teacher)
     results = compare_all(subject, teacher, arguments.methods, arguments.out, arguments.steps, arguments.seed)
-    written = f"{table(results)}\n{table_of_few(results)}"
+    means = over_seeds(results)
+    written = f"{table(means, next(iter(TEACHERS)))}\n{table_of_few(means, FEW_STEPS)}"
     (arguments.out / "table.md").write_text(written, encoding="utf-8")
-    draw_page(results, arguments.out / "page.png")
+    draw_page(means, results, arguments.out / "page.png")
     print(written)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,6 +21,12 @@ from students.measures.evaluation import (
     kernel_spread,
     nearest_neighbours,
 )
+
+MEASURED = (
+    *("frechet", "frechet_spread", "kernel", "kernel_spread", "precision", "recall", "density", "coverage", "distinct"),
+    *("nearest_training", "nearest_held_out", "seconds"),
+)
+"""Numbers of a `Result` of which means are taken over seeds."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Result:
         student_steps: evaluations for a picture.
         curve: (steps, evaluations, seconds, Frechet distance, recall) on the way.
         few_steps: [evaluations for a picture, Frechet distance, recall] where their number is free.
+        seed: of the training.
+        seeds: trainings of which this is the mean.
     """
 
     name: str
@@ -58,10 +68,33 @@ class Result:
     student_steps: int = 0
     curve: list[list[float]] = field(default_factory=list)
     few_steps: list[list[float]] = field(default_factory=list)
+    seed: int = 0
+    seeds: int = 1
 
     def row(self) -> dict[str, Any]:
         """For a JSON file."""
         return {name: rounded(value) for name, value in asdict(self).items()}
+
+
+def over_seeds(results: Sequence[Result]) -> list[Result]:
+    """One result for each name, the mean over its seeds; of several, the spread of the distance is that over seeds.
+
+    The curve is that of the first seed.
+    """
+    names = list(dict.fromkeys(result.name for result in results))
+    return [mean_result([result for result in results if result.name == name]) for name in names]
+
+
+def mean_result(results: Sequence[Result]) -> Result:
+    """The mean of several trainings by one method."""
+    first = results[0]
+    if len(results) == 1:
+        return first
+    values = {name: statistics.mean(getattr(result, name) for result in results) for name in MEASURED}
+    values["frechet_spread"] = statistics.stdev(result.frechet for result in results)
+    tables = torch.tensor([result.few_steps for result in results], dtype=torch.float64)
+    evaluations = round(statistics.mean(result.evaluations for result in results))
+    return replace(first, **values, evaluations=evaluations, few_steps=tables.mean(0).tolist(), seeds=len(results))
 
 
 def rounded(value: Any) -> Any:

@@ -97,8 +97,24 @@ def test_the_table_and_the_page(comparison):
     out, results = comparison
     lines = (out / "table.md").read_text().splitlines()
     rows = lines[2 : 2 + len(results)]
-    distances = [float(line.split("|")[3].split()[0]) for line in rows]
+    distances = [float(line.split("|")[4].split()[0]) for line in rows]
     assert distances == sorted(distances)
     picture = imageio.imread(out / "page.png")
     assert picture.std() > 0
     assert imageio.imread(out / "sheets" / "one-pass.png").ndim == 3
+
+
+def test_seeds_are_averaged_and_their_spread_is_told(comparison, compare):
+    from judging import over_seeds
+
+    first = compare.Result(**comparison[1]["consistency"])
+    second = replace(first, seed=1, frechet=first.frechet + 0.2, few_steps=[[2.0, 0.5, 0.1], [4.0, 0.3, 0.2]])
+    other = compare.Result(**comparison[1]["one-pass"])
+    mean, alone = over_seeds([first, other, second])
+    assert alone == other
+    assert (mean.name, mean.seeds) == ("consistency", 2)
+    assert mean.frechet == pytest.approx(first.frechet + 0.1)
+    assert mean.frechet_spread == pytest.approx(0.2 / 2**0.5)  # of two, divided by one less
+    assert mean.few_steps[0] == pytest.approx(
+        [2.0, (first.few_steps[0][1] + 0.5) / 2, (first.few_steps[0][2] + 0.1) / 2]
+    )
