@@ -58,7 +58,13 @@ class DenoiserAsFlowMap:
         return self.denoiser(x_t, t, condition)
 
 
-def sample_again(student: FlowMap, noise: Sequence[Tensor], times: Sequence[float], condition: Condition) -> Tensor:
+def sample_again(
+    student: FlowMap,
+    noise: Sequence[Tensor],
+    times: Sequence[float],
+    condition: Condition,
+    jumps: Tensor | None = None,
+) -> Tensor:
     """Jump to the image from each of ``times``, adding noise in between (Song et al. 2023, algorithm 1).
 
     Args:
@@ -66,19 +72,31 @@ def sample_again(student: FlowMap, noise: Sequence[Tensor], times: Sequence[floa
         noise: for each time, shape (batch, ...); at the first time it stands for x_t, whatever its level.
         times: falling numbers in (0, 1].
         condition: what the student is told.
+        jumps: (batch,), how many of them each image makes, falling; all by default.
 
     Returns:
-        The last image x0, shape (batch, ...). The gradient flows through the last jump only: what comes before is
-        where the student leads itself when it is used ("backward simulation", Yin et al. 2024b, section 4.4).
+        The last image x0 of each, shape (batch, ...). The gradient flows through the last jump only: what comes before
+        is where the student leads itself when it is used ("backward simulation", Yin et al. 2024b, section 4.4).
     """
-    end = torch.zeros(len(noise[0]), dtype=torch.float64)
-    levels = [torch.full_like(end, time) for time in times]
     x_t = noise[0]
+    jumps = torch.full((len(x_t),), len(times)) if jumps is None else jumps
+    levels, end = torch.tensor(times, dtype=torch.float64), torch.zeros(len(x_t), dtype=torch.float64)
     with torch.no_grad():
-        for i in range(1, len(levels)):
-            x0 = flow(student, x_t, levels[i - 1], end, condition)
-            x_t = student.schedule.add_noise(x0, noise[i], levels[i])
-    return flow(student, x_t, levels[-1], end, condition)
+        for i in range(1, len(times)):
+            further = int((jumps > i).sum())
+            x0 = flow(student, x_t[:further], levels[i - 1].expand(further), end[:further], condition[:further])
+            x_s = student.schedule.add_noise(x0, noise[i][:further], levels[i].expand(further))
+            x_t = torch.cat([x_s, x_t[further:]])
+    return flow(student, x_t, levels[jumps - 1], end, condition)
+
+
+def even_jumps(count: int, most: int, rng: torch.Generator) -> Tensor:
+    """How many jumps each of ``count`` images makes in training, (count,), falling: 1 to ``most``, equally often.
+
+    A batch holds all of them (systematic sampling), so that a critic does not follow one kind of image after another.
+    """
+    places = (torch.arange(count) + torch.rand((), generator=rng)) * (most / count)
+    return most - places.long().clamp(max=most - 1)
 
 
 def sample_along(student: FlowMap, noise: Tensor, times: Sequence[float], condition: Condition) -> Tensor:

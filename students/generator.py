@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition
 from sds.guidance import PromptConditions
 from sds.precision import learning_type
-from students.flow_map import sample_again
+from students.flow_map import even_jumps, sample_again
 from students.prompts import Prompts
 from students.student import Student
 
@@ -21,18 +21,20 @@ class LatentDraw:
     """What a `FewStepGenerator` draws.
 
     Attributes:
-        noise: standard normal, one tensor (batch, channels, height, width) for each step that is taken.
+        noise: standard normal, one tensor (batch, channels, height, width) for each of the student's times.
         conditions: what the denoisers are told.
+        jumps: (batch,), how many of the times each image goes through, falling.
     """
 
     noise: Sequence[Tensor]
     conditions: PromptConditions
+    jumps: Tensor
 
 
 class FewStepGenerator(nn.Module):
     """Draws images from noise by one or a few jumps of a student.
 
-    Of several steps each is trained as often as the others, after the student's own earlier steps.
+    Of several steps each is trained as often as the others, by a part of each batch, after the student's own earlier steps.
 
     Args:
         student: what is trained.
@@ -54,15 +56,15 @@ class FewStepGenerator(nn.Module):
 
     def draw(self, count: int, rng: torch.Generator) -> LatentDraw:
         """Noise and prompts for ``count`` images."""
-        steps = int(torch.randint(len(self.times), (), generator=rng)) + 1
+        jumps = even_jumps(count, len(self.times), rng)
         parameter = next(self.student.parameters())
         dtype = learning_type(parameter.dtype)  # the frozen weights of a student of low rank may have fewer digits
-        noise = [torch.randn(count, *self.shape, generator=rng).to(parameter.device, dtype) for _ in range(steps)]
-        return LatentDraw(noise, self.prompts.conditions(count, rng))
+        noise = [torch.randn(count, *self.shape, generator=rng).to(parameter.device, dtype) for _ in self.times]
+        return LatentDraw(noise, self.prompts.conditions(count, rng), jumps)
 
     def forward(self, draw: LatentDraw) -> Tensor:
         """x0 of shape (batch, channels, height, width), in the teacher's x."""
-        return sample_again(self.student, draw.noise, self.times[: len(draw.noise)], draw.conditions.conditional)
+        return sample_again(self.student, draw.noise, self.times, draw.conditions.conditional, draw.jumps)
 
     def first_step(self, noise: Tensor, condition: Condition) -> Tensor:
         """The image of the first jump alone, from given noise (batch, ...)."""

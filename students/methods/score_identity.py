@@ -20,7 +20,7 @@ from torch import Tensor
 from sds.critic import Critic
 from sds.denoiser import Denoiser
 from sds.ramps import DREAMFUSION_TIMES, TimeRange
-from students.flow_map import sample_again
+from students.flow_map import even_jumps, sample_again
 from students.methods.targets import Learning
 from students.teachers import Differentiable
 from students.training.batches import Batch
@@ -66,9 +66,9 @@ class ScoreIdentity:
     def __call__(self, learning: Learning, batch: Batch) -> Tensor:
         """The mean loss of the images that the student makes of the batch's noise."""
         rng = learning.rng
-        steps = int(torch.randint(len(self.times), (), generator=rng)) + 1
-        further = [torch.randn(batch.noise.shape, generator=rng).to(batch.noise) for _ in range(steps - 1)]
-        x = sample_again(learning.student, [batch.noise, *further], self.times[:steps], batch.condition)
+        jumps = even_jumps(len(batch), len(self.times), rng)
+        further = [torch.randn(batch.noise.shape, generator=rng).to(batch.noise) for _ in self.times[1:]]
+        x = sample_again(learning.student, [batch.noise, *further], self.times, batch.condition, jumps)
         for _ in range(self.critic_steps):
             self.critic.update(self._fresh(learning, batch), batch.condition, rng)
         t = self.noise_levels.sample(len(x), learning.progress, rng)
@@ -80,9 +80,9 @@ class ScoreIdentity:
     @torch.no_grad()
     def _fresh(self, learning: Learning, batch: Batch) -> Tensor:
         """Images for the critic alone, of other noise: on the loss's own it would know by heart what they are."""
-        rng, count = learning.rng, int(torch.randint(len(self.times), (), generator=learning.rng)) + 1
-        noise = [torch.randn(batch.noise.shape, generator=rng).to(batch.noise) for _ in range(count)]
-        return sample_again(learning.student, noise, self.times[:count], batch.condition)
+        rng, jumps = learning.rng, even_jumps(len(batch), len(self.times), learning.rng)
+        noise = [torch.randn(batch.noise.shape, generator=rng).to(batch.noise) for _ in self.times]
+        return sample_again(learning.student, noise, self.times, batch.condition, jumps)
 
     def state_dict(self) -> dict[str, Any]:
         """The critic's."""

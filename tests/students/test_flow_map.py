@@ -6,7 +6,7 @@ import torch
 from sds.denoiser import Condition
 from sds.solvers import ddim_target
 from students.average import AverageStudent
-from students.flow_map import flow, sample_again, sample_along
+from students.flow_map import even_jumps, flow, sample_again, sample_along
 from students.student import GUIDANCE_SCALE, Student
 from tests.closed_forms.quantiles import Quantiles
 from tests.sds.toys import ToyTeacher
@@ -105,6 +105,29 @@ def test_both_samplers_with_the_exact_map_draw_the_mixture(steps: list[float]):
     for x in (again, along):
         assert float((x < 0).double().mean()) == pytest.approx(0.3, abs=0.015)
         assert float(x[x > 0].std()) == pytest.approx(0.3, abs=0.01)
+
+
+def test_each_image_makes_its_own_number_of_jumps():
+    """Four images of one batch, of which each is what a batch of its own number of jumps has there."""
+    exact, times, condition = ExactMap(), [1.0, 0.6, 0.3], ExactMap().teacher.condition([""] * 4)
+    noise = [normals(4, 1, seed=i).double() for i in range(3)]
+    jumps = torch.tensor([3, 2, 2, 1])
+    mixed = sample_again(exact, noise, times, condition, jumps)
+    for row, count in enumerate(jumps.tolist()):
+        alone = sample_again(exact, noise[:count], times[:count], condition)
+        torch.testing.assert_close(mixed[row], alone[row], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "most"), [(32, 4), (3, 4), (1, 2), (7, 1)])
+def test_every_number_of_jumps_is_trained_equally_often(count: int, most: int):
+    rng = torch.Generator().manual_seed(0)
+    drawn = torch.stack([even_jumps(count, most, rng) for _ in range(400)])
+    assert bool((drawn[:, :-1] >= drawn[:, 1:]).all())
+    shares = torch.bincount(drawn.flatten(), minlength=most + 1).double() / drawn.numel()
+    assert shares[0] == 0
+    torch.testing.assert_close(shares[1:], torch.full((most,), 1 / most, dtype=torch.float64), rtol=0, atol=0.04)
+    if count >= most:
+        assert all(set(row.tolist()) == set(range(1, most + 1)) for row in drawn)  # a batch holds all of them
 
 
 def test_the_gradient_flows_through_the_last_jump_only():
