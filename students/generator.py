@@ -34,7 +34,8 @@ class LatentDraw:
 class FewStepGenerator(nn.Module):
     """Draws images from noise by one or a few jumps of a student.
 
-    Of several steps each is trained as often as the others, by a part of each batch, after the student's own earlier steps.
+    Of several steps each is trained as often as the others, by a part of each batch, after the student's own earlier
+    steps.
 
     Args:
         student: what is trained.
