@@ -20,6 +20,7 @@ from classifier import described, load_classifier, save_classifier, share_right,
 from diffusers import UNet2DModel
 from subject import Labelled, Subject
 from teaching import train_teacher
+from torch import Tensor
 
 DATA = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package `dataset-fashion-mnist` puts its files."""
@@ -77,19 +78,22 @@ def new_unet() -> UNet2DModel:
 
 
 def clothes(data: Path = DATA, classifier: Path = HERE / "classifier.safetensors") -> Subject:
-    """The 60,000 to learn from, and of the other 10,000 the first `HELD_OUT`; judged by a classifier's features."""
+    """The 60,000 to learn from, and of the other 10,000 the first `HELD_OUT`.
+
+    They are judged by a classifier's features, centred on the mean of what is held out and divided by their deviation:
+    distances are told in variances of real clothes.
+    """
     pictures, kinds = labelled(data, "t10k")
+    pictures, kinds = pictures[:HELD_OUT], kinds[:HELD_OUT]
     judge = load_classifier(classifier)
-    return Subject(
-        "clothes",
-        NAMES,
-        labelled(data, "train"),
-        (pictures[:HELD_OUT], kinds[:HELD_OUT]),
-        new_unet,
-        lambda drawn: described(judge, drawn),
-        teacher=HERE / "teacher",
-        draws=2,
-    )
+    real = described(judge, pictures)
+    mean, deviation = real.mean(0), real.std(0).square().mean().sqrt()
+
+    def features(drawn: Tensor) -> Tensor:
+        return (described(judge, drawn) - mean) / deviation
+
+    seen, unit = labelled(data, "train"), 1 / real.shape[1]
+    return Subject("clothes", NAMES, seen, (pictures, kinds), new_unet, features, HERE / "teacher", unit, draws=2)
 
 
 def main() -> None:
