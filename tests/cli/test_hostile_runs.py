@@ -90,7 +90,7 @@ def test_no_value_in_a_json_file_of_a_run_is_a_crash(name: str, data: st.DataObj
 FILES = ["run.json", "metrics.json", "curves.csv", "preview.png", "turntable.gif", "mesh.glb"]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_no_damage_to_a_file_of_a_run_is_a_crash(data: st.DataObject, folder: RunFolder):
     path = folder.path / data.draw(st.sampled_from(FILES))
