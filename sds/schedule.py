@@ -289,8 +289,7 @@ def output_from_x0(prediction: Prediction, x0: Tensor, x_t: Tensor, alpha: Tenso
         return x0
     if float(sigma.min()) < SMALLEST_ALPHA:
         raise DegenerateNoiseLevelError(
-            f"the noise cannot be recovered at sigma = {float(sigma.min()):.2g}; keep t above this noise level, "
-            "or train in x0 prediction"
+            f"there is no noise to recover at sigma = {float(sigma.min()):.2g}: keep t above it, or predict x0"
         )
     a, s = scale(alpha, x_t), scale(sigma, x_t)
     noise = (x_t - a * x0) / s

@@ -37,7 +37,7 @@ from cli.errors import UserError
 from cli.files import LARGEST_TEXT, parsed, read_ordinary
 from cli.pictures import write_sheet
 from cli.scenes.batch import Job, is_finished, make
-from cli.scenes.judging import JUDGED_SIZE, judge_for, judged_cameras
+from cli.scenes.judging import cameras_for, judge_for, judged_cameras
 from cli.scenes.loading import load_object
 from cli.scenes.request import Request
 from cli.scenes.results import PICTURE_SIZE, finished
@@ -216,7 +216,7 @@ def write_scene(arrangement: Arrangement, composition: Composition, wishes: Requ
         for number, one in enumerate(composition.objects):
             judge = judge_for(replace(wishes, prompt=one.prompt))
             alone, together = (
-                arrangement(ArrangementDraw(which, judged_cameras(JUDGED_SIZE))).image.cpu() for which in (number, None)
+                arrangement(ArrangementDraw(which, cameras_for(judge))).image.cpu() for which in (number, None)
             )
             verdicts = {"alone": judge.verdict(alone), "together": judge.verdict(together)} if judge else {}
             metrics["objects"][one.name] = {"prompt": one.prompt} | verdicts

@@ -122,6 +122,11 @@ def judged_cameras(size: int) -> Cameras:
     return turntable(VIEWS, ELEVATION, size)
 
 
+def cameras_for(judge: Judge | None) -> Cameras:
+    """The views that are judged, as fine as a judge wants them."""
+    return judged_cameras(JUDGED_SIZE if judge is None else judge.size)
+
+
 def pictures_with_colours(step: Step) -> Tensor:
     """What a step has rendered, without the pictures of directions, in which nobody recognises anything."""
     images, look = image_of(step.rendering).detach(), getattr(step.draw, "look", None)
@@ -135,7 +140,7 @@ def carries_light(teacher: NeuralTeacher) -> bool:
 
 def judge_asset(asset: Asset, request: Request, teacher: NeuralTeacher, judge: Judge | None) -> dict[str, Any]:
     """Recognition and Janus score of an asset in the unit sphere, by its pictures from all sides."""
-    cameras = judged_cameras(JUDGED_SIZE if judge is None else judge.size)
+    cameras = cameras_for(judge)
     images = render_asset(asset, cameras, lit=not carries_light(teacher), lighting=STUDIO)
     return judge_pictures(images, cameras, request, teacher, judge)
 

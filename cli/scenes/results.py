@@ -15,9 +15,9 @@ from cli.pictures import write_sheet, write_turntable
 from cli.scenes.initial_mesh import back_in_place
 from cli.scenes.judging import (
     ELEVATION,
-    JUDGED_SIZE,
     Judge,
     asset_statistics,
+    cameras_for,
     carries_light,
     judge_asset,
     judge_pictures,
@@ -110,11 +110,11 @@ def write_gaussians(scene: Scene, request: Request, folder: RunFolder, judge: Ju
     for path, content in zip(written, contents.values(), strict=True):
         with written_whole(path) as temporary:
             temporary.write_bytes(content)
-    cameras = judged_cameras(PICTURE_SIZE)
+    cameras, judged = judged_cameras(PICTURE_SIZE), cameras_for(judge)
+    around = turntable(FRAMES, ELEVATION, PICTURE_SIZE)
     with torch.no_grad():
-        pictures, judged = (scene.shown(judged_cameras(size)).image.cpu() for size in (PICTURE_SIZE, JUDGED_SIZE))
-        frames = scene.shown(turntable(FRAMES, ELEVATION, PICTURE_SIZE)).image.cpu()
-    folder.write_metrics(judge_pictures(judged, judged_cameras(JUDGED_SIZE), request, scene.teacher, judge))
+        pictures, to_judge, frames = (scene.shown(views).image.cpu() for views in (cameras, judged, around))
+    folder.write_metrics(judge_pictures(to_judge, judged, request, scene.teacher, judge))
     write_sheet(folder.preview, [pictures, imagined(scene, cameras)])
     return [*written, *write_turntable(folder.turntable, frames), folder.preview, folder.metrics]
 

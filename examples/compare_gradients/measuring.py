@@ -11,7 +11,7 @@ from statistics import mean
 import torch
 from torch import Tensor
 
-from cli.scenes.judging import JUDGED_SIZE, Judge, carries_light, judge_for, judge_pictures, judged_cameras
+from cli.scenes.judging import Judge, cameras_for, carries_light, judge_for, judge_pictures
 from cli.scenes.looks import SHADING, STUDIO
 from cli.scenes.request import Request
 from cli.scenes.results import imagined
@@ -58,7 +58,8 @@ class Result:
 @torch.no_grad()
 def measured(scene: Scene, request: Request, steps: int, models: RealModels | None) -> tuple[Result, Tensor]:
     """What is measured of a field, and its pictures (B, 3, H, W) from all sides without light."""
-    cameras, judge = judged_cameras(JUDGED_SIZE), judge_for(request)
+    judge = judge_for(request)
+    cameras = cameras_for(judge)
     unlit = cameras.showing(LOOKS.index(Look.ALBEDO)) if not carries_light(scene.teacher) else cameras
     try:
         asset = Asset(scene.shown.surface())

@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from representations.assets.appearance import Places, colours_at, normals_at
+from representations.assets.appearance import colours_at, normals_at
 from representations.assets.asset import Asset
 from representations.assets.colour_space import linear_to_srgb, srgb_to_linear
-from representations.assets.vertex_buffers import vertex_buffers
+from representations.assets.pictures import seen_by, smoothed
 from representations.cameras import Cameras
 from representations.compilation import compiled
 from representations.geometry.mesh import Floats, Mesh
@@ -103,24 +103,16 @@ def render_in_studio(asset: Asset, cameras: Cameras, light: StudioLight | None =
     """
     light = light or StudioLight()
     shadows = _Shadows.of(asset.mesh, light)
-    buffers = vertex_buffers(asset)
-    own_buffers = buffers if asset.material_of is None and not asset.more_uv else None
-    faces = buffers.faces.astype(np.int32)
-    corners = np.concatenate([buffers.positions, np.ones((len(buffers.positions), 1))], axis=1)
     fine = replace(cameras, size=cameras.size * SUPERSAMPLING)
-    clip = (fine.projection() @ fine.world_to_camera()).double().numpy()
     pictures = []
-    for camera in range(len(fine)):
+    for camera, seen in enumerate(seen_by(asset, fine)):
+        points = seen.places.of_corners(asset.mesh.vertices[asset.mesh.faces])
+        received = shadows.irradiance(points, normals_at(asset, seen.places, seen.buffers))
+        sent = srgb_to_linear(colours_at(asset, seen.places)[:, :3]) * received[:, None] * light.exposure
         picture = shadows.floor_seen_by(fine[camera : camera + 1])
-        seen = rasterize((corners @ clip[camera].T).astype(np.float32), faces, fine.size, fine.size)
-        covered = seen.face >= 0
-        places = Places(seen.face[covered], seen.barycentric[covered].astype(np.float64))
-        points = places.of_corners(asset.mesh.vertices[asset.mesh.faces])
-        received = shadows.irradiance(points, normals_at(asset, places, own_buffers))
-        sent = srgb_to_linear(colours_at(asset, places)[:, :3]) * received[:, None] * light.exposure
-        picture[covered] = linear_to_srgb(np.clip(sent, 0, 1))
-        pictures.append(torch.from_numpy(picture).float().permute(2, 0, 1))
-    return F.avg_pool2d(torch.stack(pictures), SUPERSAMPLING).clamp(0, 1)
+        picture[seen.covered] = linear_to_srgb(np.clip(sent, 0, 1))
+        pictures.append(picture)
+    return smoothed(pictures, SUPERSAMPLING)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from representations.compilation import Array, compiled, inlined
+from representations.geometry.box_tree import DEEPEST, leaf_count, morton_codes, over_tree
 from representations.geometry.mesh import Floats, Mesh
+from representations.geometry.vectors import Vector, dot, minus, vector
 from representations.threads import run_parts, split
 
 _LEAF_FACES = 4
-_DEEPEST = 64
-"""More nodes than a depth-first walk can have put aside: a level's depth grows with the logarithm of the faces."""
-
-Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,15 @@ class SurfaceSearch:
     """
 
     def __init__(self, mesh: Mesh):
-        order = np.argsort(_morton(mesh.vertices[mesh.faces].mean(axis=1)), kind="stable")
-        leaves = 1 << max(0, int(np.ceil(np.log2(max(1, len(order) / _LEAF_FACES)))))
+        order = np.argsort(morton_codes(mesh.vertices[mesh.faces].mean(axis=1)), kind="stable")
+        leaves = leaf_count(len(order), _LEAF_FACES)
         # Every leaf holds as many faces; the last face fills up the rest.
         padded = np.concatenate([order, np.full(leaves * _LEAF_FACES - len(order), order[-1])])
         self._face = padded.astype(np.int64)
         self._corners = mesh.vertices[mesh.faces[padded]].astype(np.float64)
         self._normals = mesh.face_normals[padded].astype(np.float64)
         self._low, self._high = (
-            _over_tree(reduce, self._corners.reshape(leaves, -1, 3)) for reduce in (np.minimum, np.maximum)
+            over_tree(reduce, self._corners.reshape(leaves, -1, 3)) for reduce in (np.minimum, np.maximum)
         )
 
     def closest(self, points: Floats, facing: Floats | None = None, limit: float = np.inf) -> ClosestPoints:
@@ -98,44 +96,6 @@ class SurfaceSearch:
         return ClosestPoints(np.where(place >= 0, self._face[place], -1), barycentric, distance)
 
 
-def _morton(points: Floats) -> NDArray[np.int64]:
-    """(P,) 60-bit Morton codes of points within their own bounding cube."""
-    low = points.min(axis=0)
-    cells = ((points - low) / (np.ptp(points, axis=0).max() or 1.0) * (2**20 - 1)).astype(np.int64)
-    code = np.zeros(len(points), dtype=np.int64)
-    for bit in range(20):
-        for axis in range(3):
-            code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
-    return code
-
-
-def _over_tree(reduce: np.ufunc, leaves: Floats) -> Floats:
-    """(2L, 3) the reduction over each node's points; row 0 is unused, rows L to 2L - 1 are the leaves."""
-    count = len(leaves)
-    nodes = np.zeros((2 * count, 3))
-    nodes[count:] = reduce.reduce(leaves, axis=1)
-    level = count // 2
-    while level:
-        nodes[level : 2 * level] = reduce(nodes[2 * level : 4 * level : 2], nodes[2 * level + 1 : 4 * level : 2])
-        level //= 2
-    return nodes
-
-
-@inlined
-def _vector(array: Array, row: int) -> Vector:
-    return array[row, 0], array[row, 1], array[row, 2]
-
-
-@inlined
-def _minus(a: Vector, b: Vector) -> Vector:
-    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
-
-
-@inlined
-def _dot(a: Vector, b: Vector) -> float:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
 @inlined
 def _weighted(weights: Vector, a: Vector, b: Vector, c: Vector) -> Vector:
     return (
@@ -157,15 +117,15 @@ def _box_distance(point: Vector, low: Vector, high: Vector) -> float:
 @inlined
 def _triangle_weights(point: Vector, a: Vector, b: Vector, c: Vector) -> Vector:
     """Barycentric coordinates of a triangle's nearest point (Ericson, "Real-Time Collision Detection", 5.1.5)."""
-    ab, ac = _minus(b, a), _minus(c, a)
-    to_a, to_b, to_c = _minus(point, a), _minus(point, b), _minus(point, c)
-    d1, d2 = _dot(ab, to_a), _dot(ac, to_a)
+    ab, ac = minus(b, a), minus(c, a)
+    to_a, to_b, to_c = minus(point, a), minus(point, b), minus(point, c)
+    d1, d2 = dot(ab, to_a), dot(ac, to_a)
     if d1 <= 0.0 and d2 <= 0.0:
         return 1.0, 0.0, 0.0
-    d3, d4 = _dot(ab, to_b), _dot(ac, to_b)
+    d3, d4 = dot(ab, to_b), dot(ac, to_b)
     if d3 >= 0.0 and d4 <= d3:
         return 0.0, 1.0, 0.0
-    d5, d6 = _dot(ab, to_c), _dot(ac, to_c)
+    d5, d6 = dot(ab, to_c), dot(ac, to_c)
     if d6 >= 0.0 and d5 <= d6:
         return 0.0, 0.0, 1.0
     vc = d1 * d4 - d3 * d2
@@ -198,9 +158,9 @@ def _search(
 ) -> None:
     """Nearest faces; each search begins with the bound that the answer for the point before gives."""
     leaves = low.shape[0] // 2
-    stack = np.empty(_DEEPEST, dtype=np.int64)
+    stack = np.empty(DEEPEST, dtype=np.int64)
     for p in range(points.shape[0]):
-        point, ahead = _vector(points, p), _vector(facing, p)
+        point, ahead = vector(points, p), vector(facing, p)
         best = limit * limit
         guess = place_out[p - 1] if p > 0 else -1
         stack[0], height = 1, 1
@@ -210,24 +170,24 @@ def _search(
             else:
                 height -= 1
                 node = stack[height]
-                if _box_distance(point, _vector(low, node), _vector(high, node)) >= best:
+                if _box_distance(point, vector(low, node), vector(high, node)) >= best:
                     continue
             if node < leaves:
                 near, far = 2 * node, 2 * node + 1
-                to_near = _box_distance(point, _vector(low, near), _vector(high, near))
-                to_far = _box_distance(point, _vector(low, far), _vector(high, far))
+                to_near = _box_distance(point, vector(low, near), vector(high, near))
+                to_far = _box_distance(point, vector(low, far), vector(high, far))
                 if to_far < to_near:
                     near, far = far, near
                 stack[height], stack[height + 1] = far, near  # the nearer one is looked at first
                 height += 2
                 continue
             for number in range((node - leaves) * _LEAF_FACES, (node - leaves + 1) * _LEAF_FACES):
-                if must_face and _dot(_vector(normals, number), ahead) <= 0.0:
+                if must_face and dot(vector(normals, number), ahead) <= 0.0:
                     continue
-                a, b, c = _vector(corners[number], 0), _vector(corners[number], 1), _vector(corners[number], 2)
+                a, b, c = vector(corners[number], 0), vector(corners[number], 1), vector(corners[number], 2)
                 weights = _triangle_weights(point, a, b, c)
-                apart = _minus(_weighted(weights, a, b, c), point)
-                squared = _dot(apart, apart)
+                apart = minus(_weighted(weights, a, b, c), point)
+                squared = dot(apart, apart)
                 if squared < best:
                     best = squared
                     place_out[p] = number

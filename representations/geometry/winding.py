@@ -9,12 +9,18 @@ import scipy.sparse
 import scipy.sparse.csgraph
 from numpy.typing import NDArray
 
+from representations.compilation import Array, compiled
+from representations.geometry.box_tree import BoxTree
 from representations.geometry.mesh import Floats, Integers
+from representations.geometry.vectors import cross, dot, minus, vector
 
 Flags = NDArray[np.bool_]
 
 _MOST_LOOKED_AT = 64
 """Parts inside the box around another one that are tried, whether they lie inside it."""
+
+_AT_ONCE = 64
+"""Boxes around a part that are asked for at once."""
 
 _NO_VOLUME = 1e-9
 """Of the cube of a part's size: less is what rounding makes of a front and a back that lie in one another."""
@@ -121,8 +127,8 @@ def faces_to_flip(faces: Integers, vertices: Floats, normals: Floats | None = No
     turn = inwards & ~meant
     if rooms and not (closed & (volumes > 0)).any() and not (inwards & ~agreed).any():
         turn &= ~doubtful
-    for number in np.flatnonzero(turn & agreed & ~(backed < 0)).tolist():
-        turn[number] = not parts.is_inside_or_around(number, closed, volumes, wound)
+    asked = np.flatnonzero(turn & agreed & ~(backed < 0))
+    turn[asked] = ~parts.are_inside_or_around(asked, closed, volumes, wound)
     return flip ^ (turn[part] & (as_is != turned))
 
 
@@ -146,17 +152,37 @@ class _Parts:
         """The faces of a part."""
         return self.order[self.start[number] : self.start[number + 1]]
 
-    def is_inside_or_around(self, number: int, closed: Flags, volumes: Floats, wound: Integers) -> bool:
-        """Whether a part lies inside a closed one that winds outwards, or has any part inside."""
-        low, high = self.low[number], self.high[number]
-        around = np.flatnonzero(closed & (volumes > 0) & (self.low < low).all(axis=1) & (self.high > high).all(axis=1))
-        point = self.vertices[wound[self.of(number)[0], 0]]
-        if any(_is_inside(point, wound[self.of(other)], self.vertices) for other in around.tolist()):
-            return True
-        within = np.flatnonzero((self.low > low).all(axis=1) & (self.high < high).all(axis=1))
-        own = wound[self.of(number)][:, ::-1]
-        points = (self.vertices[wound[self.of(other)[0], 0]] for other in within[:_MOST_LOOKED_AT].tolist())
-        return any(_is_inside(point, own, self.vertices) for point in points)
+    def are_inside_or_around(self, numbers: Integers, closed: Flags, volumes: Floats, wound: Integers) -> Flags:
+        """Whether each of some parts lies inside a closed one that winds outwards, or has any part inside."""
+        shells = np.flatnonzero(closed & (volumes > 0))
+        around, every = BoxTree(self.low[shells], self.high[shells]), BoxTree(self.low, self.high)
+        firsts = wound[self.order[self.start[:-1]], 0]
+        return np.array(
+            [
+                self._is_inside(number, shells, around, firsts, wound) or self._is_around(number, every, firsts, wound)
+                for number in numbers.tolist()
+            ],
+            dtype=bool,
+        )
+
+    def _is_inside(self, number: int, shells: Integers, tree: BoxTree, firsts: Integers, wound: Integers) -> bool:
+        """Whether a part lies inside one of the shells, of which ``tree`` holds the boxes."""
+        last = -1
+        while True:
+            found = tree.around(self.low[number], self.high[number], _AT_ONCE, after=last)
+            for shell in shells[found].tolist():
+                if is_inside(self.vertices[firsts[number]], wound, self.of(shell), self.vertices):
+                    return True
+            if len(found) < _AT_ONCE:
+                return False
+            last = int(found[-1])
+
+    def _is_around(self, number: int, tree: BoxTree, firsts: Integers, wound: Integers) -> bool:
+        """Whether a part that winds inwards has another inside."""
+        found = tree.inside(self.low[number], self.high[number], _MOST_LOOKED_AT)
+        own = self.of(number)
+        points = self.vertices[firsts[found]]
+        return any(is_inside(point, wound, own, self.vertices, inwards=True) for point in points)
 
 
 def _backing(faces: Integers, vertices: Floats, normals: Floats, part: Integers) -> Floats:
@@ -167,17 +193,34 @@ def _backing(faces: Integers, vertices: Floats, normals: Floats, part: Integers)
     return np.asarray(np.bincount(part, np.nan_to_num(np.sign(facing) * np.linalg.norm(front, axis=1))))
 
 
-def _is_inside(point: Floats, faces: Integers, vertices: Floats) -> bool:
-    """Whether a point lies inside a surface, by the solid angle that it fills (Van Oosterom and Strackee 1983)."""
-    corners = vertices[faces]
-    low, high = corners.min(axis=(0, 1), initial=np.inf), corners.max(axis=(0, 1), initial=-np.inf)
-    if not ((point > low) & (point < high)).all():
-        return False
-    a, b, c = (corners[:, corner] - point for corner in range(3))
-    la, lb, lc = (np.linalg.norm(side, axis=1) for side in (a, b, c))
-    volume = np.einsum("fi,fi->f", a, np.cross(b, c))
-    cosines = (a * b).sum(1) * lc + (b * c).sum(1) * la + (c * a).sum(1) * lb
-    return bool(np.arctan2(volume, la * lb * lc + cosines).sum() / (2 * np.pi) > 0.5)
+def is_inside(point: Floats, faces: Integers, chosen: Integers, vertices: Floats, inwards: bool = False) -> bool:
+    """Whether a point (3,) lies inside the surface of some faces, by the solid angle that it fills.
+
+    Args:
+        point: to look from.
+        faces: (F, 3).
+        chosen: (S,) the faces of the surface.
+        vertices: (V, 3).
+        inwards: whether it winds inwards.
+    """
+    angle = _solid_angle(np.asarray(point, np.float64), faces, chosen, vertices)
+    return bool((-angle if inwards else angle) > 2 * np.pi)
+
+
+@compiled
+def _solid_angle(point: Array, faces: Array, chosen: Array, vertices: Array) -> float:
+    """That of some faces, 4 pi for a closed surface around the point (Van Oosterom and Strackee 1983)."""
+    eye, angle = (point[0], point[1], point[2]), 0.0
+    for face in chosen:
+        a, b, c = (
+            minus(vector(vertices, faces[face, 0]), eye),
+            minus(vector(vertices, faces[face, 1]), eye),
+            minus(vector(vertices, faces[face, 2]), eye),
+        )
+        la, lb, lc = np.sqrt(dot(a, a)), np.sqrt(dot(b, b)), np.sqrt(dot(c, c))
+        cosines = dot(a, b) * lc + dot(b, c) * la + dot(c, a) * lb
+        angle += 2 * np.arctan2(dot(a, cross(b, c)), la * lb * lc + cosines)
+    return angle
 
 
 def _volumes(faces: Integers, vertices: Floats, part: Integers) -> Floats:

@@ -65,13 +65,25 @@ def running_strangers_network() -> Iterator[None]:
     """Turns what a network raises that was put together from wrong values into a `TeacherFolderError`.
 
     Some values of a configuration are looked at only when the network runs. What torch itself raises (RuntimeError, of
-    memory, shapes and derivatives) is left as it is: callers tell these apart.
+    memory and derivatives) is left as it is, since callers tell these apart; but for shapes that do not fit.
     """
     try:
         yield
+    except RuntimeError as error:
+        if not _OF_SHAPES.search(str(error)):
+            raise
+        raise _cannot_be_run(error) from error
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError) as error:
-        detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise TeacherFolderError(f"the teacher's network cannot be run as its config.json says ({detail})") from error
+        raise _cannot_be_run(error) from error
+
+
+_OF_SHAPES = re.compile(r"\b(sizes?|shapes?)\b", re.IGNORECASE)
+"""In what torch says of tensors that do not fit each other, and neither of memory nor of derivatives."""
+
+
+def _cannot_be_run(error: Exception) -> TeacherFolderError:
+    detail = " ".join(str(error).split())[:200] or type(error).__name__
+    return TeacherFolderError(f"the teacher's network cannot be run as its config.json says ({detail})")
 
 
 @dataclass(frozen=True)

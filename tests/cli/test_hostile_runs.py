@@ -1,7 +1,6 @@
 """Whatever the files of a run say: its page is drawn or refused in one line, and nothing outside is read or asked."""
 
 import atexit
-import copy
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from cli.viewer.page import html_of
 from cli.viewer.pages import lookup_for
 from cli.viewer.run_page import run_page
 from tests.cli.viewer import folders
+from tests.hostile_values import places, replaced
 
 DEEP = "[" * 100_000
 HOSTILE = [
@@ -31,24 +31,6 @@ HOSTILE = [
     "\x00", "<script>alert(1)</script>", [], [[]], {}, {"start": "a", "end": []}, {"start": 1, "end": 2, "begin": "x"},
     [None], ["a", 3], {"": {"": {}}},
 ]  # fmt: skip
-
-
-def places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all values in a JSON file."""
-    inside = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
-    return [path, *(deeper for key, value in inside for deeper in places(value, (*path, key)))]
-
-
-def replaced(content: Any, path: tuple[Any, ...], value: object) -> Any:
-    """A copy with one value replaced."""
-    if not path:
-        return value
-    changed = copy.deepcopy(content)
-    inside = changed
-    for key in path[:-1]:
-        inside = inside[key]
-    inside[path[-1]] = value
-    return changed
 
 
 def shown_or_refused(read: Callable[[], object]) -> None:
@@ -105,7 +87,28 @@ def test_no_value_in_a_json_file_of_a_run_is_a_crash(name: str, data: st.DataObj
         path.write_text(whole)
 
 
-@pytest.mark.parametrize("name", ["run.json", "metrics.json", "curves.csv", "preview.png", "turntable.gif", "mesh.glb"])
+FILES = ["run.json", "metrics.json", "curves.csv", "preview.png", "turntable.gif", "mesh.glb"]
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_no_damage_to_a_file_of_a_run_is_a_crash(data: st.DataObject, folder: RunFolder):
+    path = folder.path / data.draw(st.sampled_from(FILES))
+    whole = path.read_bytes()
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, min(len(content) - 1, 400)))] = data.draw(st.integers(0, 255))
+    lookup = lookup_for(folder.path)
+    try:
+        path.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) // 2, 1]))])
+        shown_or_refused(lambda: lookup("/"))
+        shown_or_refused(lambda: lookup_for(folder.path)("/"))
+        shown_or_refused(folder.read_request)
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", ["empty", "garbage", "deep", "folder", "pipe", "link", "lost link", "circle"])
 def test_no_kind_of_file_is_a_crash_or_followed(name: str, kind: str, tmp_path: Path):
     folder = run_folder(tmp_path / "run")

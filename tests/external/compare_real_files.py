@@ -3,11 +3,13 @@
     python -m tests.external.compare_real_files FOLDER [FOLDER ...]
 
 Every .obj, .glb, .gltf, .ply, .stl and .off file below the folders is read and written as GLB. The polygons, or else
-the areas by direction and the middles, must be those that assimp (OBJ, of which it cuts concave polygons as we do; `pip
-install assimp-py`) or trimesh (all else, and what was written) finds; the materials must survive, and OBJ files keep
-their textures. Of polygons that touch or cross themselves assimp leaves parts out: there ours must be trimesh's
-polygons, which it cuts into fans, and cover what the text says. Faces that were turned round and textures that are not
-beside their file, both of which are said, are counted apart. What differs is printed; the last line counts.
+the areas by direction and the middles, must be those that another reader finds: assimp for OBJ, of which it cuts
+concave polygons as we do (`pip install assimp-py`); three.js for glTF with its skins, morphs and instances, if
+`THREE_JS` names a folder with it (see the README); trimesh for all else, and for what was written. The materials must
+survive, and OBJ files keep their textures. Of polygons that touch or cross themselves assimp leaves parts out: there
+ours must be trimesh's polygons, which it cuts into fans, and cover what the text says. Faces that were turned round and
+textures that are not beside their file, both of which are said, are counted apart. What differs is printed; the last
+line counts.
 
 Files to try: the Debian package sweethome3d-furniture (its .sh3f files are archives with OBJ files), the npm package
 @webxr-input-profiles/assets (GLB).
@@ -15,9 +17,12 @@ Files to try: the Debian package sweethome3d-furniture (its .sh3f files are arch
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +61,12 @@ def compared(path: Path, scratch: Path) -> tuple[str, str]:
     except (MeshFileError, MeshError) as error:
         return "refused", str(error)
     try:
-        theirs = triangles_of_assimp(path) if path.suffix.lower() == ".obj" else triangles_of_trimesh(path)
+        theirs = theirs_of(path, scratch)
         after = triangles_of_trimesh(scratch / "written.glb")
     except Exception as error:  # it fails in every way on files that it cannot read
         return "theirs fails", f"{type(error).__name__}: {error}"
+    if not len(theirs):
+        return "theirs fails", "it finds nothing where we do"
     ours = file.asset.mesh.vertices[file.asset.mesh.faces]
     found = [] if only_cut_otherwise(ours, theirs) else differences(ours, theirs, "read")
     if found and path.suffix.lower() == ".obj" and are_the_polygons_of(path, ours):
@@ -77,11 +84,33 @@ def compared(path: Path, scratch: Path) -> tuple[str, str]:
     return ("turned, and said", turned[0]) if turned else ("the same", "")
 
 
+def theirs_of(path: Path, scratch: Path) -> np.ndarray:
+    """(F, 3, 3) as the reader finds them that knows most of a format."""
+    suffix = path.suffix.lower()
+    if suffix == ".obj":
+        return triangles_of_assimp(path)
+    if suffix in (".gltf", ".glb") and "THREE_JS" in os.environ:
+        return triangles_of_three(path, scratch)
+    return triangles_of_trimesh(path)
+
+
 def triangles_of_trimesh(path: Path) -> np.ndarray:
-    """(F, 3, 3) of all geometry of a file, placed."""
+    """(F, 3, 3) of all geometry of a file, placed; of STL in metres with +Y up, as we take it."""
     scene = trimesh.load(path, force="scene", process=False)
     parts = [part.triangles for part in scene.dump() if isinstance(part, trimesh.Trimesh)]
-    return np.concatenate(parts) if parts else np.zeros((0, 3, 3))
+    soup = np.concatenate(parts) if parts else np.zeros((0, 3, 3))
+    if path.suffix.lower() == ".stl":
+        return np.stack([soup[..., 0], soup[..., 2], -soup[..., 1]], axis=-1) / 1000
+    return soup
+
+
+def triangles_of_three(path: Path, scratch: Path) -> np.ndarray:
+    """(F, 3, 3) of a glTF file, posed; as trimesh has them where three.js fails, as it does in node at Draco."""
+    script, out = Path(__file__).with_name("triangles_by_three.mjs"), scratch / "three"
+    command = ["node", str(script), os.environ["THREE_JS"], str(path.absolute()), str(out)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        return triangles_of_trimesh(path)
+    return np.fromfile(out, "<f8").reshape(-1, 3, 3)
 
 
 def triangles_of_assimp(path: Path) -> np.ndarray:
@@ -201,24 +230,30 @@ def diffuse_colours(path: Path, asset: Asset, left_out: list[str]) -> list[str]:
         left_out: notes of the reading; textures that they name are said to be missing.
     """
     said = tuple(name.removeprefix("...") for note in left_out for name in re.findall("'(.+)'", note))
+    lines = list(statements(path))
     textured, name = set(), ""
-    for library in path.parent.glob("*.mtl"):
-        for line in library.read_text("utf-8", "replace").splitlines():
-            words = line.split(maxsplit=1)
-            if words and words[0] == "newmtl":
-                name = words[1].strip()
-            elif words and words[0] == "map_Kd" and not words[1].strip().endswith(said):
+    for library in [path.parent / what for keyword, what in lines if keyword == "mtllib"]:
+        for keyword, what in statements(library) if library.is_file() else ():
+            if keyword == "newmtl":
+                name = what
+            elif keyword == "map_Kd" and what and not what.endswith(said):
                 textured.add(name)
     wanted, name = set(), ""
-    for line in path.read_text("utf-8", "replace").splitlines():
-        words = line.split(maxsplit=1)
-        if words and words[0] == "usemtl" and len(words) == 2:
-            name = words[1].strip()
-        elif words and words[0] == "f" and name in textured and has_texture_coordinates(words[1].split()):
+    for keyword, what in lines:
+        if keyword == "usemtl":
+            name = what or name
+        elif keyword == "f" and name in textured and has_texture_coordinates(what.split()):
             wanted.add(name)
     used = [asset.materials[number] for number in used_materials(asset)]
     found = {material.name for material in used if material.base_colour is not None}
     return [f"the texture of {name} is missing" for name in sorted(wanted - found)]
+
+
+def statements(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of an OBJ or MTL file: what each is about, and the rest."""
+    for line in path.read_text("utf-8", "replace").splitlines():
+        keyword, _, rest = line.strip().partition(" ")
+        yield keyword, rest.strip()
 
 
 def has_texture_coordinates(corners: list[str]) -> bool:

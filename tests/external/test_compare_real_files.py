@@ -12,6 +12,7 @@ from tests.external.compare_real_files import (
     diffuse_colours,
     directed_area,
     only_cut_otherwise,
+    triangles_of_trimesh,
 )
 
 BENT = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0.5], [0, 1, 0]], dtype=float)
@@ -62,3 +63,20 @@ def test_a_texture_that_is_said_to_be_missing_excuses_no_other(tmp_path: Path):
     assert diffuse_colours(path, file.asset, []) == ["the texture of b is missing"]
     (tmp_path / "here.png").rename(tmp_path / "away.png")
     assert diffuse_colours(path, read_mesh_file(path).asset, said) == ["the texture of a is missing"]
+
+
+def test_materials_without_a_name_or_in_libraries_that_are_not_named_are_no_textures(tmp_path: Path):
+    path = tmp_path / "plain.obj"
+    (tmp_path / "plain.mtl").write_text("newmtl \nmap_Kd\n")
+    (tmp_path / "of another file.mtl").write_text("newmtl a\nmap_Kd here.png\n")
+    path.write_text("mtllib plain.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nusemtl\nusemtl a\nf 1/1 2/1 3/1\n")
+    assert diffuse_colours(path, read_mesh_file(path).asset, []) == []
+
+
+def test_stl_is_compared_in_metres_with_y_up(tmp_path: Path):
+    path = tmp_path / "corner.stl"
+    corners = "\n".join(f"vertex {place}" for place in ("0 0 0", "1000 0 0", "0 1000 3000"))
+    path.write_text(f"solid\nfacet normal 0 0 1\nouter loop\n{corners}\nendloop\nendfacet\nendsolid\n")
+    mesh = read_mesh_file(path).asset.mesh
+    np.testing.assert_allclose(triangles_of_trimesh(path), [[[0, 0, 0], [1, 0, 0], [0, 3, -1]]])
+    assert differences(mesh.vertices[mesh.faces], triangles_of_trimesh(path), "read") == []

@@ -12,16 +12,24 @@ import pytest
 from representations.assets.asset import Asset
 from representations.assets.baking import vertex_coloured
 from representations.assets.reading import load_mesh
+from tests.external.compare_real_files import only_cut_otherwise, triangles_of_three
 
 SCRIPT = Path(__file__).with_name("read_by_three.mjs")
+CASES = Path(__file__).parents[1] / "representations" / "assets" / "cases"
 
 
 @pytest.fixture(scope="session")
-def seen(glb_files: dict[str, Path], run_files: list[Path]) -> dict[Path, dict]:
-    """What three.js says of every file."""
+def folder() -> str:
+    """Where three.js is."""
     folder = os.environ.get("THREE_JS")
     if not folder or not (Path(folder) / "node_modules" / "three").is_dir() or shutil.which("node") is None:
         pytest.skip("THREE_JS names no folder with node_modules/three, or node is missing")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def seen(folder: str, glb_files: dict[str, Path], run_files: list[Path]) -> dict[Path, dict]:
+    """What three.js says of every file."""
     command = ["node", str(SCRIPT), folder, *map(str, [*glb_files.values(), *run_files])]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
@@ -59,3 +67,11 @@ def test_our_own_reader_agrees(seen: dict[Path, dict], glb_files: dict[str, Path
         assert len(ours.mesh.faces) == theirs["faces"], path
         assert area_of(ours) == pytest.approx(theirs["area"], rel=1e-5), path
         assert (ours.material.base_colour is not None) == (theirs["materials"][0]["map"] is not None), path
+
+
+@pytest.mark.parametrize("name", ["skin", "morph_weight", "gpu_instancing_required"])
+def test_what_a_file_poses_is_where_three_has_it(folder: str, name: str, tmp_path: Path):
+    mesh = load_mesh(CASES / f"{name}.glb").mesh
+    theirs = triangles_of_three(CASES / f"{name}.glb", tmp_path)
+    assert (tmp_path / "three").is_file()  # and not trimesh's, which knows no poses
+    assert only_cut_otherwise(mesh.vertices[mesh.faces], theirs)

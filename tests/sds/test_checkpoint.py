@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sds.checkpoint import (
     CheckpointError,
@@ -115,6 +117,26 @@ def test_what_swells_or_never_ends_is_not_read(tmp_path: Path):
     for name, why in (("bomb.pt", "compressed"), ("pipe.pt", "ordinary"), ("folder.pt", "ordinary")):
         with pytest.raises(CheckpointError, match=why):
             load_checkpoint(tmp_path / name)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_whatever_is_damaged_is_refused_or_has_the_form_of_a_checkpoint(data: st.DataObject, tmp_path: Path):
+    like = {"step": 3, "rate": 0.5, "weights": {"a": torch.arange(6.0).reshape(2, 3), "b": [torch.ones(2), "x"]}}
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, like)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) - 30, len(content) // 2]))])
+    refusal, state = "", like
+    try:
+        state = load_checkpoint(path)
+        require_form(state, like)
+    except CheckpointError as error:
+        refusal = str(error)
+    assert "\n" not in refusal
+    assert refusal or state["weights"]["a"].shape == (2, 3)
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o002])

@@ -11,7 +11,7 @@ from representations.assets.colour_space import linear_to_srgb
 from representations.assets.formats.gltf_compression import DRACO, MESHOPT, decoded_primitive
 from representations.assets.formats.gltf_document import Document, Resolve, Values, parse_document
 from representations.assets.formats.gltf_materials import Materials, unused_extensions
-from representations.assets.formats.gltf_numbers import GltfError, entries, extension, part
+from representations.assets.formats.gltf_numbers import GltfError, entries, extension, members, part
 from representations.assets.formats.gltf_poses import (
     INSTANCING,
     Pose,
@@ -130,7 +130,7 @@ class _Scene:
 
     def _geometry(self, entry: dict[str, Any], mode: int) -> tuple[Integers, dict[str, Any]]:
         """(F, 3) faces, and the attributes by name: accessors' numbers, or what was decoded."""
-        attributes: dict[str, Any] = dict(part(entry, "attributes"))
+        attributes: dict[str, Any] = members(entry, "attributes")
         compressed = extension(entry, DRACO)
         if compressed is None:
             positions = self.document.accessor(part(attributes, "POSITION"))

@@ -1,16 +1,19 @@
 """What an object looks like to a classifier of single things: of several, each by itself."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from cli.scenes import results
 from cli.scenes.judging import JUDGED_SIZE, Judge, judge_for, judge_pictures, judged_cameras
 from cli.scenes.request import Request
 from cli.scenes.run_folder import RunFolder
 from cli.viewer.run_page import write_report
+from representations.gaussians.cloud import GaussianCloud
 from sds.recognition import Recogniser
 from sds.teachers.embedded import EMBEDDED_FOLDER
 from sds.teachers.shape_teacher import load_shape_teacher
@@ -59,6 +62,19 @@ def test_pictures_of_several_things_are_finer(prompt: str, noun: str, others: tu
     judge = judge_for(Request(prompt))
     assert judge is not None
     assert (judge.noun, judge.others, judge.size) == (noun, others, finer * JUDGED_SIZE)
+
+
+@pytest.mark.parametrize(("several", "side"), [(False, JUDGED_SIZE), (True, 2 * JUDGED_SIZE)])
+def test_gaussians_are_judged_as_finely_as_meshes(several: bool, side: int, tmp_path: Path, monkeypatch) -> None:
+    judged = []
+    monkeypatch.setattr(results, "judge_pictures", lambda images, cameras, *_: judged.append((images, cameras)) or {})
+    monkeypatch.setattr(results, "imagined", lambda *_: torch.ones(8, 3, 8, 8))
+    folder, scene = RunFolder(tmp_path), SimpleNamespace(shown=GaussianCloud(20), teacher=None)
+    results.write_gaussians(scene, Request("blobs"), folder, Judge(OneBlob(), "blob", Path(), several=several))
+    ((images, cameras),) = judged
+    assert images.shape == (8, 3, side, side)
+    assert cameras.size == side
+    torch.testing.assert_close(images, scene.shown(judged_cameras(side)).image)
 
 
 def test_what_is_measured_can_be_read_again_and_is_on_the_page(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from representations.geometry.mesh import Mesh
-from representations.geometry.winding import edges_of, faces_to_flip
+from representations.geometry.winding import edges_of, faces_to_flip, is_inside
 from tests.representations.shapes import ball, box, joined_meshes, torus
 
 
@@ -87,6 +87,63 @@ def test_boxes_that_share_an_edge_are_closed_each():
 def test_many_loose_triangles_take_linear_time():
     corners = np.random.default_rng(0).random((60_000, 3))
     assert not faces_to_flip(np.arange(60_000).reshape(-1, 3), corners).any()
+
+
+def boxes_of(low: np.ndarray, high: np.ndarray, inwards: np.ndarray) -> Mesh:
+    """Boxes, each a part of its own, some of which wind inwards."""
+    unit = (box().vertices - box().vertices.min(axis=0)) / np.ptp(box().vertices, axis=0)
+    vertices = low[:, None] + unit * (high - low)[:, None]
+    faces = np.where(inwards[:, None, None], box().faces[:, ::-1], box().faces) + 8 * np.arange(len(low))[:, None, None]
+    return Mesh(vertices.reshape(-1, 3), faces.reshape(-1, 3))
+
+
+def is_left_alone(number: int, low: np.ndarray, high: np.ndarray, inwards: np.ndarray) -> bool:
+    """Whether a box that winds inwards lies inside one that winds outwards, or has any inside; all pairs looked at."""
+    around = ((low < low[number]) & (high > high[number])).all(axis=1)
+    within = ((low > low[number]) & (high < high[number])).all(axis=1)
+    return bool((around & ~inwards).any() or within.any())
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), count=st.integers(2, 60))
+def test_boxes_in_boxes_are_turned_as_all_pairs_say(seed: int, count: int):
+    rng = np.random.default_rng(seed)
+    low = rng.random((count, 3)).round(2)  # some share a side
+    high = low + 0.02 + rng.random((count, 3)).round(2) * rng.random((count, 1))
+    inwards = rng.random(count) < 0.5
+    mesh = boxes_of(low, high, inwards)
+    turn = [inwards[number] and not is_left_alone(number, low, high, inwards) for number in range(count)]
+    found = faces_to_flip(mesh.faces, mesh.vertices, rooms=False)
+    np.testing.assert_array_equal(found, np.repeat(turn, 12))
+
+
+def test_many_parts_inside_out_are_turned_one_by_one():
+    """Five thousand small boxes beside a large ball, five hundred in it: the latter are cavities."""
+    place = np.stack(np.meshgrid(*[np.arange(18.0)] * 3), axis=-1).reshape(-1, 3)[:5500]
+    place[5000:] = np.random.default_rng(0).random((500, 3)) * 6 - 53
+    boxes = boxes_of(place, place + 0.5, np.ones(5500, dtype=bool))
+    sphere = ball(4)
+    mesh = joined_meshes(
+        boxes, Mesh(sphere.vertices / np.linalg.norm(sphere.vertices, axis=1).max() * 20 - 50, sphere.faces)
+    )
+    flip = faces_to_flip(mesh.faces, mesh.vertices)
+    assert flip[: 5000 * 12].all()
+    assert not flip[5000 * 12 :].any()
+
+
+def test_inside_is_where_the_solid_angle_is_full():
+    """Of a ball within a ball: twice inside, once, or not at all; a point beside the faces' chords is in doubt."""
+    inner, outer = ball(3), Mesh(ball(3).vertices * 2, ball(3).faces)
+    mesh = joined_meshes(inner, outer)
+    radius = float(np.linalg.norm(inner.vertices, axis=1).mean())
+    points = np.random.default_rng(0).uniform(-2.4 * radius, 2.4 * radius, (300, 3))
+    distance = np.linalg.norm(points, axis=1) / radius
+    for chosen, edge in ((np.arange(len(inner.faces)), 1.0), (len(inner.faces) + np.arange(len(outer.faces)), 2.0)):
+        sure = np.abs(distance - 0.99 * edge) > 0.02 * edge
+        for faces, inwards in ((mesh.faces, False), (mesh.faces[:, ::-1], True)):
+            found = np.array([is_inside(point, faces, chosen, mesh.vertices, inwards) for point in points])
+            np.testing.assert_array_equal(found[sure], (distance < edge)[sure])
+            assert not any(is_inside(point, faces, chosen, mesh.vertices, not inwards) for point in points)
 
 
 def test_a_moebius_strip_is_left_alone():
