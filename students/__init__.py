@@ -7,6 +7,8 @@ What a student is:
 `student`, `average`        a trainable copy of a teacher's network; the average of its weights
 `generator`                 a student as a generator of `sds.engine`, as a scene in 3D is one
 `folder`, `inputs`          a finished student on the disk, and what it is told beside the time
+`change_head`               GENIE's head: by it a student's steps are of second order
+`density_student`           a student that is a flow of known density (`density_flow`)
 `corrections`               a student of low rank as the file that diffusers takes
 `shipped`                   the student that travels with the package
 `prompts`                   what it is asked for

@@ -15,6 +15,7 @@ from sds.precision import computing_type
 from sds.processes import in_shares
 from sds.schedule import NoiseSchedule
 from sds.sharding import whole
+from students.change_head import HEAD, ChangeHead, taylor_share
 from students.temporal_fourier import PathStates, mix_states
 
 GUIDANCE_SCALE = "guidance_scale"
@@ -37,10 +38,14 @@ class Student(nn.Module):
         lora: rank of the low-rank corrections that are all it learns (`sds.lora`); None trains a full copy.
         states: states of a path that it draws together and that see each other, see `students.temporal_fourier`; its
             rows then are whole paths. None draws each by itself.
+        network: what is trained in place of a copy of the teacher's network.
+        change: add a head that says how the prediction is about to change, see `students.change_head`; its jumps then
+            are steps of second order.
 
     Raises:
-        ValueError: for a student of low rank that shall be told more than the time: its file has no place for that; and
-            for states of which it is not told the end, which is all that tells them apart.
+        ValueError: for a student of low rank that shall be told more than the time, or have a head: its file has no
+            place for that; for states of which it is not told the end, which is all that tells them apart; and for a
+            head on a network that is no UNet.
     """
 
     def __init__(
@@ -52,17 +57,19 @@ class Student(nn.Module):
         latent: int = 0,
         lora: int | None = None,
         states: PathStates | None = None,
+        change: bool = False,
+        network: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if lora is not None and (told_end or told_guidance or latent):
+        if lora is not None and (told_end or told_guidance or latent or change):
             raise ValueError(
-                "this method tells its student more than the time, for which the file of a LoRA has no place; train "
+                "this method adds to its student's network, for which the file of a LoRA has no place; train "
                 "all weights, or take a method that does without, such as lcm, consistency, dmd2, add or ufogen"
             )
         if states is not None and not told_end:
             raise ValueError("the states of a path differ in their time only: the student must be told the end")
         self.lora, self.states = lora, states
-        self.network = begun(teacher, lora)
+        self.network = network or begun(teacher, lora)
         if states is not None:
             mix_states(self.network, states)
         if lora is not None:
@@ -72,6 +79,7 @@ class Student(nn.Module):
         self._end = NumberEmbedding(self.network, 2, "student_end") if told_end else None
         self._guidance = NumberEmbedding(self.network, 1, "student_guidance") if told_guidance else None
         self._latent = NumberEmbedding(self.network, latent, "student_latent") if latent else None
+        self._change = ChangeHead(self.network, teacher.shape[0]) if change else None
         held_as_said(teacher, self.network)
 
     @property
@@ -94,7 +102,11 @@ class Student(nn.Module):
             if LATENT not in condition.tensors:
                 raise ValueError("this student is told further noise: draw some by `with_latent`")
             self._latent.numbers = condition.tensors[LATENT]
-        return self._teacher[0].denoise(self.network, x_t, t, condition)
+        x0 = self._teacher[0].denoise(self.network, x_t, t, condition)
+        if self._change is None:
+            return x0
+        alpha, sigma = self.schedule(t)
+        return x0 - taylor_share(self.schedule, t, s, x_t) * self._change(x_t, x0, torch.atan2(sigma, alpha))
 
     def _told_of_end(self, s: Tensor) -> Tensor:
         """Cosine and sine of atan2(sigma, alpha) at ``s``, (batch, 2): the same however a schedule scales its x_t."""
@@ -121,6 +133,16 @@ class Student(nn.Module):
         """How many numbers of noise the network is told."""
         return self._latent.count if self._latent is not None else 0
 
+    @property
+    def knows_change(self) -> bool:
+        """Whether it has a head, see `students.change_head`."""
+        return self._change is not None
+
+    def learn_change_alone(self) -> None:
+        """From now on all but the head is frozen."""
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name.startswith(HEAD))
+
     def copied(self) -> Student:
         """Another student of the same teacher, told the same, with weights of its own (those of the teacher)."""
         return Student(
@@ -130,6 +152,7 @@ class Student(nn.Module):
             latent=self.latent,
             lora=self.lora,
             states=self.states,
+            change=self.knows_change,
         )
 
     def plain_network(self, end: float = 0.0, guidance_scale: float = 1.0) -> nn.Module:
@@ -137,8 +160,8 @@ class Student(nn.Module):
 
         What the student is told beside the time is added to the embedding of the time; what is always the same can be
         added to the bias of that embedding's last layer instead. Further noise is not; its mean, zero, is a draw like
-        another, and all that fits. Layers between the states of a path do not fit either. Of a sharded student all
-        processes must ask.
+        another, and all that fits. Layers between the states of a path do not fit, nor does a head. Of a sharded
+        student all processes must ask.
         """
         network = full_copy(self._teacher[0].network)
         weights = {name: whole(tensor) for name, tensor in merged_weights(self.network).items()}

@@ -19,12 +19,14 @@ METHODS = {
     "asm": "adversarial score matching: a denoiser that does not blur; any steps (Jolicoeur-Martineau et al. 2021)",
     "ufogen": "denoising and a discriminator, at the levels the student is used at, not at all (Xu et al. 2023)",
     "ddgan": "denoising diffusion GAN: large steps that are drawn, not averaged (Xiao et al. 2022)",
+    "density": "probability density distillation: an invertible flow, its density known (van den Oord et al. 2018)",
     "one-pass": "regression on noise-image pairs, one step (Luhman & Luhman 2021)",
     "progressive": "half the steps, again and again (Salimans & Ho 2022)",
     "guidance": "any guidance scale in one evaluation, then fewer steps (Meng et al. 2023)",
     "reflow": "rectified flow on the teacher's pairs: straight paths, any steps (Liu et al. 2023)",
     "instaflow": "reflow, then one step (Liu et al. 2023)",
     "dsno": "all states of the teacher's path at once, by temporal layers in a UNet (Zheng et al. 2023)",
+    "genie": "the teacher and a small head: steps of second order, one evaluation each (Dockhorn et al. 2022)",
     "consistency": "consistency distillation: any point of a path leads to its image; any steps (Song et al. 2023)",
     "lcm": "latent consistency: the same, at any guidance scale (Luo et al. 2023)",
     "consistency-training": "the same from images alone (Song et al. 2023)",
@@ -64,7 +66,7 @@ def add_student(how: argparse._ArgumentGroup) -> None:
         "--student-steps",
         type=numbers.whole(1, 1000),
         metavar="N",
-        help="evaluations for an image (default: 1, of asm 10, of ddgan 4)",
+        help="evaluations for an image (default: 1, of asm and genie 10, of ddgan 4)",
     )
     how.add_argument(
         "--start",

@@ -19,7 +19,7 @@ from cli.trainings.log import TrainingLog, require_tracker
 from cli.trainings.orders import guidance_scale_for, order_for
 from cli.trainings.results import drawn_now, look, write_student
 from cli.trainings.student_folder import DistillRequest, StudentFolder
-from cli.trainings.watching import watch_for
+from cli.trainings.watching import finished, watch_for
 from sds.checkpoint import CheckpointError, save_checkpoint
 from sds.denoiser import NeuralTeacher
 from sds.processes import first_process_says, is_first_process, process_count, rows_at_once
@@ -135,9 +135,9 @@ def train(run: StudentRun, order: Order, folder: StudentFolder, request: Distill
                 noise.look(drawn_now(run, order))
                 shown.set_postfix({name: f"{value:.3g}" for name, value in signals.items()})
             if done % every == 0:
-                network = run.network()  # of a sharded student all processes must ask
+                student = finished(run, order.teacher)  # all processes must ask
                 if log is not None:
-                    signals |= look(run, network, order, folder, watch, done)
+                    signals |= look(run, student, order, folder, watch, done)
                     log.picture(done, folder.sheet)
             if log is not None and signals:
                 log.numbers(done, signals)

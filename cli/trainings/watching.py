@@ -6,8 +6,6 @@ the same number, the same noise and the same reference, so that they can be comp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -19,32 +17,47 @@ from cli.trainings.reference import (
     of_pictures,
     shipped_reference,
 )
+from sds.copies import Copies
 from sds.denoiser import Condition, NeuralTeacher
-from sds.schedule import NoiseSchedule
 from students.folder import StudentCard, sample
+from students.inputs import inputs_of, with_inputs
 from students.measures.evaluation import FEWEST_IMAGES, frechet_distance, kernel_distance
 from students.measures.reference import Reference
 from students.recipes.order import Order, StudentRun
+from students.student import Student
+from students.teachers import AroundNeuralTeacher
 from students.training.real_images import RealImages
 
 AT_ONCE = 32
 
 
-@dataclass(frozen=True)
-class WithNetwork:
-    """A teacher with another network in the place of its own, as a denoiser."""
+class WithNetwork(AroundNeuralTeacher):
+    """A teacher with another network in the place of its own."""
 
-    teacher: NeuralTeacher
-    network: nn.Module
+    def __init__(self, teacher: NeuralTeacher, network: nn.Module) -> None:
+        super().__init__(teacher)
+        self._network = network
 
     @property
-    def schedule(self) -> NoiseSchedule:
-        """The teacher's noise levels."""
-        return self.teacher.schedule
+    def network(self) -> nn.Module:
+        """The other network."""
+        return self._network
+
+    @property
+    def copies(self) -> Copies:
+        """Of a network that is whole in every process."""
+        return Copies()
 
     def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """What the network sees in ``x_t``."""
-        return self.teacher.denoise(self.network, x_t, t, condition)
+        return self.denoise(self.network, x_t, t, condition)
+
+
+def finished(run: StudentRun, teacher: NeuralTeacher) -> Student | NeuralTeacher:
+    """The student of a run as its folder will hold it, whole in every process; all of them must ask."""
+    student = run.finished_student()
+    network = student.plain_network(guidance_scale=run.card.guidance_scale)
+    return with_inputs(inputs_of(student), WithNetwork(teacher, network))
 
 
 class Watch:
@@ -61,8 +74,8 @@ class Watch:
         self.order, self.card, self.reference, self.features = order, card, reference, features
 
     @torch.no_grad()
-    def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Frechet and kernel distance of a finished network's images, by the names of a log.
+    def __call__(self, student: Student | NeuralTeacher) -> dict[str, float]:
+        """Frechet and kernel distance of a `finished` student's images, by the names of a log.
 
         The noise is the same at each call, and the run's own random numbers are left alone.
         """
@@ -70,7 +83,7 @@ class Watch:
         for rows in torch.arange(len(self.reference)).split(AT_ONCE):
             view = None if self.reference.view is None else self.reference.view.part(rows)
             condition = teacher.condition([self.reference.prompts[i] for i in rows], view)
-            x = sample(WithNetwork(teacher, network), self.card, teacher.shape, condition, rng)
+            x = sample(student, self.card, teacher.shape, condition, rng)
             seen.append(self.features(teacher.decode(x).clamp(0, 1).float().cpu()))
         drawn = torch.cat(seen)
         return {

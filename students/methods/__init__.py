@@ -8,6 +8,7 @@
 `continuous_consistency`        sCM: the derivative in place of neighbouring levels
 `second_order`                  GENIE: a head that knows how the prediction is about to change
 `temporal_fourier`              DSNO's layers: one call draws all states of a path
+`density_distillation`          probability density distillation: a student whose density is known needs no critic
 `distribution_matching`         Diff-Instruct, DMD, DMD2: rows of `sds.score` with a critic
 `f_distillation`                the same for any f-divergence
 `score_identity`                SiD: a gradient through teacher and critic

@@ -9,7 +9,7 @@ prediction at x_t = alpha x + sigma noise, x = G(z) the student's image::
     DMD2           (Yin et al. 2024b)   the gradient of DMD, five critic steps for each of the student
                                         + an adversarial term on real images   `students.methods.adversarial.Adversary`
     probability density distillation    gradient = C - D with the exact C of a student whose density is known
-                   (v. d. Oord 2018)    (for a Gaussian one, a `MixtureTeacher` of its own parameters)
+                   (v. d. Oord 2018)    (of a flow: `students.methods.density_distillation`)
     SDS                                 the same without C, that is without the entropy: the student collapses
 
 C - D is sigma^2 / alpha times the difference of the scores, so each gradient is that of a divergence KL(student ||

@@ -26,6 +26,7 @@ from students.recipes.bootstrap import (
 )
 from students.recipes.matching import (
     add_recipe,
+    density_recipe,
     diff_instruct_recipe,
     dmd2_recipe,
     dmd_recipe,
@@ -34,6 +35,7 @@ from students.recipes.matching import (
 )
 from students.recipes.order import Recipe
 from students.recipes.paths import (
+    genie_recipe,
     guidance_recipe,
     instaflow_recipe,
     one_pass_recipe,
@@ -53,12 +55,14 @@ RECIPES: dict[str, Recipe] = {
     "asm": adversarial_score_matching_recipe,
     "ufogen": ufogen_recipe,
     "ddgan": denoising_diffusion_gan_recipe,
+    "density": density_recipe,
     "one-pass": one_pass_recipe,
     "progressive": progressive_recipe,
     "guidance": guidance_recipe,
     "reflow": reflow_recipe,
     "instaflow": instaflow_recipe,
     "dsno": whole_path_recipe,
+    "genie": genie_recipe,
     "consistency": consistency_recipe,
     "lcm": latent_consistency_recipe,
     "consistency-training": consistency_training_recipe,
@@ -73,7 +77,7 @@ RECIPES: dict[str, Recipe] = {
 """The methods by the names that the field uses."""
 
 
-SEVERAL_STEPS = {"ddgan": 4, "asm": 10}
+SEVERAL_STEPS = {"ddgan": 4, "asm": 10, "genie": 10}
 """Methods that are made for several steps, and how many a student takes unless its user says otherwise."""
 
 

@@ -1,14 +1,22 @@
-"""Recipes that match distributions: Diff-Instruct, DMD, DMD2, f-distill, SiD, and ADD."""
+"""Recipes that match distributions: Diff-Instruct, DMD, DMD2, f-distill, SiD, ADD, and a flow of known density."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
+
 from sds.critic import Critic, CriticSettings
 from sds.engine import ScoreDistillation
+from sds.ramps import Ramp, TimeRange
+from students.density_flow import counts_of
+from students.density_student import DensityStudent
 from students.features.sources import discriminator_on, learning_features, teacher_features
 from students.generator import FewStepGenerator
 from students.guided_teacher import GuidedTeacher
 from students.methods.adversarial import HINGE, DenoisedAdversary
 from students.methods.adversarial_distillation import AddSettings, PixelDistillation, add
+from students.methods.density_distillation import DensityMatching
 from students.methods.distribution_matching import MatchingSettings, diff_instruct, dmd, dmd2
 from students.methods.f_distillation import RatioCritic, f_distillation, forward_kl
 from students.methods.judging_critic import JudgingCritic
@@ -16,8 +24,18 @@ from students.methods.score_identity import ScoreIdentity
 from students.methods.targets import StepTimes
 from students.recipes.adversarial import adversary_for
 from students.recipes.material import images, obtained_pairs
-from students.recipes.order import Order, StudentRun, distance_for, from_within, matching, regression, seeded_student
-from students.recipes.rates import ADVERSARIAL, MATCHING
+from students.recipes.order import (
+    Order,
+    StudentRun,
+    distance_for,
+    from_within,
+    matching,
+    need_one_step,
+    need_pure_noise,
+    regression,
+    seeded_student,
+)
+from students.recipes.rates import ADVERSARIAL, FLOW, MATCHING, scaled_rate
 from students.teachers import Differentiable
 from students.training.batches import noise_batches
 from students.training.loop import LearningTerm, Stage
@@ -115,3 +133,24 @@ def latent_add(order: Order) -> StudentRun:
     ]
     stage = Stage(terms, images(order), order.steps)
     return regression(order, [lambda _: stage], student, rate=ADVERSARIAL, judged=True)
+
+
+CLIMBED = 0.5
+"""Share of a flow's training over which it comes down from noise to pictures."""
+
+
+def density_recipe(order: Order) -> StudentRun:
+    """Probability density distillation: a flow of known density, small and new, in place of a copy of the teacher."""
+    need_pure_noise(order)
+    need_one_step(order)
+    if order.lora is not None:
+        raise ValueError(f"the student of {order.method} is a flow of its own, which no LoRA corrects: leave it out")
+    classes = len(getattr(order.teacher, "vocabulary", None) or ()) + 1  # the last is none in particular
+    told = counts_of(order.prompts.condition(1, torch.Generator().manual_seed(0)), classes)
+    torch.manual_seed(order.seed)
+    student = DensityStudent(order.teacher, told)
+    lowest = Ramp(0.9, float(student.finest), finish=CLIMBED)
+    term = DensityMatching(order.guided.teacher, TimeRange(lowest, Ramp(1.0, 1.0)))
+    rate = order.learning_rate or scaled_rate(FLOW, student.network, order.batch_size)
+    stage = Stage([term], noise_batches(order.guided), order.steps)
+    return regression(replace(order, learning_rate=rate), [lambda _: stage], student)

@@ -1,8 +1,9 @@
-"""Recipes that learn from the teacher's paths: one-pass, DSNO, progressive, guidance, reflow, InstaFlow."""
+"""Recipes that learn from the teacher's paths: one-pass, DSNO, progressive, guidance, reflow, InstaFlow, GENIE."""
 
 from __future__ import annotations
 
 from sds.denoiser import Teacher
+from students.methods.second_order import taylor_jump
 from students.methods.targets import (
     EndsTimes,
     at_random_guidance,
@@ -125,3 +126,24 @@ def instaflow_recipe(order: Order) -> StudentRun:
             lambda _: Stage([Regression(one_pass(schedule), distance_for(order))], source, second),
         ],
     )
+
+
+def genie_recipe(order: Order) -> StudentRun:
+    """GENIE: the teacher's network, and a small head by which its steps are of second order, in any number.
+
+    Of a guided teacher the network first learns the guided prediction, for half of the run, so that each step is one
+    evaluation. The paper has a head for both, conditional and not, and takes its first step without the network.
+    """
+    need_pure_noise(order)
+    student, data = seeded_student(order, change=True), images(order)
+    lengths = steps_of_stages(order, 1 if order.guidance_scale == 1 else 2)
+
+    def guided(teacher: Teacher) -> Stage:
+        return Stage([Regression(guidance_distillation(teacher))], data, lengths[0])
+
+    def head(teacher: Teacher) -> Stage:
+        student.learn_change_alone()
+        return Stage([Regression(taylor_jump(teacher))], data, lengths[-1])
+
+    stages = [head] if len(lengths) == 1 else [guided, head]
+    return regression(order, stages, student, card(order, same_path=True, free_steps=True))

@@ -32,6 +32,9 @@ MATCHING = 3e-4
 ADVERSARIAL = 1e-4
 """Measured rate where a discriminator has to follow."""
 
+FLOW = 1e-3
+"""Measured rate of a flow of known density."""
+
 ADVERSARIAL_BETAS = (0.0, 0.99)
 """Adam's, of a student that learns from a discriminator: no momentum. What the discriminator said ten steps ago it has
 learned better since, and a student that still follows it circles around what is right. With the usual (0.9, 0.999) no

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from sds.denoiser import Condition
 from sds.solvers import even_times, solve
-from students.methods.second_order import change_of_prediction, ratio, second_order, taylor
+from students.change_head import ratio
+from students.methods.second_order import change_of_prediction, second_order, taylor
 from students.methods.targets import Learning
 from students.training.batches import Batch
 from tests.closed_forms.tables import MEAN, SPREAD, batch, gaussian
