@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -47,6 +48,16 @@ def open_ordinary(path: Path, largest: int | None = None) -> BinaryIO:
         file.close()
         raise UserError(f"{path} has {status.st_size / 2**20:.0f} MB; {largest / 2**20:.0f} MB is the most for it")
     return file
+
+
+def require_there(named: Mapping[str, Path | None]) -> None:
+    """Raises UserError for a file or folder that an option names and that is not there; None names none.
+
+    To be asked before anything is loaded: what takes seconds to load takes as long to say that a name is misspelt.
+    """
+    for option, path in named.items():
+        if path is not None and not os.path.exists(path):  # which takes any name, other than Path.exists
+            raise UserError(f"{option}: there is no {path}")
 
 
 def read_ordinary(path: Path, largest: int) -> bytes:

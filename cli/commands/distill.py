@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cli import numbers
 from cli.commands.distill_options import METHODS, add_computing, add_lessons, add_method, add_student, add_training
+from cli.files import require_there
 from cli.output import add_json_option, tell
 from cli.teacher_options import add_teacher_options, teacher_options_of
 from sds.teachers.options import AS_IT_IS
@@ -59,6 +60,7 @@ def require_words(options: argparse.Namespace) -> None:
             )
     elif options.out is None:
         raise UserError("say where to write the student: --out DIR")
+    require_there({"--prompts-file": options.prompts_file})
 
 
 def run(options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from cli.commands.generate_options import (
 )
 from cli.commands.generate_requests import folders_of, requests_of
 from cli.configuration import add_config_option
+from cli.files import require_there
 from cli.guidance import add_guidance_options
 from cli.output import LOG, add_json_option, tell, timed
 from cli.teacher_options import add_teacher_options
@@ -93,6 +94,16 @@ def require_words(options: argparse.Namespace) -> None:
         raise UserError('give a prompt: scoresmith generate "a red armchair"')
     for prompt in options.prompts:
         numbers.checked_prompt(prompt)
+    require_there(
+        {
+            "--prompts-file": options.prompts_file,
+            "--scene": options.scene,
+            "--init": options.init,
+            "--from": options.begun_from,
+            "--image": options.image,
+            "--image-mask": options.image_mask,
+        }
+    )
     if options.cluster is None and (options.results is not None or options.manifest != "jsonl"):
         raise UserError("--results and --manifest are for a cluster: say which with --cluster")
     if options.cluster is not None and (given := for_one_machine(options)):

@@ -19,7 +19,7 @@ def test_objects_are_made_and_retextured(blender: str, tmp_path: Path):  # noqa:
     addon = pack_addon(tmp_path / "addon.zip", [sys.executable, "-m", "cli.main"])
     environment = os.environ | {"BLENDER_USER_RESOURCES": str(tmp_path / "blender"), "PYTHONPATH": str(REPOSITORY)}
     finished = subprocess.run(
-        [blender, str(SCRIPT), str(addon), str(tmp_path / "runs"), "", "--steps 40"],
+        [blender, str(SCRIPT), str(addon), str(tmp_path / "runs"), "", "--steps 15"],
         capture_output=True,
         text=True,
         env=environment,

@@ -16,7 +16,8 @@ import torch
 import trimesh
 
 from cli.commands import generate
-from cli.main import main
+from cli.errors import UserError
+from cli.main import main, options_of
 from cli.scenes import generation, results
 from cli.scenes.curves import read_curves
 from cli.scenes.run_folder import folder_name
@@ -189,6 +190,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path: Path, capsys, monkey
     assert main([str(out) if word == "OUT" else word for word in change]) == 2
     assert message in error_line(capsys)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("option", ["--prompts-file", "--scene", "--init", "--from", "--image", "--image-mask"])
+@pytest.mark.parametrize("name", ["no such file", "a\x00b", "x" * 5000])
+def test_a_misspelt_file_is_told_before_anything_is_loaded(option: str, name: str):
+    with pytest.raises(UserError, match=f"{option}: there is no {name[:8]}"):
+        options_of(["generate", "a ball", option, name])
 
 
 def test_unknown_methods_name_the_known_ones(capsys: pytest.CaptureFixture[str]):
