@@ -32,6 +32,13 @@ def ratio(schedule: NoiseSchedule, t: Tensor, s: Tensor) -> Tensor:
     return sigma_s * alpha_t / (alpha_s * sigma_t)
 
 
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer, with weights and bias of zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 class Head(nn.Module):
     """Three convolutions, told the noise level; the last begins at zero.
 
@@ -45,9 +52,7 @@ class Head(nn.Module):
         self.level = nn.Sequential(nn.Linear(2, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 2 * WIDTH))
         self.first = nn.Conv2d(features + 2 * channels, WIDTH, 3, padding=1)
         self.second = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        self.last = nn.Conv2d(WIDTH, channels, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last = zeroed(nn.Conv2d(WIDTH, channels, 3, padding=1))
 
     def forward(self, seen: Tensor, angle: Tensor) -> Tensor:
         """From features, x_t and x0 beside each other, and atan2(sigma, alpha), (batch,), to the change of x0."""

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sds.denoiser import Condition
+from students.change_head import zeroed
 
 LARGEST_LOG_SCALE = 1.5
 """Of one coupling; many of them make any."""
@@ -42,10 +43,8 @@ class Coupling(nn.Module):
         self.even = even
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.last = nn.Conv2d(width, 2 * channels, 3, padding=1)
+        self.last = zeroed(nn.Conv2d(width, 2 * channels, 3, padding=1))
         self.told = nn.Linear(width, 2 * width)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
 
     def forward(self, z: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         """x and log |det dx/dz|, (batch,), for z (batch, channels, height, width) and what is told, (batch, width)."""
@@ -100,8 +99,8 @@ class DensityFlow(nn.Module):
         told = self._told(angle, condition, z)
         x, log_det = z, z.new_zeros(len(z))
         for pair, mixing in enumerate(self.mixings):
-            for coupling in self.couplings[2 * pair : 2 * pair + 2]:
-                x, gained = coupling(x, told)
+            for number in (2 * pair, 2 * pair + 1):
+                x, gained = self.couplings[number](x, told)
                 log_det = log_det + gained
             x = torch.einsum("cd,bdhw->bchw", mixing, x)
             log_det = log_det + x[0, 0].numel() * torch.linalg.slogdet(mixing).logabsdet
@@ -112,7 +111,9 @@ class DensityFlow(nn.Module):
         told = self._told(angle, condition, x)
         for pair in reversed(range(len(self.mixings))):
             x = torch.einsum("cd,bdhw->bchw", torch.linalg.inv(self.mixings[pair]), x)
-            for coupling in reversed(self.couplings[2 * pair : 2 * pair + 2]):
+            for number in (2 * pair + 1, 2 * pair):
+                coupling = self.couplings[number]
+                assert isinstance(coupling, Coupling)
                 x = coupling.inverse(x, told)
         return x
 

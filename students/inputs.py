@@ -84,7 +84,10 @@ def load_student(folder: Path, network: NeuralTeacher) -> Student | NeuralTeache
     except TeacherFolderError as error:
         raise StudentFolderError(str(error)) from None
     try:
-        return with_inputs(load_file(path), network)
+        tensors = load_file(path)
+        if not tensors:
+            raise ValueError("it is empty")
+        return with_inputs(tensors, network)
     except (SafetensorError, KeyError, RuntimeError, ValueError, IndexError) as error:
         raise StudentFolderError(f"{path} is damaged, or another student's: {' '.join(str(error).split())}") from None
 
@@ -119,7 +122,7 @@ def with_inputs(tensors: Mapping[str, Tensor], network: NeuralTeacher) -> Studen
 
 
 def _flow(tensors: Mapping[str, Tensor], network: NeuralTeacher) -> DensityStudent:
-    """The flow of known density that the tensors are. Raises RuntimeError or KeyError if they are none."""
+    """The flow of known density that the tensors are. Raises ValueError, RuntimeError or KeyError if they are none."""
     weights = {name.removeprefix(FLOW): tensor for name, tensor in tensors.items()}
     prefix, suffix = "condition.", ".weight"
     told = {
@@ -128,7 +131,10 @@ def _flow(tensors: Mapping[str, Tensor], network: NeuralTeacher) -> DensityStude
         if name.startswith(prefix) and name.endswith(suffix)
     }
     pairs = sum(name.startswith("mixings.") for name in weights)
-    student = DensityStudent(network, told, weights["couplings.0.first.weight"].shape[0], pairs)
+    shapes = [weights[f"couplings.{i}.first.weight"].shape for i in range(2 * pairs)]
+    if len(set(shapes)) != 1:  # before a flow of that size is made
+        raise ValueError("its couplings do not fit together")
+    student = DensityStudent(network, told, shapes[0][0], pairs)
     student.network.load_state_dict(weights)
     return student.eval().requires_grad_(False)
 

@@ -20,7 +20,6 @@ WIDTH = 128
 SCHEDULES = {
     "scaled_linear": DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
     "linear": DDPMScheduler(),
-    "v": DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", rescale_betas_zero_snr=True),
     "squaredcos_cap_v2": DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
 }
 """Stable Diffusion's, DDPM's and DeepFloyd IF's: alpha is 0.07, 0.006 and 5e-5 where they end."""
