@@ -17,11 +17,11 @@ from matplotlib.transforms import Bbox
 
 FAMILIES: dict[str, tuple[str, Sequence[str]]] = {
     "reference": ("#111111", ("real digits", "real clothes", "teacher, 50 steps", "teacher, 1 step")),
-    "matches distributions": ("#c8442c", ("diff-instruct", "dmd", "dmd2", "f-distill", "sid")),
+    "matches distributions": ("#c8442c", ("diff-instruct", "dmd", "dmd2", "f-distill", "sid", "density")),
     "adversarial": ("#e09a1f", ("add", "ladd", "asm", "ufogen", "ddgan")),
     "learns the teacher's paths": (
         "#2b6cb0",
-        ("one-pass", "progressive", "guidance", "reflow", "instaflow", "dsno"),
+        ("one-pass", "progressive", "guidance", "reflow", "instaflow", "dsno", "genie"),
     ),
     "agrees with itself": ("#2f8f5b", ()),
 }
