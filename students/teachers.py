@@ -21,6 +21,11 @@ def can_be_guided(teacher: Teacher) -> bool:
     return getattr(teacher, "has_null", True)
 
 
+def vocabulary_of(teacher: Teacher) -> Sequence[str] | None:
+    """All that a teacher can be asked for, if it is a list: class names, or the empty prompt of one that knows none."""
+    return getattr(teacher, "vocabulary", None)
+
+
 class AroundTeacher:
     """A teacher that says in everything what another says; the ones below change a member or two."""
 
@@ -46,6 +51,11 @@ class AroundTeacher:
     def has_null(self) -> bool:
         """Whether there is a null prompt to guide away from; see `can_be_guided`."""
         return can_be_guided(self.teacher)
+
+    @property
+    def vocabulary(self) -> Sequence[str] | None:
+        """See `vocabulary_of`."""
+        return vocabulary_of(self.teacher)
 
     def condition(self, prompts: Sequence[str], view: View | None) -> Condition:
         """See `sds.denoiser.Teacher`."""

@@ -21,7 +21,7 @@ from sds.guidance import Guidance
 from sds.processes import is_first_process, process_count
 from sds.recognition import Recogniser
 from students.recipes.order import Order
-from students.teachers import TeacherInShares, WithCopies, can_be_guided
+from students.teachers import TeacherInShares, WithCopies, can_be_guided, vocabulary_of
 
 GUIDANCE = ("guidance_interval", "guidance_parallel", "guidance_rescale")
 
@@ -97,11 +97,6 @@ def guidance_scale_for(request: DistillRequest, teacher: NeuralTeacher) -> float
             "leave it out, or give 1"
         )
     return request.guidance_scale or (USUAL_GUIDANCE if guided else 1.0)
-
-
-def vocabulary_of(teacher: NeuralTeacher) -> Sequence[str] | None:
-    """All that a teacher can be asked for, if it is a list: class names, or the empty prompt of one that knows none."""
-    return getattr(teacher, "vocabulary", None)
 
 
 def default_prompts(name: str, known: Sequence[str] | None) -> list[str]:

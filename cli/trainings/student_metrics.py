@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cli.sampling import pictures
 from cli.teachers import load_teacher
-from cli.trainings.orders import default_prompts, vocabulary_of
+from cli.trainings.orders import default_prompts
 from cli.trainings.real_images import load_real_images
 from cli.trainings.reference import CLASSIFIER, Features, features_called, of_pictures, shipped_reference
 from cli.trainings.student_folder import StudentFolder
@@ -25,6 +25,7 @@ from students.inputs import load_student
 from students.measures.evaluation import compare, distinctness, kernel_spread, nearest_neighbours
 from students.measures.reference import Reference
 from students.prompts import StoredView
+from students.teachers import vocabulary_of
 
 TEACHER_STEPS = 50
 """Of DDIM: what a student is measured against."""

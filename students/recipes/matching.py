@@ -36,7 +36,7 @@ from students.recipes.order import (
     seeded_student,
 )
 from students.recipes.rates import ADVERSARIAL, FLOW, MATCHING, scaled_rate
-from students.teachers import Differentiable
+from students.teachers import Differentiable, vocabulary_of
 from students.training.batches import noise_batches
 from students.training.loop import LearningTerm, Stage
 
@@ -145,7 +145,7 @@ def density_recipe(order: Order) -> StudentRun:
     need_one_step(order)
     if order.lora is not None:
         raise ValueError(f"the student of {order.method} is a flow of its own, which no LoRA corrects: leave it out")
-    classes = len(getattr(order.teacher, "vocabulary", None) or ()) + 1  # the last is none in particular
+    classes = len(vocabulary_of(order.teacher) or ()) + 1  # the last is none in particular
     told = counts_of(order.prompts.condition(1, torch.Generator().manual_seed(0)), classes)
     torch.manual_seed(order.seed)
     student = DensityStudent(order.teacher, told)

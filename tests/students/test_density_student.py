@@ -11,6 +11,7 @@ from torch import Tensor
 from sds.copies import Copies
 from sds.denoiser import Condition
 from sds.ramps import Ramp, TimeRange
+from sds.teachers.diffusers import load_diffusers_teacher
 from students.density_flow import DensityFlow, counts_of, numbers_of
 from students.density_student import FINEST, DensityStudent
 from students.flow_map import flow
@@ -180,6 +181,14 @@ def test_its_recipe_and_its_file(tmp_path: Path):
     assert all(torch.equal(tensor, plain[name]) for name, tensor in teacher.network.state_dict().items())
     with pytest.raises((KeyError, RuntimeError, ValueError)):
         with_inputs({name: tensor for name, tensor in tensors.items() if "mixings.0" not in name}, teacher)
+
+
+def test_it_is_told_every_class_of_a_teacher_whatever_is_around_it():
+    digits = load_diffusers_teacher(Path(__file__).parents[2] / "examples" / "compare_students" / "teacher")
+    for teacher in (digits, WithCopies(digits, Copies())):
+        run = RECIPES["density"](Order(teacher, ["nine"], None, "density", steps=1, guidance_scale=1.0, batch_size=2))
+        run.trainer.step()
+        assert run.student.size[0] == {"class": 11}  # and none in particular
 
 
 def test_what_it_cannot_be():
