@@ -19,7 +19,7 @@ METHODS = {
     "asm": "adversarial score matching: a denoiser that does not blur; any steps (Jolicoeur-Martineau et al. 2021)",
     "ufogen": "denoising and a discriminator, at the levels the student is used at, not at all (Xu et al. 2023)",
     "ddgan": "denoising diffusion GAN: large steps that are drawn, not averaged (Xiao et al. 2022)",
-    "density": "probability density distillation: an invertible flow, its density known (van den Oord et al. 2018)",
+    "density": "an invertible flow, its density known; for very simple teachers (van den Oord et al. 2018)",
     "one-pass": "regression on noise-image pairs, one step (Luhman & Luhman 2021)",
     "progressive": "half the steps, again and again (Salimans & Ho 2022)",
     "guidance": "any guidance scale in one evaluation, then fewer steps (Meng et al. 2023)",

@@ -103,7 +103,7 @@ def draw_plane(results: Sequence[Judged], axes: Axes) -> None:
     axes.set_xlim(max(-0.05, points[:, 0].min() - 0.08), 1.08)
     axes.set_ylim(-0.05, 1.03)
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower left", frameon=False)
+    axes.legend(loc="best", frameon=False)
 
 
 def members_of(results: Sequence[Judged]) -> list[list[int]]:

@@ -33,7 +33,7 @@ ADVERSARIAL = 1e-4
 """Measured rate where a discriminator has to follow."""
 
 FLOW = 1e-3
-"""Measured rate of a flow of known density."""
+"""Rate of a flow of known density, at which it learns a Gaussian. On digits no rate that was tried arrives."""
 
 ADVERSARIAL_BETAS = (0.0, 0.99)
 """Adam's, of a student that learns from a discriminator: no momentum. What the discriminator said ten steps ago it has
