@@ -50,10 +50,11 @@ def test_such_teachers_only_generate(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert "can only generate" in capsys.readouterr().err
 
 
-def test_wishes_that_do_not_go_together_are_one_line(capsys: pytest.CaptureFixture[str]):
+def test_wishes_that_do_not_go_together_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     for options, said in (
         (["a", "--offload", "--method", "vsd"], "no --offload"),
-        (["--image", "a.png", "--representation", "pixels"], "no flat picture"),
+        (["--image", str(tmp_path / "a.png"), "--representation", "pixels"], "no flat picture"),
     ):
         assert main(["generate", *options]) == 2
         assert said in capsys.readouterr().err
