@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cli.commands import distill, generate
 from cli.main import COMMANDS, build_parser, options_of
 from representations.assets.reading import load_mesh
 from tests.cli.small import shrink
@@ -47,6 +48,8 @@ def is_ours(path: Path) -> bool:
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)  # where none of the files is that it may name
+    for room in (generate, distill):
+        monkeypatch.setattr(room, "require_there", lambda _: None)
     words = shlex.split(command)[1:]
     if "--config" in words:
         (tmp_path / words[words.index("--config") + 1]).parent.mkdir(parents=True, exist_ok=True)
