@@ -26,6 +26,9 @@ from cli.files import is_ordinary, open_ordinary
 PATIENCE = 30.0
 """Seconds that a browser may take to ask."""
 
+HASTE = 1.0
+"""Seconds that it may take to ask while others wait for a thread to be free."""
+
 MOST_CONNECTIONS = 100
 """Threads that answer at the same time."""
 
@@ -123,14 +126,21 @@ class PageServer(ThreadingHTTPServer):
         self.server_name, self.server_port = HOST, int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own; while too many are busy, give up those that have not even asked yet."""
-        if not self._room.acquire(blocking=False):
-            self.give_up_slow(0.0)
-            if not self._room.acquire(timeout=1.0):
-                self.shutdown_request(request)
-                return
+        """Answer in a thread of its own, as soon as one is free."""
+        if not self._thread_is_free():
+            self.shutdown_request(request)
+            return
         self._asking[request] = time.monotonic()
         super().process_request(request, client_address)
+
+    def _thread_is_free(self) -> bool:
+        """Wait for it; meanwhile give up those who have not even asked yet. False if all go on answering."""
+        began = time.monotonic()
+        while not self._room.acquire(timeout=0.05):
+            self.give_up_slow(HASTE)
+            if time.monotonic() - began > PATIENCE:
+                return False
+        return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """As of the standard library, and make room afterwards."""
