@@ -106,9 +106,8 @@ def rounded(value: Any) -> Any:
 
 def judged(subject: Subject, name: str, sets: list[Tensor]) -> Result:
     """Sets of pictures of the kinds that are `Subject.wanted` beside the real ones."""
-    real, kinds = subject.held_out
-    shown = subject.features(subject.seen[0][: len(real)])
-    reference, drawn = subject.features(real), [subject.features(pictures) for pictures in sets]
+    _, kinds = subject.held_out
+    reference, drawn = subject.reference, [subject.features(pictures) for pictures in sets]
     alike = [
         distinctness(drawn[0][kinds == kind]) / distinctness(reference[kinds == kind])
         for kind in range(len(subject.names))
@@ -130,7 +129,7 @@ def judged(subject: Subject, name: str, sets: list[Tensor]) -> Result:
         density(reference, drawn[0]),
         coverage(reference, drawn[0]),
         sum(alike) / len(alike),
-        float(nearest_neighbours(drawn[0], shown).median()),
+        float(nearest_neighbours(drawn[0], subject.shown).median()),
         float(nearest_neighbours(drawn[0], reference).median()),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from diffusers import UNet2DModel
@@ -43,6 +44,16 @@ class Subject:
     def null(self) -> int:
         """The class that stands for no class in particular."""
         return len(self.names)
+
+    @cached_property
+    def reference(self) -> Tensor:
+        """Features of what is held out, (held out, width)."""
+        return self.features(self.held_out[0])
+
+    @cached_property
+    def shown(self) -> Tensor:
+        """Features of as many pictures that may be learned from."""
+        return self.features(self.seen[0][: len(self.held_out[0])])
 
     def wanted(self) -> list[str]:
         """The kinds that are asked for: those of what was held out, in its order."""
