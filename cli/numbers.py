@@ -48,7 +48,7 @@ def number(lowest: float, highest: float, without_lowest: bool = False) -> Calla
 
 seed = whole(0, LARGEST_SEED)
 guidance_scale = number(0.0, LARGEST_GUIDANCE)
-steps = whole(0, MOST_STEPS)
+steps = whole(1, MOST_STEPS)
 
 
 def shortened(text: str) -> str:

@@ -173,6 +173,7 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["generate", "a " * 2000, "--out", "OUT"], "characters"),
         (["generate", "a\x00b", "--out", "OUT"], "cannot be printed"),
         (["generate", "a ball", "--steps", "-1", "--out", "OUT"], "--steps"),
+        (["generate", "a ball", "--steps", "0", "--out", "OUT"], "--steps"),
         (["generate", "a ball", "--teacher", "no/such/folder", "--out", "OUT"], "no/such/folder"),
         (["generate", "a ball", "--perp-neg", "--out", "OUT"], "--perp-neg"),
         (["generate", "a cup", "a  Cup", "--out", "OUT"], "one folder"),
