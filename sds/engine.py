@@ -17,7 +17,7 @@ from torch import Tensor
 from sds.baselines import Method, sds
 from sds.checkpoint import CheckpointError, require_form, restore_module, restore_optimizer
 from sds.critic import Critic
-from sds.denoiser import Teacher, views_together
+from sds.denoiser import Condition, Teacher, views_together
 from sds.guidance import Guidance, PromptConditions
 from sds.noising import FreshNoise, Noising
 from sds.precision import Descent
@@ -126,6 +126,8 @@ class ScoreDistillation:
         generator: what is trained.
         teacher: what judges; never differentiated.
         told: from a draw to what the denoisers are told, see `sds.prompts`.
+        critic_told: from a draw to what the critic is told of it where ``critic_draws``; by default a part of ``told``,
+            the rest of which nobody asks for there.
         optimizer: of the generator's parameters.
         settings: everything else.
         critic: for methods that compare with the generator's own distribution.
@@ -143,6 +145,7 @@ class ScoreDistillation:
         settings: Settings,
         *,
         critic: Critic | None = None,
+        critic_told: Callable[[Any], Condition] | None = None,
         penalty: Callable[[Any, float], Tensor] | None = None,
         terms: Sequence[Term] = (),
         computed_in: torch.dtype = torch.float32,
@@ -150,6 +153,7 @@ class ScoreDistillation:
         self.generator, self.teacher, self.told = generator, teacher, told
         self.optimizer, self.settings = optimizer, settings
         self.critic, self.penalty, self.terms = critic, penalty, terms
+        self.critic_told = critic_told or (lambda draw: _as_the_critic_is_told(told(draw)))
         self.descent = Descent(optimizer, computed_in)
         self.rng = torch.Generator().manual_seed(settings.seed)
         self.done = 0
@@ -246,16 +250,16 @@ class ScoreDistillation:
         """The critic learns from the images ``x`` of this step; the last loss, None without a critic."""
         if self.critic is None:
             return None
-        told = conditions.reference or conditions.conditional
+        told = _as_the_critic_is_told(conditions)
         loss = None
         for _ in range(self.settings.critic_steps):
             loss = self.critic.update(x, told, self.rng)
         return loss
 
     @torch.no_grad()
-    def _drawn_for_critic(self) -> tuple[Tensor, PromptConditions]:
+    def _drawn_for_critic(self) -> tuple[Tensor, Condition]:
         draw = self.generator.draw(self.settings.batch_size, self.rng)
-        return self.teacher.encode(image_of(self.generator(draw))), self.told(draw)
+        return self.teacher.encode(image_of(self.generator(draw))), self.critic_told(draw)
 
     def _update_critic_on_draws(self) -> float | None:
         """The critic learns from fresh images, new ones for each of its updates; the last loss, None without one."""
@@ -263,9 +267,12 @@ class ScoreDistillation:
             return None
         loss = None
         for _ in range(self.settings.critic_steps):
-            x, conditions = self._drawn_for_critic()
-            loss = self.critic.update(x, conditions.reference or conditions.conditional, self.rng)
+            loss = self.critic.update(*self._drawn_for_critic(), self.rng)
         return loss
+
+
+def _as_the_critic_is_told(conditions: PromptConditions) -> Condition:
+    return conditions.reference or conditions.conditional
 
 
 def image_of(rendering: Any) -> Tensor:

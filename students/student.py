@@ -13,7 +13,7 @@ from sds.lora import full_copy, merged_weights
 from sds.number_embedding import NumberEmbedding, last_layer_of_time
 from sds.precision import computing_type
 from sds.processes import in_shares
-from sds.schedule import NoiseSchedule
+from sds.schedule import NoiseSchedule, Prediction
 from sds.sharding import whole
 from students.change_head import HEAD, ChangeHead, taylor_share
 from students.temporal_fourier import PathStates, mix_states
@@ -112,6 +112,11 @@ class Student(nn.Module):
         """Cosine and sine of atan2(sigma, alpha) at ``s``, (batch, 2): the same however a schedule scales its x_t."""
         alpha, sigma = self.schedule(s)
         return torch.stack([alpha, sigma], dim=1) / torch.hypot(alpha, sigma)[:, None]
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What its network returns, if its teacher says so."""
+        return getattr(self._teacher[0], "prediction", None)
 
     @property
     def computed_in(self) -> torch.dtype:

@@ -18,7 +18,7 @@ import torch
 from diffusers import UNet2DModel
 from sklearn.datasets import load_digits
 from subject import Labelled, Subject
-from teaching import train_teacher
+from teaching import NOISE, VELOCITY, train_teacher
 from torch import Tensor
 
 HELD_OUT = 497
@@ -77,8 +77,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the teacher's folder")
     parser.add_argument("--steps", type=int, default=2500, help="of 64 pictures each")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--predict-noise", action="store_true", help="on Stable Diffusion's schedule, as it does")
     arguments = parser.parse_args()
-    print(train_teacher(digits(), arguments.out, arguments.steps, batch_size=64, seed=arguments.seed))
+    scheduler = NOISE if arguments.predict_noise else VELOCITY
+    print(train_teacher(digits(), arguments.out, arguments.steps, 64, seed=arguments.seed, scheduler=scheduler))
 
 
 if __name__ == "__main__":

@@ -20,16 +20,28 @@ EVERY = 250
 """Steps between two lines that say how far it is."""
 
 
+VELOCITY = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", rescale_betas_zero_snr=True)
+"""Of a teacher that knows what to say of pure noise, too."""
+
+NOISE = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+"""Of a teacher that predicts noise: Stable Diffusion 1.5's."""
+
+
 def train_teacher(
-    subject: Subject, out: Path, steps: int, batch_size: int, rate: float = 2e-3, average: float = 0.998, seed: int = 0
+    subject: Subject,
+    out: Path,
+    steps: int,
+    batch_size: int,
+    rate: float = 2e-3,
+    average: float = 0.998,
+    seed: int = 0,
+    scheduler: DDPMScheduler = VELOCITY,
 ) -> Path:
-    """Train a v-predicting teacher on the pictures that are not held out and write its folder; returns the folder."""
+    """Train a teacher on the pictures that are not held out and write its folder; returns the folder."""
     torch.manual_seed(seed)
     pictures, labels = subject.seen
-    scheduler = DDPMScheduler(
-        beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", rescale_betas_zero_snr=True
-    )
     schedule, unet = schedule_from_diffusers(scheduler), subject.new_unet()
+    prediction = Prediction(scheduler.config.prediction_type)
     averaged = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(average))
     optimizer = torch.optim.AdamW(unet.parameters(), lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -40,8 +52,8 @@ def train_teacher(
         told = torch.where(torch.rand(batch_size) < NULL_SHARE, subject.null, labels[chosen])
         t = torch.rand(batch_size, dtype=torch.float64).clamp(min=1e-3)
         x_t = schedule.add_noise(x0, torch.randn_like(x0), t)
-        v = output_from_x0(Prediction.V, x0, x_t, *schedule(t))
-        loss = (unet(x_t, schedule.timestep(t).float(), class_labels=told).sample - v).square().mean()
+        wanted = output_from_x0(prediction, x0, x_t, *schedule(t))
+        loss = (unet(x_t, schedule.timestep(t).float(), class_labels=told).sample - wanted).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -129,7 +129,7 @@ class Adversary:
     def __call__(self, draw: LatentDraw, x: Tensor, progress: float, rng: torch.Generator) -> Tensor:
         """One step of the discriminator; then the generator's loss on ``x``."""
         del progress
-        return x[0].numel() * self.generator_loss(x, draw.conditions.conditional, rng)
+        return x[0].numel() * self.generator_loss(x, draw.conditional, rng)
 
     def generator_loss(
         self, x: Tensor, condition: Condition, rng: torch.Generator, real: Tensor | None = None

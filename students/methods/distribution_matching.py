@@ -95,6 +95,7 @@ def distribution_matching(
             seed=settings.seed,
         ),
         critic=critic or Critic(teacher, settings.critic),
+        critic_told=lambda draw: draw.conditional,
         terms=terms,
         computed_in=generator.student.computed_in,
     )

@@ -10,7 +10,7 @@ helps to make its own target are in `students.methods.bootstrap`.
 
     =================================  ===================  ==================================================
     `denoising`                        any t, s = t         the image itself (the loss of every diffusion model)
-    `denoising` on pairs               any t, s = t         where the noise's path ends: reflow, InstaFlow
+    `reflow`                           any t, s = t         where the noise's path ends: reflow, InstaFlow
     `guidance_distillation`            any t, s = t         the teacher's guided prediction, its scale told
     `one_pass`                         t = 1, s = 0         where the noise's path ends: Luhman & Luhman, InstaFlow
     `whole_path`                       t = 1, any s         the path's state at s: DSNO
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from sds.denoiser import Condition, Denoiser
 from sds.ramps import Ramp, TimeRange
-from sds.schedule import NoiseSchedule
+from sds.schedule import NoiseSchedule, scale
 from sds.solvers import Solver, ddim, ddim_step, ddim_target, even_times, solve
 from students.flow_map import FlowMap
 from students.guided_teacher import with_guidance
@@ -164,14 +164,35 @@ def denoising(schedule: NoiseSchedule, times: Times = ALL_TIMES) -> Objective:
         |v(y, r) - (noise - x0)|^2  =  |student(x_t) - x0|^2 / r^2,    y = x_t / (alpha + sigma) = (1 - r) x0 + r noise
 
     On real images with fresh noise this is flow matching, or rectified flow (Liu et al. 2023), and denoising score
-    matching. On the pairs of a teacher it is *reflow*: noise and image that belong to one path stay together, and in
-    the student's own flow that path is straight (in y: of the schedule only r = sigma / (alpha + sigma) matters).
+    matching.
     """
 
     def objective(learning: Learning, batch: Batch) -> Target:
         t = times.sample(len(batch), learning.progress, learning.rng)
         x_t = schedule.add_noise(batch.x0, batch.noise, t)
         return Target(x_t, t, t, batch.condition, batch.x0, straight_weight(schedule, t))
+
+    return objective
+
+
+def reflow(schedule: NoiseSchedule, times: Times = ALL_TIMES) -> Objective:
+    """x0 = where the noise's path ends, from anywhere on the straight way there (rectified flow, Liu et al. 2023).
+
+    `denoising` on the pairs of a teacher: noise and image that belong to one path stay together, and in the student's
+    own flow that path is straight (in y: of the schedule only r = sigma / (alpha + sigma) matters). The way begins at
+    the noise of the pair, so what is added to the image is
+
+    ::
+
+        eps = (noise - alpha_1 x0) / sigma_1,      which is the noise where nothing is left of an image at t = 1
+
+    since a student that had seen alpha_1 x0 in training would miss it in pure noise.
+    """
+    on_images = denoising(schedule, times)
+
+    def objective(learning: Learning, batch: Batch) -> Target:
+        alpha, sigma = (scale(at_one, batch.x0) for at_one in schedule(torch.ones(1, dtype=torch.float64)))
+        return on_images(learning, replace(batch, noise=(batch.noise - alpha * batch.x0) / sigma))
 
     return objective
 

@@ -16,7 +16,7 @@ from sds.denoiser import NeuralTeacher
 from sds.engine import ScoreDistillation
 from sds.guidance import Guidance
 from sds.ramps import Ramp
-from students.answerable import answerable
+from students.answerable import amplification, answerable
 from students.features.discriminators import Features
 from students.features.distances import Distance, squared
 from students.features.sources import FeatureSource
@@ -117,8 +117,14 @@ class Order:
         return [start * (1 - i / self.student_steps) for i in range(self.student_steps)]
 
     def rate(self, measured: float) -> float:
-        """The learning rate: the user's, or else what was ``measured`` scaled to this network and this batch."""
-        scaled = scaled_rate(measured, self.teacher.network, self.batch_size)
+        """The learning rate: the user's, or else what was ``measured`` scaled to this network and this batch.
+
+        A step of Adam is as large whatever a loss is multiplied by; so where errors of the network are amplified in
+        the student's first image, it is made smaller by as much.
+        """
+        start = torch.tensor([1.0 if self.start is None else self.start], dtype=torch.float64)
+        amplified = amplification(getattr(self.teacher, "prediction", None), self.teacher.schedule, start)
+        scaled = scaled_rate(measured, self.teacher.network, self.batch_size) / float(amplified)
         return self.learning_rate or (scaled if self.lora is None else LORA_FASTER * scaled)
 
     def looks(self, default: FeatureSource, network: nn.Module | None = None) -> Features:

@@ -7,11 +7,11 @@ from students.methods.second_order import taylor_jump
 from students.methods.targets import (
     EndsTimes,
     at_random_guidance,
-    denoising,
     guidance_distillation,
     halved,
     one_pass,
     progressive,
+    reflow,
     whole_path,
 )
 from students.recipes.material import images, obtained_pairs
@@ -109,7 +109,7 @@ def reflow_recipe(order: Order) -> StudentRun:
     """Rectified flow, straightened once on the teacher's pairs: for any number of steps along its path."""
     need_pure_noise(order)
     source = pair_batches(obtained_pairs(order), order.guided.teacher)
-    stage = Stage([Regression(denoising(order.teacher.schedule, ENDS))], source, order.steps)
+    stage = Stage([Regression(reflow(order.teacher.schedule, ENDS))], source, order.steps)
     return regression(order, [lambda _: stage], result=card(order, same_path=True, free_steps=True))
 
 
@@ -122,7 +122,7 @@ def instaflow_recipe(order: Order) -> StudentRun:
     return regression(
         order,
         [
-            lambda _: Stage([Regression(denoising(schedule, ENDS))], source, first),
+            lambda _: Stage([Regression(reflow(schedule, ENDS))], source, first),
             lambda _: Stage([Regression(one_pass(schedule), distance_for(order))], source, second),
         ],
     )

@@ -23,6 +23,7 @@ from sds.checkpoint import require_form, restore_optimizer
 from sds.denoiser import Teacher
 from sds.precision import Descent
 from sds.ramps import Ramp
+from students.answerable import amplification
 from students.average import AverageStudent
 from students.features.distances import Distance, squared
 from students.methods.targets import Learning, Objective
@@ -49,7 +50,10 @@ class LearningTerm(Protocol):
 
 @dataclass(frozen=True)
 class Regression:
-    """weight * mean of target.weight * distance(prediction, target).
+    """weight * mean of target.weight / amplification * distance(prediction, target).
+
+    The amplification of `students.answerable` takes back the sigma / alpha of d x0 / d output of a network that
+    predicts noise: what it is told of an error then grows no more with the noise. It is 1 for all others.
 
     Attributes:
         objective: the method.
@@ -67,7 +71,10 @@ class Regression:
             target = self.objective(learning, batch)
             wanted = target.compared(target.x0)
         predicted = target.compared(learning.student(target.x_t, target.t, target.s, target.condition))
-        return self.weight * (target.weight.to(predicted) * self.distance(predicted, wanted)).mean()
+        student = learning.student
+        amplified = amplification(getattr(student, "prediction", None), student.schedule, target.t)
+        weight = (target.weight / amplified).to(predicted)
+        return self.weight * (weight * self.distance(predicted, wanted)).mean()
 
     def state_dict(self) -> dict[str, Any]:
         """Empty: it learns nothing."""

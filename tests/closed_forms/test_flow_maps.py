@@ -31,12 +31,14 @@ from students.methods.mean_flow import MeanFlowTimes, data_velocity, mean_flow, 
 from students.methods.targets import (
     EndsTimes,
     Learning,
+    StepTimes,
     at_random_guidance,
     denoising,
     guidance_distillation,
     halved,
     one_pass,
     progressive,
+    reflow,
     truncated_snr,
     velocity_weight,
     whole_path,
@@ -303,12 +305,27 @@ def test_reflow_is_straight_and_one_step_is_exact(schedule):
     """
     teacher = gaussian(schedule)
     pairs = exact_pairs(teacher, 2000)
-    target = denoising(schedule)(Learning(TableStudent(teacher), TableStudent(teacher), 0.0, rng()), pairs)
+    target = reflow(schedule)(Learning(TableStudent(teacher), TableStudent(teacher), 0.0, rng()), pairs)
     alpha, sigma = (c[:, None] for c in schedule(target.t))
     straight = MEAN + SPREAD / (alpha * SPREAD + sigma) * (target.x_t - alpha * MEAN)
     torch.testing.assert_close(target.x0, straight, rtol=0, atol=1e-12)
     at_noise = MEAN + SPREAD * X
     torch.testing.assert_close(at_noise, exact_flow(teacher, X, full(1.0), full(0.0)), rtol=0, atol=1e-12)
+
+
+def test_reflow_begins_at_the_noise_where_a_little_of_an_image_is_left():
+    """Stable Diffusion's alpha is 0.07 at t = 1, and its samplers begin at pure noise all the same: a student that had
+    seen alpha x0 there would be asked for something else."""
+    alphas = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012).alphas_cumprod
+    teacher = gaussian(tabulated_schedule(alphas))
+    pairs, learning = exact_pairs(teacher, 50), Learning(TableStudent(teacher), TableStudent(teacher), 0.0, rng())
+    first = reflow(teacher.schedule, StepTimes([1.0]))(learning, pairs)
+    torch.testing.assert_close(first.x_t, pairs.noise, rtol=0, atol=1e-12)
+    later = reflow(teacher.schedule, StepTimes([0.5]))(learning, pairs)
+    (alpha_1, sigma_1), (alpha, sigma) = (teacher.schedule(torch.tensor([t]).double()) for t in (1.0, 0.5))
+    share = (sigma / (alpha + sigma)) / (sigma_1 / (alpha_1 + sigma_1))  # of the straight way
+    straight = share * pairs.noise / (alpha_1 + sigma_1) + (1 - share) * pairs.x0
+    torch.testing.assert_close(later.x_t / (alpha + sigma), straight, rtol=0, atol=1e-12)
 
 
 def test_the_curvature_of_independent_coupling():

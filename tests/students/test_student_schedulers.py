@@ -7,10 +7,10 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from sds.schedule import Prediction
+from sds.schedule import Prediction, x0_from
 from sds.teachers.diffusers import load_diffusers_teacher
 from sds.teachers.schedules import FAINTEST_IMAGE, SCHEDULERS
-from students.answerable import MOST_AMPLIFIED, answerable
+from students.answerable import MOST_AMPLIFIED, OnStraightPaths, amplification, answerable
 from students.flow_map import flow
 from students.folder import StudentCard, StudentFolderError, read_card, sample, save_student
 from students.prompts import Prompts
@@ -99,6 +99,36 @@ def test_noise_predictions_are_asked_where_they_say_something(beta_schedule: str
         own = at * step / float(teacher.schedule.timestep(one))
         torch.testing.assert_close(students(x, at, condition), teacher(x, own, condition))
         torch.testing.assert_close(students.denoise(teacher.network, x, at, condition), teacher(x, own, condition))
+
+
+def test_errors_of_noise_predictions_are_amplified_and_no_others(tmp_path: Path):
+    """d x0 / d output, where it is more than 1: sigma / alpha for noise, at most what a student is asked for."""
+    for kind, expected in (("epsilon", None), ("v_prediction", 1.0), ("sample", 1.0)):
+        teacher = answerable(load_diffusers_teacher(folder_with(DDPMScheduler(prediction_type=kind), tmp_path / kind)))
+        t = torch.tensor([0.1, 0.6, 0.99], dtype=torch.float64)
+        found = amplification(teacher.prediction, teacher.schedule, t)
+        x, changed = torch.zeros(3, *teacher.shape), torch.ones(3, *teacher.shape)
+        slope = [
+            x0_from(teacher.prediction, output, x, *teacher.schedule(t))[:, 0, 0, 0].double() for output in (x, changed)
+        ]
+        torch.testing.assert_close(found, (slope[1] - slope[0]).abs().clamp(min=1.0), rtol=1e-5, atol=0)
+        assert expected is None or found.tolist() == [expected] * 3
+    straight = OnStraightPaths(answerable(load_diffusers_teacher(tmp_path / "epsilon")))
+    one = torch.ones(1, dtype=torch.float64)
+    assert float(amplification(straight.prediction, straight.schedule, one)) == MOST_AMPLIFIED  # and not infinite
+
+
+def test_a_teacher_beyond_its_last_level_sees_as_much_noise_as_it_knows(tmp_path: Path):
+    """Straight paths lead to pure noise, of which a teacher of noise may know no more than its last level: told that it
+    is there, with another amount of noise in x_t, it would take the difference for an image."""
+    teacher = answerable(load_diffusers_teacher(folder_with(DDPMScheduler(), tmp_path / "teacher")))
+    straight, one = OnStraightPaths(teacher), torch.ones(1, dtype=torch.float64)
+    alpha, sigma = teacher.schedule(one)
+    noise, condition = normals(1, *teacher.shape), teacher.condition([""], None)
+    torch.testing.assert_close(straight(noise, one, condition), teacher(noise * float(sigma), one, condition))
+    last = sigma / (alpha + sigma)
+    just_there = teacher(noise * float(alpha + sigma), one, condition)
+    torch.testing.assert_close(straight(noise, last, condition), just_there, rtol=1e-3, atol=1e-3)
 
 
 def test_all_other_predictions_are_asked_everywhere(tmp_path: Path):

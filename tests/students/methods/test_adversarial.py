@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sds.denoiser import Condition
-from sds.guidance import Guidance, PromptConditions
+from sds.guidance import Guidance
 from sds.ramps import Ramp, TimeRange
 from students.features.discriminators import Discriminator, NetworkFeatures
 from students.generator import FewStepGenerator, LatentDraw
@@ -100,7 +100,7 @@ def test_the_term_pushes_a_student_towards_real_images():
     adversary, told = learned(loss=HINGE)
     rng = torch.Generator().manual_seed(1)
     x = torch.full((64, 1), 0.25, requires_grad=True)
-    draw = LatentDraw([], PromptConditions(told[:64], told[:64]), torch.ones(64))
+    draw = LatentDraw([], told[:64], lambda: told[:64], torch.ones(64))
     adversary(draw, x, 0.0, rng).backward()
     assert bool((x.grad < 0).all())  # descent moves to the right, where the real images are
 

@@ -146,3 +146,18 @@ def test_a_students_times_must_fall():
     for times in ((), (0.5, 0.5), (0.2, 0.8), (1.0, 0.0), (1.1,)):
         with pytest.raises(ValueError, match="must fall"):
             FewStepGenerator(Student(teacher), teacher.shape, Prompts(teacher, ["a"]), times)
+
+
+def test_a_critic_costs_no_null_prompts(monkeypatch: pytest.MonkeyPatch):
+    """Of a teacher whose prompts are pictures of a view, telling it the null prompt costs as much as a picture."""
+    teacher, asked = ring(5, 0.2), []
+    generator = FewStepGenerator(Student(teacher), teacher.shape, null_prompt(teacher), (0.7,))
+    told = teacher.condition
+
+    def counted(prompts, view=None):
+        asked.append(prompts[0])
+        return told(prompts, view)
+
+    monkeypatch.setattr(teacher, "condition", counted)
+    diff_instruct(generator, teacher, settings(10), critic_steps=3).step()
+    assert len(asked) == 3 + 2  # what the critic sees, and what the student draws with the null prompt beside it

@@ -18,7 +18,7 @@ from students.methods.adversarial import LEAST_SQUARES, Adversary, DenoisedAdver
 from students.methods.bootstrap import boot, consistency, consistency_training, shortcut, tract, trajectory_consistency
 from students.methods.levels import even_levels
 from students.methods.mean_flow import MeanFlowTimes, mean_flow, teacher_velocity
-from students.methods.targets import Learning, denoising, halved, one_pass, progressive, whole_path
+from students.methods.targets import Learning, denoising, halved, one_pass, progressive, reflow, whole_path
 from students.prompts import Prompts
 from students.student import Student
 from students.training.batches import Batch, Images, noise_batches, pair_batches
@@ -74,15 +74,14 @@ def tract_stages(teacher: PointTeacher) -> list[StageBuilder]:
 def instaflow_stages(teacher: PointTeacher) -> list[StageBuilder]:
     """Reflow, then one-pass distillation of the straightened student."""
 
-    def reflow(of_stage: Teacher) -> Stage:
-        return Stage(
-            [Regression(denoising(teacher.schedule, TimeRange(Ramp(0.1, 0.1), Ramp(1, 1))))], pairs(of_stage), 500
-        )
+    def straighten(of_stage: Teacher) -> Stage:
+        objective = reflow(teacher.schedule, TimeRange(Ramp(0.1, 0.1), Ramp(1, 1)))
+        return Stage([Regression(objective)], pairs(of_stage), 500)
 
     def distil(of_stage: Teacher) -> Stage:
         return Stage([Regression(one_pass(teacher.schedule))], pairs(of_stage), 200)
 
-    return [reflow, distil]
+    return [straighten, distil]
 
 
 def shortcut_stages(teacher: PointTeacher) -> list[StageBuilder]:
