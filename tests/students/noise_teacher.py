@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sds.denoiser import Condition, View
 from sds.schedule import Prediction, output_from_x0, schedule_from_diffusers, x0_from
 from sds.solvers import even_times, solve
-from students.answerable import answerable
+from students.answerable import BelowPureNoise
 
 SHAPE = (3, 4, 4)
 WIDTH = 128
@@ -73,6 +73,10 @@ class SmallUNet(nn.Module):
         return self.conv_out(h.flatten(1)).reshape(x_t.shape)
 
 
+BEST = 0.8
+"""Of DDPM's schedule, where sigma / alpha is 26."""
+
+
 class NoiseTeacher:
     """Meets `sds.denoiser.NeuralTeacher`; it knows no words."""
 
@@ -120,7 +124,10 @@ class NoiseTeacher:
         return self.denoise(self.network, x_t, t, condition)
 
     def drawn(self, count: int, seed: int, steps: int = 50) -> Tensor:
-        """Its own pictures (count, *SHAPE), from the highest level at which it says anything."""
-        teacher, noise = answerable(self), torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(seed))
+        """Its own pictures (count, *SHAPE), from the level where they are best, which is above that of its students."""
+        teacher, noise = (
+            BelowPureNoise(self, BEST),
+            torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(seed)),
+        )
         grid = even_times(torch.ones(count), torch.zeros(count), steps)
         return solve(teacher, noise, grid, teacher.condition([""] * count, None))
