@@ -69,7 +69,6 @@ class Critic:
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter in self.network.parameters() if parameter.requires_grad],
             lr=self.settings.learning_rate,
-            fused=True,
         )
         self.descent = Descent(self.optimizer, computing_type(teacher.network))
 

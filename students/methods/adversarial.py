@@ -118,7 +118,7 @@ class Adversary:
         heads = [parameter for name, parameter in named.items() if not name.startswith("features.")]
         looks = [parameter for name, parameter in named.items() if name.startswith("features.")]
         groups = [{"params": some} for some in (heads, looks) if some]
-        self.optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=(0.0, 0.99), fused=True)
+        self.optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=(0.0, 0.99))
         self.features_learn = isinstance(discriminator.features, nn.Module)
         features = discriminator.features
         learns_in = features.computed_in if isinstance(features, LearningFeatures) else torch.float32

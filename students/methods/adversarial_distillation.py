@@ -82,7 +82,7 @@ def add(
         generator,
         InOwnSpace(teacher),
         lambda draw: draw.conditions,
-        torch.optim.Adam(generator.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999), fused=True),
+        torch.optim.Adam(generator.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999)),
         Settings(
             steps=settings.steps,
             batch_size=settings.batch_size,

@@ -81,7 +81,7 @@ def distribution_matching(
         generator,
         InOwnSpace(teacher),
         lambda draw: draw.conditions,
-        torch.optim.Adam(generator.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999), fused=True),
+        torch.optim.Adam(generator.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999)),
         Settings(
             steps=settings.steps,
             batch_size=settings.batch_size,

@@ -258,7 +258,7 @@ class Distillation:
         self.average = AverageStudent(self.student, self.stage.decay_at(0.0))
         self.result = AverageStudent(self.student, self.settings.smoothing)
         rate, betas = self.settings.learning_rate, self.settings.betas
-        self.optimizer = torch.optim.Adam(self.student.parameters(), lr=rate, betas=betas, fused=True)
+        self.optimizer = torch.optim.Adam(self.student.parameters(), lr=rate, betas=betas)
         self.descent = Descent(self.optimizer, self.student.computed_in)
 
     def _descend(self, loss: Tensor) -> float:
