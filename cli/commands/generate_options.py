@@ -146,9 +146,7 @@ def add_run_options(how: argparse._ArgumentGroup) -> None:
         help="embedded (default), a diffusers folder, or ORG/NAME on the hub (only then is anything downloaded)",
     )
     how.add_argument("--preset", choices=("fast", "quality"), default="fast", help="about a minute, or several")
-    how.add_argument(
-        "--steps", type=numbers.steps, default=0, metavar="N", help="steps of each stage (default: the preset's)"
-    )
+    how.add_argument("--steps", type=numbers.steps, metavar="N", help="steps of each stage (default: the preset's)")
     how.add_argument("--seed", type=numbers.seed, metavar="N", help="another seed is another object (default: 0)")
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if there is one")
 

@@ -46,7 +46,7 @@ def requests_of(options: argparse.Namespace) -> list[Request]:
         "placement": placement_of(initial) if initial is not None else None,
         "teacher": options.teacher,
         "preset": options.preset,
-        "steps": options.steps,
+        "steps": options.steps or 0,
         "guidance_scale": options.guidance_scale,
         "weighting": options.weighting or "",
         "teacher_config": options.teacher_config,
