@@ -125,9 +125,7 @@ class NoiseTeacher:
 
     def drawn(self, count: int, seed: int, steps: int = 50) -> Tensor:
         """Its own pictures (count, *SHAPE), from the level where they are best, which is above that of its students."""
-        teacher, noise = (
-            BelowPureNoise(self, BEST),
-            torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(seed)),
-        )
+        teacher, rng = BelowPureNoise(self, BEST), torch.Generator().manual_seed(seed)
+        noise = torch.randn(count, *SHAPE, generator=rng)
         grid = even_times(torch.ones(count), torch.zeros(count), steps)
         return solve(teacher, noise, grid, teacher.condition([""] * count, None))
