@@ -1,13 +1,16 @@
 """The studio in a real browser: ordered with keys alone, seen as it forms, stopped, continued, found in the gallery."""
 
 import base64
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cli.scenes.request import Request
 from cli.scenes.workers import Workplace
 from cli.studio.server import Studio
+from cli.studio.settings import Wish, request_of
 from cli.studio.workshop import Workshop
 from cli.viewer.server import PageServer, serve_beside
 from tests.cli.viewer import browser as browsers
@@ -77,6 +80,24 @@ def test_an_object_is_ordered_seen_and_kept(browser: Browser, address: str, widt
     browser.run("document.querySelector('.orders a').click()")
     browser.wait_for("document.querySelector('a[href=\"as.stl\"]')")
     assert browser.messages() == []
+
+
+def test_orders_are_made_in_the_order_in_which_they_were_given(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The first one takes a while to be read, as it does just after the studio has begun."""
+
+    def read_slowly(wish: Wish, teacher: str) -> Request:
+        time.sleep(2 if wish["prompt"] == "first" else 0)
+        return request_of(wish, teacher)
+
+    monkeypatch.setattr("cli.studio.server.request_of", read_slowly)
+    browser.show(address, 900, 900)
+    for prompt in ("first", "second", "third"):
+        write(browser, prompt)
+    browser.wait_for("document.querySelectorAll('.orders li').length == 3")
+    prompts = "return [...document.querySelectorAll('.orders .choose')].map(button => button.textContent)"
+    assert browser.run(prompts) == ["third", "second", "first"]
 
 
 def test_what_makes_no_sense_is_said_on_the_page(browser: Browser, address: str):

@@ -108,14 +108,15 @@
     }
   }
 
+  let ordering = Promise.resolve(); // two requests at once may arrive in either order, and are made in that one
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const { prompt, ...settings } = Object.fromEntries(new FormData(form));
-    attempt(async () => {
+    form.elements.prompt.select();
+    ordering = ordering.then(() => attempt(async () => {
       await send("orders", { prompt, settings });
       shown.chosen = 0;
-      form.elements.prompt.select();
-    });
+    }));
   });
 
   async function follow() {
