@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sds.denoiser import Condition, NeuralTeacher
+from sds.denoiser import Condition, Denoiser, NeuralTeacher
 from sds.schedule import NoiseSchedule, Prediction, flow_schedule, scale, time_at, time_at_angle
+from students.flow_map import FlowMap
 from students.teachers import AroundNeuralTeacher
 
 
@@ -84,8 +85,7 @@ def answerable(teacher: NeuralTeacher) -> NeuralTeacher:
     `MOST_AMPLIFIED` what it says about an image is its error and nothing else, so that t = 1 becomes that level; a
     student of pure noise begins there. All else that a teacher may predict is bounded at every level.
     """
-    prediction = getattr(teacher, "prediction", None)
-    top = answerable_time(teacher.schedule, prediction)
+    top = answerable_time(teacher.schedule, prediction_of(teacher))
     return teacher if top == 1.0 else BelowPureNoise(teacher, top)
 
 
@@ -110,13 +110,19 @@ and at 0.32 from 3.
 """
 
 
-def amplification(prediction: Prediction | None, schedule: NoiseSchedule, t: Tensor) -> Tensor:
+def amplification(network: Denoiser | FlowMap, t: Tensor) -> Tensor:
     """By what an error of a network is multiplied in x0, where that is more than 1. Shape of ``t``, float64.
 
     sigma / alpha for predictions of noise, which are not asked above `MOST_AMPLIFIED` whatever x_t is; what predicts
     anything else, or does not say what, errs by less in x0.
     """
-    if prediction is not Prediction.EPSILON:
+    if prediction_of(network) is not Prediction.EPSILON:
         return torch.ones_like(t)
-    alpha, sigma = schedule(t)
+    alpha, sigma = network.schedule(t)
     return (sigma / alpha).clamp(1.0, MOST_AMPLIFIED)
+
+
+def prediction_of(network: Denoiser | FlowMap) -> Prediction | None:
+    """What it predicts; None if it does not say."""
+    prediction = getattr(network, "prediction", None)
+    return prediction if isinstance(prediction, Prediction) else None

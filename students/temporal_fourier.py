@@ -81,7 +81,7 @@ class TemporalFourier(nn.Module):
 def mix_states(network: nn.Module, states: PathStates, modes: int = 2) -> None:
     """Put a `TemporalFourier` after modules of a network; they become part of it, and are trained with it.
 
-    From now on it takes whole paths only, as made by `students.methods.targets.whole_path`.
+    From now on it takes whole paths only, as made by `students.methods.pairs.whole_path`.
 
     Args:
         network: of a student.

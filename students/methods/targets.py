@@ -5,32 +5,29 @@
     loss = E  weight * distance( student(x_t, t, s), x0 )              x0 is never differentiated
 
 The methods differ in where they look (t and s) and in how they know x0. A method is an `Objective`: a function from a
-batch to a `Target`. Here are those whose x0 comes from the data or from the teacher alone; those where the student
-helps to make its own target are in `students.methods.bootstrap`.
+batch to a `Target`. Here are those whose x0 is an image or what the teacher makes of it. Those that learn where the
+teacher's own paths end are in `students.methods.pairs`, those where the student helps to make its own target in
+`students.methods.bootstrap`.
 
     =================================  ===================  ==================================================
     `denoising`                        any t, s = t         the image itself (the loss of every diffusion model)
-    `reflow`                           any t, s = t         where the noise's path ends: reflow, InstaFlow
     `guidance_distillation`            any t, s = t         the teacher's guided prediction, its scale told
-    `one_pass`                         t = 1, s = 0         where the noise's path ends: Luhman & Luhman, InstaFlow
-    `whole_path`                       t = 1, any s         the path's state at s: DSNO
     `progressive`                      s = t - 1/N          two steps of the teacher
     =================================  ===================  ==================================================
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sds.denoiser import Condition, Denoiser
 from sds.ramps import Ramp, TimeRange
-from sds.schedule import NoiseSchedule, scale
-from sds.solvers import Solver, ddim, ddim_step, ddim_target, even_times, solve
+from sds.schedule import NoiseSchedule
+from sds.solvers import Solver, ddim, ddim_target, even_times, solve
 from students.flow_map import FlowMap
 from students.guided_teacher import with_guidance
 from students.levels import Times
@@ -56,32 +53,6 @@ class StepTimes:
 
 ALL_TIMES = TimeRange(Ramp(0.01, 0.01), Ramp(1.0, 1.0))
 """All noise levels at which a prediction has something to say."""
-
-
-@dataclass(frozen=True)
-class EndsTimes:
-    """Both ends of the path more often than its middle (Lee et al. 2024, "Improving the training of rectified flows").
-
-    ::
-
-        density of t  ~  cosh(steepness (2 t - 1))
-
-    On pairs of noise and image the middle is easy; at the noise is what one step needs.
-
-    Attributes:
-        steepness: 4 in the paper; 0 is even.
-        lowest: no t below.
-    """
-
-    steepness: float = 4.0
-    lowest: float = 0.01
-
-    def sample(self, count: int, progress: float, generator: torch.Generator) -> Tensor:
-        """``count`` times, float64: the inverse of the distribution at evenly spread numbers."""
-        del progress
-        spread = 2 * torch.rand(count, dtype=torch.float64, generator=generator) - 1
-        ends = torch.asinh(spread * math.sinh(self.steepness)) / self.steepness if self.steepness else spread
-        return ((1 + ends) / 2).clamp(min=self.lowest)
 
 
 @dataclass(frozen=True)
@@ -175,28 +146,6 @@ def denoising(schedule: NoiseSchedule, times: Times = ALL_TIMES) -> Objective:
     return objective
 
 
-def reflow(schedule: NoiseSchedule, times: Times = ALL_TIMES) -> Objective:
-    """x0 = where the noise's path ends, from anywhere on the straight way there (rectified flow, Liu et al. 2023).
-
-    `denoising` on the pairs of a teacher: noise and image that belong to one path stay together, and in the student's
-    own flow that path is straight (in y: of the schedule only r = sigma / (alpha + sigma) matters). The way begins at
-    the noise of the pair, so what is added to the image is
-
-    ::
-
-        eps = (noise - alpha_1 x0) / sigma_1,      which is the noise where nothing is left of an image at t = 1
-
-    since a student that had seen alpha_1 x0 in training would miss it in pure noise.
-    """
-    on_images = denoising(schedule, times)
-
-    def objective(learning: Learning, batch: Batch) -> Target:
-        alpha, sigma = (scale(at_one, batch.x0) for at_one in schedule(torch.ones(1, dtype=torch.float64)))
-        return on_images(learning, replace(batch, noise=(batch.noise - alpha * batch.x0) / sigma))
-
-    return objective
-
-
 def guidance_distillation(teacher: Denoiser, times: Times = ALL_TIMES) -> Objective:
     """x0 = the guided prediction: one evaluation where the teacher needs two (Meng et al. 2023, equation 4).
 
@@ -228,47 +177,6 @@ def at_random_guidance(objective: Objective, lowest: float, highest: float) -> O
         return objective(learning, Batch(batch.noise, condition, batch.image, batch.states, batch.times))
 
     return at_random
-
-
-def one_pass(schedule: NoiseSchedule) -> Objective:
-    """x0 = the end of the noise's path, predicted at once (Luhman & Luhman 2021; the last stage of InstaFlow).
-
-    Needs pairs. The optimum of a squared distance is the teacher's own map, without any residue.
-    """
-
-    def objective(learning: Learning, batch: Batch) -> Target:
-        del learning
-        t = torch.ones(len(batch), dtype=torch.float64)
-        return leading_to(schedule, batch.x0, batch.noise, t, torch.zeros_like(t), batch.condition, torch.ones_like(t))
-
-    return objective
-
-
-def whole_path(schedule: NoiseSchedule) -> Objective:
-    """All states of the path at once, from its noise (DSNO, Zheng et al. 2023, equation 6).
-
-    ::
-
-        G(noise, 1 -> s) = x_s   for all kept s,   weighted by max(1, alpha / sigma) at s
-
-    Needs pairs that keep states, and a student that is told the end. Each state is one row of the batch; with
-    `students.temporal_fourier` they see each other, as in the paper's network.
-    """
-
-    def objective(learning: Learning, batch: Batch) -> Target:
-        del learning
-        states, times = batch.path
-        count, ends = len(batch), len(times) - 1
-        noise = batch.noise.repeat_interleave(ends, dim=0)
-        s = times[1:].repeat(count)
-        t = torch.ones_like(s)
-        alpha, sigma = schedule(s)
-        weight = (alpha / sigma.clamp(min=1e-2)).clamp(min=1.0)
-        told = batch.condition[torch.arange(count).repeat_interleave(ends)]
-        target = leading_to(schedule, states[:, 1:].flatten(0, 1), noise, t, s, told, weight)
-        return replace(target, compared=lambda x0: ddim_step(schedule, noise, x0, t, s))
-
-    return objective
 
 
 def progressive(teacher: Denoiser, steps: int, solver: Solver = ddim) -> Objective:

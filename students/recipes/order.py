@@ -123,7 +123,7 @@ class Order:
         the student's first image, it is made smaller by as much.
         """
         start = torch.tensor([1.0 if self.start is None else self.start], dtype=torch.float64)
-        amplified = amplification(getattr(self.teacher, "prediction", None), self.teacher.schedule, start)
+        amplified = amplification(self.teacher, start)
         scaled = scaled_rate(measured, self.teacher.network, self.batch_size) / float(amplified)
         return self.learning_rate or (scaled if self.lora is None else LORA_FASTER * scaled)
 

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from sds.denoiser import Teacher
+from students.methods.pairs import EndsTimes, one_pass, reflow, whole_path
 from students.methods.second_order import taylor_jump
-from students.methods.targets import (
-    EndsTimes,
-    at_random_guidance,
-    guidance_distillation,
-    halved,
-    one_pass,
-    progressive,
-    reflow,
-    whole_path,
-)
+from students.methods.targets import at_random_guidance, guidance_distillation, halved, progressive
 from students.recipes.material import images, obtained_pairs
 from students.recipes.order import (
     Order,

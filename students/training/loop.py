@@ -72,7 +72,7 @@ class Regression:
             wanted = target.compared(target.x0)
         predicted = target.compared(learning.student(target.x_t, target.t, target.s, target.condition))
         student = learning.student
-        amplified = amplification(getattr(student, "prediction", None), student.schedule, target.t)
+        amplified = amplification(student, target.t)
         weight = (target.weight / amplified).to(predicted)
         return self.weight * (weight * self.distance(predicted, wanted)).mean()
 

@@ -28,20 +28,17 @@ from students.methods.bootstrap import (
 )
 from students.methods.levels import doubling_levels, even_levels, lognormal_shares, time_of
 from students.methods.mean_flow import MeanFlowTimes, data_velocity, mean_flow, teacher_velocity
+from students.methods.pairs import EndsTimes, one_pass, reflow, whole_path
 from students.methods.targets import (
-    EndsTimes,
     Learning,
     StepTimes,
     at_random_guidance,
     denoising,
     guidance_distillation,
     halved,
-    one_pass,
     progressive,
-    reflow,
     truncated_snr,
     velocity_weight,
-    whole_path,
 )
 from students.student import GUIDANCE_SCALE
 from students.training.batches import Batch

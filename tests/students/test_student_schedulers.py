@@ -106,7 +106,7 @@ def test_errors_of_noise_predictions_are_amplified_and_no_others(tmp_path: Path)
     for kind, expected in (("epsilon", None), ("v_prediction", 1.0), ("sample", 1.0)):
         teacher = answerable(load_diffusers_teacher(folder_with(DDPMScheduler(prediction_type=kind), tmp_path / kind)))
         t = torch.tensor([0.1, 0.6, 0.99], dtype=torch.float64)
-        found = amplification(teacher.prediction, teacher.schedule, t)
+        found = amplification(teacher, t)
         x, changed = torch.zeros(3, *teacher.shape), torch.ones(3, *teacher.shape)
         slope = [
             x0_from(teacher.prediction, output, x, *teacher.schedule(t))[:, 0, 0, 0].double() for output in (x, changed)
@@ -115,7 +115,7 @@ def test_errors_of_noise_predictions_are_amplified_and_no_others(tmp_path: Path)
         assert expected is None or found.tolist() == [expected] * 3
     straight = OnStraightPaths(answerable(load_diffusers_teacher(tmp_path / "epsilon")))
     one = torch.ones(1, dtype=torch.float64)
-    assert float(amplification(straight.prediction, straight.schedule, one)) == MOST_AMPLIFIED  # and not infinite
+    assert float(amplification(straight, one)) == MOST_AMPLIFIED  # and not infinite
 
 
 def test_a_teacher_beyond_its_last_level_sees_as_much_noise_as_it_knows(tmp_path: Path):

@@ -8,7 +8,7 @@ import torch
 
 from students.average import AverageStudent
 from students.flow_map import flow, sample_path
-from students.methods.targets import whole_path
+from students.methods.pairs import whole_path
 from students.student import Student
 from students.temporal_fourier import PathStates, TemporalFourier, unet_widths
 from students.training.batches import pair_batches

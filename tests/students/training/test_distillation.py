@@ -18,7 +18,8 @@ from students.methods.adversarial import LEAST_SQUARES, Adversary, DenoisedAdver
 from students.methods.bootstrap import boot, consistency, consistency_training, shortcut, tract, trajectory_consistency
 from students.methods.levels import even_levels
 from students.methods.mean_flow import MeanFlowTimes, mean_flow, teacher_velocity
-from students.methods.targets import Learning, denoising, halved, one_pass, progressive, reflow, whole_path
+from students.methods.pairs import one_pass, reflow, whole_path
+from students.methods.targets import Learning, denoising, halved, progressive
 from students.prompts import Prompts
 from students.student import Student
 from students.training.batches import Batch, Images, noise_batches, pair_batches
