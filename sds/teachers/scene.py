@@ -32,6 +32,10 @@ PROPORTIONS = (*_STRETCH, "long", *_SIZE)
 _LEAST_RELATIVE_SIZE = 0.42
 """A mug beside a wardrobe is drawn this large, or it could not be seen."""
 _GAP = 0.06
+_AT_THE_SURFACE = 0.6
+"""Cells whose distance is within this, in units of the truncation, are what is seen of a thing."""
+_GLEAM = 1.1
+"""The most luminance of what is painted; 1 is the paint's own."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def imagined_scene(
     """
     rows = rows_of(prior, understood, number)
     device = prior.code.weight.device
-    fields = [thing_field(row) for row in rows]
+    fields = [evenly_painted(thing_field(row)) for row in rows]
     if not understood.things:
         return Scene(fields[0].to(device))
     first = understood.things[0]
@@ -134,6 +138,22 @@ def imagined_scene(
     things = _relative_sizes(things, sizes, understood.things)
     groups = [_in_a_row(thing, words.count) for thing, words in zip(things, understood.things, strict=True)]
     return Scene(union(fitted(_related(groups, understood.relation)), fields[0].shape[-1]).to(device))
+
+
+def evenly_painted(field: Tensor) -> Tensor:
+    """The field (`CHANNELS`, S, S, S) with a luminance that is 1 at the middle one of its paintable parts.
+
+    What a prompt names a colour of is to have that colour. What was learned is relative to the mean of a model, which
+    for one whose texture holds the gleam of a lamp is brighter than most of it, and for a black one means little. What
+    gleams is no brighter than `_GLEAM` afterwards.
+    """
+    paintable = (field[0].abs() < _AT_THE_SURFACE) & (field[4] > 0.5)
+    if not paintable.any():
+        return field
+    even = field.clone()
+    middle = field[5][paintable].median().clamp(min=0.1) * LUMINANCE_SCALE
+    even[5] = (field[5] / middle).clamp(max=_GLEAM / LUMINANCE_SCALE)
+    return even
 
 
 def painted_field(field: Tensor, thing: Thing) -> Tensor:

@@ -5,12 +5,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sds.teachers.embedded_words import Thing, Understanding
+from sds.teachers.materials import COLOURS
 from sds.teachers.scene import (
     OBJECT_RADIUS,
     PROPORTIONS,
     Placed,
     fitted,
     imagined_scene,
+    painted_field,
     union,
     variants_of,
 )
@@ -50,6 +52,27 @@ def test_a_finer_name_and_another_number_choose_among_the_variants() -> None:
     assert variants_of(PRIOR, Thing("ball", fine="small ball")) == [2]  # type: ignore[arg-type]
     other = imagined_scene(PRIOR, Understanding((Thing("ball"),)), 1, thing_field).field  # type: ignore[arg-type]
     assert torch.equal(other[0], ball(0.4, SIDE)[0])
+
+
+@pytest.mark.parametrize("luminance", [0.3, 0.83, 0.97])
+@pytest.mark.parametrize("things", [(Thing("table", colour="blue"),), (Thing("table", 2, colour="blue"),)])
+def test_what_can_be_painted_has_the_colour_asked_for_and_hardly_gleams(
+    luminance: float, things: tuple[Thing, ...]
+) -> None:
+    """However dark its model was, and whatever light was painted into a smaller part of it."""
+    gleaming = cell_centres(SIDE, torch.device("cpu"))[:, 0].unflatten(0, (SIDE,) * 3) > 0.5
+
+    def with_a_gleam(row: int) -> Tensor:
+        field = thing_field(row)
+        field[5] = torch.where(gleaming, 1.0, luminance)
+        return field
+
+    scene = imagined_scene(PRIOR, Understanding(things), 0, with_a_gleam)  # type: ignore[arg-type]
+    painted = scene.field if scene.paint is None else painted_field(scene.field, things[0])
+    seen = painted[1:4].flatten(1)[:, (painted[0].abs() < 0.5).flatten()].T
+    blue = torch.tensor(COLOURS["blue"])
+    assert torch.allclose(seen.median(0).values, blue, atol=1e-5)
+    assert (seen <= blue * 1.1 + 1e-5).all()
 
 
 @pytest.mark.parametrize(
