@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from curation import Noun, Repaint
@@ -66,3 +68,16 @@ def weights_of(variants: list[Variant]) -> NDArray[np.float64]:
     count = Counter(variant.noun for variant in variants)
     weight = np.array([count[variant.noun] ** -0.3 for variant in variants])
     return weight / weight.sum()
+
+
+def places_in(config: Mapping[str, Any], variants: Sequence[Variant]) -> list[int | None]:
+    """Where in the configuration of a `ShapePrior` each variant is, in whatever order that is.
+
+    None stands for what is not there, or not to be told from another: of one noun, one finer name and one size.
+    """
+    places: dict[tuple[str, str, float], list[int]] = {}
+    named = zip(config["variants"], config["fine_names"], config["sizes"], strict=True)
+    for place, (noun, fine_name, size) in enumerate(named):
+        places.setdefault((noun, fine_name, round(size, 6)), []).append(place)
+    found = [places.get((item.noun, item.fine_name, round(item.longest_side, 6)), []) for item in variants]
+    return [own[0] if len(own) == 1 else None for own in found]

@@ -1,8 +1,9 @@
-"""Puts the clearest variants of each noun first: ``python sort_variants.py --teacher FOLDER [--also FOLDER ...]``.
+"""Puts the best variants of each noun first: ``sort_variants.py --teacher FOLDER --data DATA [--also FOLDER ...]``.
 
 Who types "a mug" without a seed gets the first of the mugs that a prior knows. That should be one that everybody takes
 for a mug, so the variants are sorted by how sure the recogniser is of what the prior imagines, seen from all sides. The
-recogniser has learned from real renders only.
+recogniser has learned from real renders only. With the data set, of those that are nearly as clear the one comes first
+that the prior has learned best: its windows are sharp where another's are a smear.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import argparse
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
+from objects import places_in, read_objects
 from safetensors.torch import load_file, save_file
+from train_shapes import FieldPoints, loss_of
 
 from sds.recognition import Recogniser
 from sds.teachers.layers import LOOKS, Look, all_looks, picture
@@ -27,6 +31,9 @@ from sds.teachers.volume import Eyes, render_layers
 _CELLS = 48
 _SIDE = 64
 _ELEVATION = math.radians(15)
+_POINTS = 2**14
+NEARLY = 0.7
+"""Shares of the clearest variant's clearness from which on a variant is nearly as clear."""
 
 
 @torch.no_grad()
@@ -47,14 +54,38 @@ def clearness(prior: ShapePrior, recogniser: Recogniser, row: int, views: int = 
     return float(recogniser.logits(pictures).softmax(1)[:, number].mean())
 
 
-def order_of(variants: Sequence[str], clear: Sequence[float]) -> list[int]:
-    """For each place the variant that comes there: each noun keeps its places, its clearest comes first."""
+@torch.no_grad()
+def missed_by(prior: ShapePrior, data: Path) -> dict[int, float]:
+    """The loss of the prior's training on each variant that the data set tells from all others, by its place."""
+    objects, _ = read_objects(data)
+    places = places_in(prior.config, objects)
+    known = [(place, item.key) for place, item in zip(places, objects, strict=True) if place is not None]
+    points = FieldPoints.read(data, [key for _, key in known])
+    missed = {}
+    for number, (place, _) in enumerate(known):
+        at, wanted = points.sample(np.array([number]), _POINTS, np.random.default_rng(0))
+        drawn = prior.at(prior.planes(prior.code.weight[place + 1][None]), at)
+        missed[place] = float(loss_of(drawn, wanted)[0])
+    return missed
+
+
+def order_of(variants: Sequence[str], clear: Sequence[float], missed: Mapping[int, float]) -> list[int]:
+    """For each place the variant that comes there: each noun keeps its places.
+
+    Its clearest variants come first, which are those that are at least `NEARLY` as clear as the clearest; of these what
+    was learned best, where that is known of all of them. The others follow, the clearest first.
+    """
     places: dict[str, list[int]] = {}
     for place, noun in enumerate(variants):
         places.setdefault(noun, []).append(place)
     order = list(range(len(variants)))
     for own in places.values():
-        for place, chosen in zip(own, sorted(own, key=lambda index: -clear[index]), strict=True):
+        least = NEARLY * max(clear[index] for index in own)
+        clearest = sorted((index for index in own if clear[index] >= least), key=lambda index: -clear[index])
+        if all(index in missed for index in clearest):
+            clearest.sort(key=lambda index: missed[index])
+        others = sorted(set(own) - set(clearest), key=lambda index: -clear[index])
+        for place, chosen in zip(own, clearest + others, strict=True):
             order[place] = chosen
     return order
 
@@ -83,6 +114,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--teacher", type=Path, required=True, help="the teacher's folder, with its recogniser")
+    parser.add_argument("--data", type=Path, help="what build_fields.py wrote; without it, the clearest comes first")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="folders with the same shape prior")
     arguments = parser.parse_args()
     recogniser = Recogniser.load(arguments.teacher)
@@ -94,7 +126,8 @@ def main() -> None:
     for done, i in enumerate(several, 1):
         clear[i] = clearness(prior, recogniser, i + 1)
         print(f"{done} of {len(several)}: {variants[i]} {clear[i]:.2f}", flush=True)
-    order = order_of(variants, clear)
+    missed = missed_by(prior, arguments.data) if arguments.data else {}
+    order = order_of(variants, clear, missed)
     for folder in (arguments.teacher, *arguments.also):
         rearrange(folder, order)
     first = [variants.index(noun) for noun in sorted(count) if count[noun] > 1]

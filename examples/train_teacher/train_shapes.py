@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from build_fields import object_file
 from field_samples import POINT_SCALE, TRUNCATED
 from numpy.typing import NDArray
-from objects import read_held_out_models, read_objects, trained_on, weights_of
+from objects import Variant, places_in, read_held_out_models, read_objects, trained_on, weights_of
 from torch import Tensor
 from training import Report, Trainer, begin_with, computes_in_bfloat16
 
@@ -77,6 +78,17 @@ def loss_of(drawn: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return loss, distance.detach().mean(), colour.detach()
 
 
+@torch.no_grad()
+def take_codes(prior: ShapePrior, earlier: ShapePrior, variants: Sequence[Variant]) -> None:
+    """The codes of things that an earlier prior knows too, wherever they are there, if its codes are as wide."""
+    if earlier.code.embedding_dim != prior.code.embedding_dim:
+        return
+    prior.code.weight[0] = earlier.code.weight[0]
+    for row, place in enumerate(places_in(earlier.config, variants), 1):
+        if place is not None:
+            prior.code.weight[row] = earlier.code.weight[place + 1]
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Runs or resumes the stage."""
     torch.manual_seed(arguments.seed)
@@ -92,9 +104,8 @@ def train(arguments: argparse.Namespace) -> None:
         channels=tuple(int(word) for word in arguments.channels.split(",")),
     )
     if arguments.warm_start:
-        earlier = ShapePrior.load_config(arguments.warm_start)
-        same = all(list(earlier[name]) == list(prior.config[name]) for name in ("variants", "fine_names", "sizes"))
-        begin_with(prior, arguments.warm_start, without=() if same else ("code.weight",))
+        begin_with(prior, arguments.warm_start, without=("code.weight",))
+        take_codes(prior, ShapePrior.from_pretrained(arguments.warm_start), variants)
     trainer = Trainer(prior, arguments.out / "shapes.pt", arguments.steps, arguments.rate, 0.998, generator)
     report = Report(100)
     share = weights_of(variants)

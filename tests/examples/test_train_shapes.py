@@ -16,6 +16,7 @@ from field_samples import POINT_SCALE, THICKENED, TRUNCATED, sample_field  # noq
 from meshes import OBJECT_RADIUS, load_mesh  # noqa: E402
 from render import ViewAngles  # noqa: E402
 from render_looks import LookRenderer  # noqa: E402
+from sort_variants import rearrange  # noqa: E402
 from training import averaged  # noqa: E402
 
 from sds.teachers.layers import NORMAL, OPACITY, OWN, POSITION  # noqa: E402
@@ -87,6 +88,7 @@ def test_a_prior_learns_resumes_and_shows(tmp_path: Path, ball_file: Path) -> No
     other = tmp_path / "more"
     earlier = averaged(out / "shapes.pt", ShapePrior)
     earlier.save_pretrained(tmp_path / "shape_prior")
+    rearrange(tmp_path, [1, 0])  # things keep their codes, in whatever order the earlier prior has them
     finer = ("--data", data, "--groups", 2, "--points", 64, "--channels", "16,8,8", "--out", other, "--steps", 1)
     run("train_shapes.py", *finer, "--warm-start", tmp_path / "shape_prior")
     after = torch.load(other / "shapes.pt", weights_only=True)["network"]

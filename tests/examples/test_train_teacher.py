@@ -23,7 +23,7 @@ from catalogue import CatalogueEntry, read_catalogues, read_mesh_folder  # noqa:
 from curation import Noun, Repaint, curate, read_nouns  # noqa: E402
 from look_data import LookDataset, random_backgrounds, spread_views  # noqa: E402
 from meshes import OBJECT_RADIUS, load_mesh  # noqa: E402
-from objects import read_objects  # noqa: E402
+from objects import Variant, places_in, read_objects  # noqa: E402
 from pairs import Pair, colour_of, related_pairs  # noqa: E402
 from render import ViewAngles, sample_views  # noqa: E402
 from render_looks import LookRenderer  # noqa: E402
@@ -184,8 +184,24 @@ def test_pairs_are_of_known_things_and_say_how_they_stand() -> None:
 
 
 def test_each_noun_keeps_its_places_and_its_clearest_comes_first() -> None:
-    order = order_of(["ball", "box", "ball", "cup", "ball"], [0.2, 0.5, 0.9, 0.1, 0.4])
+    order = order_of(["ball", "box", "ball", "cup", "ball"], [0.2, 0.5, 0.9, 0.1, 0.4], {})
     assert order == [2, 1, 4, 3, 0]
+
+
+def test_of_variants_that_are_nearly_as_clear_the_one_learned_best_comes_first() -> None:
+    nouns, clear = ["ball"] * 4, [0.2, 0.9, 0.5, 0.7]
+    assert order_of(nouns, clear, {0: 0.1, 1: 0.8, 2: 0.2, 3: 0.4}) == [3, 1, 2, 0]
+    assert order_of(nouns, clear, {0: 0.1, 1: 0.8}) == [1, 3, 2, 0]  # of one of the two it is not known
+
+
+def test_variants_are_found_in_a_prior_by_what_they_are() -> None:
+    config = {
+        "variants": ["ball", "ball", "cup", "cup"],
+        "fine_names": ["", "", "tea cup", "tea cup"],
+        "sizes": [0.1, 0.3, 0.2, 0.2],
+    }
+    wanted = [Variant("a", "ball", "", 0.3), Variant("b", "ball", "", 0.1 + 1e-9), Variant("c", "cup", "", 0.2)]
+    assert places_in(config, [*wanted, Variant("d", "cup", "tea cup", 0.2)]) == [1, 0, None, None]
 
 
 def test_backgrounds_are_white_gray_or_coloured() -> None:
@@ -268,7 +284,7 @@ def test_training_stops_resumes_and_publishes(data: Path, tmp_path: Path) -> Non
     held_out = tmp_path / "held_out.csv"
     held_out.write_text("colour,noun\nblue,ball\n")
     codes = load_shape_teacher(teacher).shape_prior.code.weight.clone()
-    assert "1 nouns with several variants" in run("sort_variants.py", "--teacher", teacher)
+    assert "1 nouns with several variants" in run("sort_variants.py", "--teacher", teacher, "--data", data)
     sorted_codes = load_shape_teacher(teacher).shape_prior.code.weight
     assert torch.equal(sorted_codes[[0, 3]], codes[[0, 3]])
     assert torch.equal(sorted_codes[1:3].sort(0).values, codes[1:3].sort(0).values)
