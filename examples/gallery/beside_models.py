@@ -55,9 +55,7 @@ def main() -> None:
         for folder in folders:
             if (alike := likeness_of(folder, models)) is not None:
                 found.append(alike)
-                print(
-                    f"{folder.path.name}: outlines {alike.overlap:.2f}, normals off by {alike.angle:.0f}°", flush=True
-                )
+                print(f"{folder.path.name}: {sentence(alike.overlap, alike.angle)}", flush=True)
     if not found:
         sys.exit(f"{options.runs} holds no run of one thing that has a model")
     overlap, angle = mean(one.overlap for one in found), mean(one.angle for one in found)
